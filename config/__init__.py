@@ -1,0 +1,15 @@
+"""Lurker's settings, entry points and the servers that it brings along.
+
+Importing this package imports nothing else, so that `config.embedded`, `config.environment` and
+the health checks stay quick; `celery_app` is there once it is asked for.
+"""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "celery_app":
+        from config.celery import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

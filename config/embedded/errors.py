@@ -1,0 +1,25 @@
+"""What can go wrong with an embedded server."""
+
+from collections import deque
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class EmbeddedServerError(ImproperlyConfigured):
+    """An embedded server cannot be started; the message says why and what to do."""
+
+    def __init__(self, problem: str, *, remedy: str, log: Path | None = None) -> None:
+        message = f"{problem}. {remedy}"
+        if log is not None:
+            message += f"\nLast lines of {log}:\n{tail(log)}"
+        super().__init__(message)
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last lines of a server's log; empty when it has none."""
+    try:
+        with log.open(errors="replace") as stream:
+            return "".join(f"  {line}" for line in deque(stream, maxlen=lines))
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,265 @@
+"""What all of Lurker's settings share. Every variable read here is explained in `.env.example`."""
+
+from typing import Any
+
+from kombu import Exchange, Queue
+
+from config import environment
+from config.environment import BASE_DIR
+from config.logs import logging_config
+
+VAR_DIR = BASE_DIR / "var"
+
+# --- Django ---------------------------------------------------------------------------------------
+
+# Signs sessions, CSRF tokens and links. A new one logs everyone out and harms nothing else.
+SECRET_KEY = environment.secret("SECRET_KEY", minimum_length=50)
+
+DEBUG = False
+ALLOWED_HOSTS: list[str] = []
+
+INSTALLED_APPS = [
+    "config",  # first: it sets up Celery before any other app could send a task
+    "unfold",  # before the admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_celery_beat",
+    "django_celery_results",
+    "accounts",
+    "jobs",
+    "bots",
+    "scraping",
+]
+
+MIDDLEWARE = [
+    "config.health.HealthMiddleware",  # first: a probe knows neither the host name nor TLS
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+USE_I18N = True
+USE_TZ = True
+# The zone of the admin's clock and of crontab schedules that name none of their own.
+TIME_ZONE = environment.text("TIME_ZONE", "UTC")
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Names with a digest in them may be cached for ever; WhiteNoise serves them compressed.
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+REST_FRAMEWORK = {
+    # An endpoint that says nothing about permissions is closed, not open.
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+# The policy of all pages, and of the admin: unfold evaluates Alpine.js expressions out of HTML
+# attributes ('unsafe-eval') and sets style attributes; it loads nothing from other hosts.
+CONTENT_SECURITY_POLICY = {
+    "default-src": "'self'",
+    "img-src": "'self' data:",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+ADMIN_CONTENT_SECURITY_POLICY = CONTENT_SECURITY_POLICY | {
+    "script-src": "'self' 'unsafe-eval'",
+    "style-src": "'self' 'unsafe-inline'",
+}
+
+# --- Logs -----------------------------------------------------------------------------------------
+
+# The least severe messages that are written: DEBUG, INFO, WARNING or ERROR.
+LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+# `console` is for eyes, `json` (one object a line) for machines.
+LOG_FORMAT = environment.choice("LOG_FORMAT", "console", choices=("console", "json"))
+LOGGING = logging_config(level=LOG_LEVEL, form=LOG_FORMAT)
+
+# --- Database -------------------------------------------------------------------------------------
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": environment.database("DATABASE_URL")
+    | {
+        # Seconds that a connection is kept; one that broke meanwhile is replaced when it is used.
+        # Behind a transaction pooler, 0.
+        "CONN_MAX_AGE": environment.integer("DATABASE_CONN_MAX_AGE", 60, minimum=0),
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+# A server that is gone must not hold up a request or a task for the kernel's two minutes.
+DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5} | DATABASES["default"]["OPTIONS"]
+
+# Where session-level advisory locks are taken: job locks and the leadership of the beats. Names
+# the server itself when DATABASE_URL names a transaction pooler, which would hand a session's
+# locks to others. None: the same address as DATABASE_URL.
+LOCK_DATABASE_URL: str | None = environment.optional("LOCK_DATABASE_URL")
+if LOCK_DATABASE_URL is not None:
+    environment.database("LOCK_DATABASE_URL")  # a typo ends the process here, not at the first lock
+
+# --- Secrets at rest ------------------------------------------------------------------------------
+
+# Fernet keys. The first encrypts (Reddit client secrets), all of them decrypt: to change keys, put
+# the new one in front and drop the old one after everything was written anew.
+ENCRYPTION_KEYS: list[str] = environment.secrets("ENCRYPTION_KEYS", minimum_length=44)
+
+# --- Reddit ---------------------------------------------------------------------------------------
+
+# Where access tokens are asked for, and where the API answers to them.
+REDDIT_URL = environment.http_url("REDDIT_URL", "https://www.reddit.com")
+REDDIT_OAUTH_URL = environment.http_url("REDDIT_OAUTH_URL", "https://oauth.reddit.com")
+# The bundled simulator of Reddit's API, for Reddit apps that are set to it.
+SIMULATOR_URL = environment.http_url("SIMULATOR_URL", "http://127.0.0.1:8765")
+# Seconds that one HTTP request may take, and that one call may take with all its repetitions.
+REDDIT_TIMEOUT_SECONDS = environment.integer("REDDIT_TIMEOUT_SECONDS", 10, minimum=1, maximum=300)
+REDDIT_DEADLINE_SECONDS = environment.integer(
+    "REDDIT_DEADLINE_SECONDS", 60, minimum=1, maximum=3600
+)
+
+# --- Celery ---------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = environment.broker_url("CELERY_BROKER_URL")
+_AMQP = CELERY_BROKER_URL.startswith("amqp")
+
+# JSON only: a pickled message would be code that whoever reaches the broker may run here.
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+
+# Queues instead of priorities: a long backfill in one never delays a short task in another.
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_CREATE_MISSING_QUEUES = False  # a misspelt queue is an error, not a place to vanish in
+CELERY_TASK_QUEUES = [
+    Queue(
+        name,
+        # Topic exchanges and quorum queues are what delayed delivery on RabbitMQ needs. A message
+        # that was handed out five times is a poison pill; the run's row knows how it ended.
+        exchange=Exchange(name, type="topic" if _AMQP else "direct"),
+        routing_key=name,
+        queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 5} if _AMQP else None,
+    )
+    for name in ("default", "scraping", "cleanup")
+]
+# For tasks that do not name a queue themselves.
+CELERY_TASK_ROUTES = {"scraping.*": {"queue": "scraping"}}
+
+# Seconds: SoftTimeLimitExceeded is raised in the task, and later its process is killed. A task that
+# needs more says so itself.
+CELERY_TASK_SOFT_TIME_LIMIT = environment.integer("CELERY_TASK_SOFT_TIME_LIMIT", 1740, minimum=1)
+CELERY_TASK_TIME_LIMIT = environment.integer("CELERY_TASK_TIME_LIMIT", 1800, minimum=2)
+# Seconds after which Redis hands an unacknowledged message to another worker, the only thing that
+# helps when a whole worker dies. Above the longest task, or that runs twice.
+CELERY_VISIBILITY_TIMEOUT = environment.integer("CELERY_VISIBILITY_TIMEOUT", 7200, minimum=1)
+
+# A message is acknowledged when its task is done, so that a worker's death loses nothing; every
+# task can be run again. A task that kills its process is repeated max_retries times, not for ever.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_RETRY_ON_WORKER_LOST = True
+# Tasks run on when the broker is lost; their second delivery finds them claimed and ends there.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+
+# A worker takes what it runs and no more: what waits is visible to all, in the queue.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = not _AMQP  # Redis only, says Celery
+CELERY_WORKER_ETA_TASK_LIMIT = 100
+# Processes of one worker: tasks mostly wait for Reddit, so more than there are processors.
+CELERY_WORKER_CONCURRENCY = environment.integer(
+    "CELERY_WORKER_CONCURRENCY", 4, minimum=1, maximum=256
+)
+# A new process now and then, against what leaks in libraries.
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
+# Seconds that running tasks get after SIGTERM, before they go back to the queue. Needs
+# REMAP_SIGTERM=SIGQUIT in the worker's environment and a longer grace of whoever ends it.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = environment.integer(
+    "CELERY_SOFT_SHUTDOWN_TIMEOUT", 20, minimum=0, maximum=3600
+)
+
+# A frozen broker must end in an error within seconds, in web requests above all.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {"confirm_publish": True}
+    if _AMQP
+    else {
+        "visibility_timeout": CELERY_VISIBILITY_TIMEOUT,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+    }
+)
+CELERY_BROKER_CONNECTION_TIMEOUT = 4
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers and beats outlast any outage of the broker
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 2,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.5,
+}
+
+# The run history is in the database. Old rows are removed by a task of `jobs`, in batches; Celery's
+# own clean-up is one DELETE of everything, so it is left out (None).
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True  # name, arguments, worker and queue, too
+CELERY_RESULT_EXPIRES = None
+CELERY_TASK_TRACK_STARTED = True
+# Tasks that a process runs before it opens a new database connection; unset, each opens one.
+CELERY_DB_REUSE_MAX = 500
+
+# For Flower, and for `celery events`.
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_TASK_SEND_SENT_EVENT = True
+
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# Seconds between two looks at the schedules: how soon an edit in the admin takes effect.
+CELERY_BEAT_MAX_LOOP_INTERVAL = 2

@@ -1,0 +1,51 @@
+"""The tests: embedded servers of their own in `var/test`, nothing from `.env`.
+
+`DATABASE_URL` and `CELERY_BROKER_URL` are not read, because the tests empty what they name; set
+`TEST_DATABASE_URL` and `TEST_CELERY_BROKER_URL` to run them on other servers. Processes that a
+test starts find the database and the broker of that test in the same two variables.
+"""
+
+import os
+import re
+import secrets
+
+from cryptography.fernet import Fernet
+
+from config import environment
+from config.checkout import generated_secret
+from config.embedded import ensure_postgres, ensure_redis
+from config.environment import BASE_DIR
+
+_VAR = BASE_DIR / "var" / "test"
+# Parallel test processes (gw0, gw1, ...) share the Redis server, not its database.
+_WORKER = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", ""))
+
+environment.read_as(DATABASE_URL="TEST_DATABASE_URL", CELERY_BROKER_URL="TEST_CELERY_BROKER_URL")
+environment.provide(
+    SECRET_KEY=lambda: generated_secret(_VAR / "secret-key", lambda: secrets.token_urlsafe(48)),
+    ENCRYPTION_KEYS=lambda: generated_secret(
+        _VAR / "encryption-keys", lambda: Fernet.generate_key().decode()
+    ),
+    DATABASE_URL=lambda: ensure_postgres(_VAR / "postgres", durable=False),
+    CELERY_BROKER_URL=lambda: ensure_redis(
+        _VAR / "redis", database=int(_WORKER) + 1 if _WORKER else 0
+    ),
+)
+
+from config.settings.base import *  # noqa: E402
+
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and good for nothing
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+
+STATIC_ROOT = _VAR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns of a folder that is missing
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+# Tests of crashes wait for Redis to hand out a dead worker's messages; by default that takes up to
+# a hundred seconds beyond the visibility time-out.
+if "visibility_timeout" in CELERY_BROKER_TRANSPORT_OPTIONS:
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+    }

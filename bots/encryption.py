@@ -1,0 +1,27 @@
+"""Secrets at rest: encrypted with the keys of the ENCRYPTION_KEYS setting (Fernet, AES-128 + HMAC)."""
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+
+def encrypt(secret: str) -> str:
+    """Encrypt with the first key. An empty secret stays empty: there is nothing to hide."""
+    return _cipher().encrypt(secret.encode()).decode() if secret else ""
+
+
+def decrypt(token: str) -> str:
+    """Decrypt with whichever key fits; raise ImproperlyConfigured when none does."""
+    if not token:
+        return ""
+    try:
+        return _cipher().decrypt(token.encode()).decode()
+    except InvalidToken as error:
+        raise ImproperlyConfigured(
+            "ENCRYPTION_KEYS: none of its keys decrypts a stored secret. Put the key that encrypted "
+            "it back into the list, or enter the secret anew."
+        ) from error
+
+
+def _cipher() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])

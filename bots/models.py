@@ -1,0 +1,366 @@
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models, transaction
+from timezone_field import TimeZoneField
+
+from bots import encryption
+from bots.validation import clean_crontab, clean_subreddits, clean_terms
+
+MIN_INTERVAL = timedelta(seconds=10)
+MAX_INTERVAL = timedelta(days=31)
+# Reddit's limit per OAuth client id, averaged over ten minutes.
+REDDIT_REQUESTS_PER_MINUTE = 100
+# About as many as Reddit lists: nothing older can be reached by paging.
+LISTING_CAP = 1_000
+
+
+def title_and_body() -> list[str]:
+    """Where terms are looked for unless a bot says otherwise."""
+    return ["title", "body"]
+
+
+class RedditApp(models.Model):
+    """An API client that Reddit knows by its client id. Its budget is shared by all its bots."""
+
+    class Service(models.TextChoices):
+        """Whom the app talks to. The URLs are settings: no user-supplied URL ever gets a token."""
+
+        REDDIT = "reddit", "Reddit"
+        SIMULATOR = "simulator", "Simulator"
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reddit_apps"
+    )
+    name = models.CharField(max_length=100)
+    service = models.CharField(
+        max_length=20,
+        choices=Service,
+        default=Service.REDDIT,
+        help_text="The simulator is bundled, speaks the same API and needs no account.",
+    )
+    client_id = models.CharField(
+        "client id",
+        max_length=100,
+        validators=[RegexValidator(r"^[\w-]+$", "Letters, digits, _ and -, as Reddit shows it.")],
+        help_text="Under the app's name on Reddit's page of your apps.",
+    )
+    encrypted_secret = models.TextField(editable=False, blank=True, default="")
+    user_agent = models.CharField(
+        max_length=200,
+        validators=[
+            RegexValidator(
+                r"^[^:\s]+:[^:\s]+:\S+ \(by /u/[\w-]+\)$",
+                "Reddit asks for <platform>:<app id>:<version> (by /u/<name>), for example "
+                "linux:org.example.lurker:1.0 (by /u/someone).",
+            )
+        ],
+        help_text="As Reddit's rules ask: <platform>:<app id>:<version> (by /u/<name>).",
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        default=REDDIT_REQUESTS_PER_MINUTE,
+        validators=[MinValueValidator(1), MaxValueValidator(REDDIT_REQUESTS_PER_MINUTE)],
+        help_text="What Reddit grants this client id; 100 unless agreed otherwise.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "Reddit app"
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["service", "client_id"],
+                name="bots_redditapp_client_id",
+                violation_error_message="An app with this client id exists already: its budget is one.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def client_secret(self) -> str:
+        """The secret in the clear, for the API client alone. Empty for an installed app."""
+        return encryption.decrypt(self.encrypted_secret)
+
+    @client_secret.setter
+    def client_secret(self, secret: str) -> None:
+        self.encrypted_secret = encryption.encrypt(secret)
+
+
+class BotConfigQuerySet(models.QuerySet["BotConfig"]):
+    """Writes that bypass `save()` and its signals, with the schedules kept in step all the same."""
+
+    def scheduled(self) -> "BotConfigQuerySet":
+        """Bots that collect by themselves."""
+        return self.filter(is_active=True, auto_scrape_enabled=True)
+
+    def update(self, **values: Any) -> int:
+        """Update rows and their schedules in one transaction."""
+        if not SCHEDULING_FIELDS.intersection(values):
+            return super().update(**values)
+        with transaction.atomic():
+            keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
+            updated = super().update(**values)
+            self._sync(keys)
+        return updated
+
+    update.alters_data = True
+
+    def bulk_create(
+        self, objs: Iterable["BotConfig"], *args: Any, **options: Any
+    ) -> list["BotConfig"]:
+        """Insert bots with their schedules in one transaction."""
+        with transaction.atomic():
+            created = super().bulk_create(objs, *args, **options)
+            self._sync([bot.pk for bot in created])
+        return created
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete bots with their schedules, the latter in one statement."""
+        from bots import services
+
+        with transaction.atomic():
+            services.remove_schedules(list(self.values_list("pk", flat=True)))
+            return super().delete()
+
+    delete.alters_data = True
+    delete.queryset_only = True
+
+    def _sync(self, keys: list[int]) -> None:
+        from bots import services
+
+        services.sync_schedules(BotConfig.objects.filter(pk__in=keys))
+
+
+class BotConfig(models.Model):
+    """What one bot collects, and when."""
+
+    class Listing(models.TextChoices):
+        """Where posts come from. Only `new` can be complete; the others are samples."""
+
+        NEW = "new", "New: every post"
+        HOT = "hot", "Hot: a sample"
+        TOP = "top", "Top of the day: a sample"
+        RISING = "rising", "Rising: a sample"
+        SEARCH = "search", "Search: what Reddit finds"
+
+    class Comments(models.TextChoices):
+        """Which comments are collected."""
+
+        NONE = "none", "None"
+        STREAM = "stream", "Every new comment of the subreddits"
+
+    class MatchIn(models.TextChoices):
+        """The parts of an item that terms are looked for in."""
+
+        TITLE = "title", "Title"
+        BODY = "body", "Body"
+        URL = "url", "URL"
+        AUTHOR = "author", "Author"
+        FLAIR = "flair", "Flair"
+
+    class Schedule(models.TextChoices):
+        """How the times of a bot's runs are given."""
+
+        INTERVAL = "interval", "Every …"
+        CRONTAB = "crontab", "Crontab"
+
+    class Period(models.TextChoices):
+        """Units of an interval."""
+
+        SECONDS = "seconds", "seconds"
+        MINUTES = "minutes", "minutes"
+        HOURS = "hours", "hours"
+        DAYS = "days", "days"
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="bots"
+    )
+    name = models.CharField(max_length=100)
+    reddit_app = models.ForeignKey(
+        RedditApp, on_delete=models.PROTECT, related_name="bots", verbose_name="Reddit app"
+    )
+
+    subreddits = ArrayField(
+        models.CharField(max_length=25),
+        help_text="One a line or separated by commas, with or without r/.",
+    )
+    listing = models.CharField(max_length=10, choices=Listing, default=Listing.NEW)
+    search_query = models.CharField(
+        max_length=512,
+        blank=True,
+        help_text="For the listing “Search” only: the query, in Reddit's search syntax.",
+    )
+    comments = models.CharField(max_length=10, choices=Comments, default=Comments.NONE)
+    item_limit = models.PositiveIntegerField(
+        default=LISTING_CAP,
+        validators=[MinValueValidator(1), MaxValueValidator(LISTING_CAP)],
+        help_text="How many items of a listing one session reads at most. A session that stops here "
+        "before it reaches what is known records a gap.",
+    )
+
+    include_terms = ArrayField(
+        models.CharField(max_length=500),
+        default=list,
+        blank=True,
+        help_text="One a line: an item matches when any is found. None: every item matches. "
+        "re: before a term makes it an RE2 pattern.",
+    )
+    exclude_terms = ArrayField(
+        models.CharField(max_length=500),
+        default=list,
+        blank=True,
+        help_text="One a line: an item in which any is found does not match.",
+    )
+    match_in = ArrayField(
+        models.CharField(max_length=10, choices=MatchIn),
+        default=title_and_body,
+        verbose_name="look in",
+    )
+    case_sensitive = models.BooleanField(default=False)
+    whole_words = models.BooleanField(
+        default=True, help_text="“cat” is not found in “concatenate”. Patterns are left alone."
+    )
+
+    schedule = models.CharField(max_length=10, choices=Schedule, default=Schedule.INTERVAL)
+    every = models.PositiveIntegerField(default=5, validators=[MinValueValidator(1)])
+    period = models.CharField(max_length=10, choices=Period, default=Period.MINUTES)
+    crontab = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Minute, hour, day of month, month, day of week: “30 9 * * 1-5” is 09:30 on weekdays.",
+    )
+    timezone = TimeZoneField(
+        "time zone", default="UTC", help_text="The zone in which the crontab's times are read."
+    )
+
+    is_active = models.BooleanField(
+        "active", default=True, help_text="An inactive bot does nothing, not even when asked to."
+    )
+    auto_scrape_enabled = models.BooleanField(
+        "runs on schedule",
+        default=True,
+        help_text="Off: the bot collects only when somebody runs it.",
+    )
+
+    # Written by collection as each session ends, read by the lists: never edited.
+    last_session_at = models.DateTimeField(null=True, editable=False)
+    last_session_status = models.CharField(max_length=20, blank=True, editable=False)
+    last_session_summary = models.CharField(max_length=300, blank=True, editable=False)
+    last_success_at = models.DateTimeField(null=True, editable=False)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = BotConfigQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "bot"
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"],
+                name="bots_botconfig_name",
+                violation_error_message="This owner has a bot of this name already.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(every__gte=1), name="bots_botconfig_every_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the bot and, through the signal, its schedule: both or neither."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+
+    @property
+    def interval(self) -> timedelta:
+        """The time between two runs, for bots on an interval."""
+        return timedelta(**{self.period: self.every})
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether beat runs the bot."""
+        return self.is_active and self.auto_scrape_enabled
+
+    @property
+    def timing(self) -> str:
+        """The schedule in words."""
+        if self.schedule == self.Schedule.CRONTAB:
+            return f"{self.crontab} ({self.timezone})"
+        unit = self.get_period_display()
+        return (
+            f"every {unit.removesuffix('s')}" if self.every == 1 else f"every {self.every} {unit}"
+        )
+
+    def clean(self) -> None:
+        """Normalise what was typed; raise a ValidationError that names each field at fault."""
+        faults: dict[str, Any] = {}
+        for name, clean_value in FIELD_CLEANERS.items():
+            try:
+                setattr(self, name, clean_value(getattr(self, name) or []))
+            except ValidationError as error:
+                faults[name] = error.messages
+        if not self.subreddits and "subreddits" not in faults:
+            faults["subreddits"] = "Name at least one subreddit."
+        if self.listing == self.Listing.SEARCH and not self.search_query.strip():
+            faults["search_query"] = "The listing “Search” needs a query."
+        if not self.match_in:
+            faults["match_in"] = "Choose at least one part of an item to look in."
+        faults |= self._schedule_faults()
+        if faults:
+            raise ValidationError(faults)
+
+    def _schedule_faults(self) -> dict[str, Any]:
+        if self.schedule == self.Schedule.CRONTAB:
+            if not self.crontab.strip():
+                return {"crontab": "A bot on a crontab needs one, for example “30 9 * * *”."}
+            try:
+                self.crontab = clean_crontab(self.crontab)
+            except ValidationError as error:
+                return {"crontab": error.messages}
+            return {}
+        if self.every is None or self.period not in self.Period.values:
+            return {}
+        try:
+            interval = self.interval
+        except OverflowError:
+            interval = timedelta.max
+        if not MIN_INTERVAL <= interval <= MAX_INTERVAL:
+            return {
+                "every": f"Every {self.every} {self.period} is outside what a bot may do: from "
+                f"{MIN_INTERVAL.seconds} seconds to {MAX_INTERVAL.days} days."
+            }
+        return {}
+
+
+FIELD_CLEANERS = {
+    "subreddits": clean_subreddits,
+    "include_terms": clean_terms,
+    "exclude_terms": clean_terms,
+}
+
+# A change of any of these can change the bot's schedule or what stands in it.
+SCHEDULING_FIELDS = frozenset(
+    {
+        "name",
+        "subreddits",
+        "schedule",
+        "every",
+        "period",
+        "crontab",
+        "timezone",
+        "is_active",
+        "auto_scrape_enabled",
+    }
+)

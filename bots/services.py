@@ -1,0 +1,87 @@
+"""What changes bots and what follows from it. Admin, API, commands and signals all come through here."""
+
+from collections.abc import Iterable, Sequence
+
+from django.db import transaction
+from django_celery_results.models import TaskResult
+
+from bots.models import BotConfig, BotConfigQuerySet
+from jobs import runs, schedules
+from jobs.schedules import ScheduleChanges, ScheduleSpec
+
+# By name, because the arrow of imports points the other way.
+SCRAPE_TASK = "scraping.scrape_bot"
+SCRAPE_QUEUE = "scraping"
+# Every schedule of this prefix belongs to a bot, no other does.
+SCHEDULE_PREFIX = "scrape-bot-"
+
+# Bots held in memory at a time when all are compared with their schedules.
+CHUNK = 2_000
+
+
+class BotInactive(Exception):  # noqa: N818  (reads as the fact it states)
+    """An inactive bot was asked to run."""
+
+    def __init__(self, bot: BotConfig) -> None:
+        super().__init__(f"Bot “{bot.name}” is inactive: activate it before it can run.")
+
+
+def schedule_name(bot_id: int) -> str:
+    """The name of a bot's `PeriodicTask`, by which the two find each other."""
+    return f"{SCHEDULE_PREFIX}{bot_id}"
+
+
+def schedule_spec(bot: BotConfig) -> ScheduleSpec:
+    """What the bot's schedule should be."""
+    on_crontab = bot.schedule == BotConfig.Schedule.CRONTAB
+    return ScheduleSpec(
+        name=schedule_name(bot.pk),
+        task=SCRAPE_TASK,
+        kwargs={"bot_id": bot.pk},
+        queue=SCRAPE_QUEUE,
+        every=None if on_crontab else bot.interval,
+        crontab=bot.crontab if on_crontab else None,
+        timezone=str(bot.timezone),
+        enabled=bot.is_scheduled,
+        description=f"Bot “{bot.name}”: {', '.join(f'r/{name}' for name in bot.subreddits)}. "
+        "Follows the bot: edit the bot, not this schedule.",
+    )
+
+
+def sync_schedules(bots: Iterable[BotConfig]) -> ScheduleChanges:
+    """Create or correct the schedules of these bots, in the caller's transaction."""
+    return schedules.upsert(schedule_spec(bot) for bot in bots)
+
+
+def remove_schedules(bot_ids: Sequence[int]) -> int:
+    """Remove the schedules of these bots, in the caller's transaction; return how many there were."""
+    return schedules.remove([schedule_name(bot_id) for bot_id in bot_ids])
+
+
+def reconcile_schedules(*, dry_run: bool = False) -> ScheduleChanges:
+    """Heal any drift between bots and their schedules; touch no schedule that is not a bot's."""
+    return schedules.reconcile(
+        SCHEDULE_PREFIX,
+        (schedule_spec(bot) for bot in BotConfig.objects.order_by("pk").iterator(CHUNK)),
+        dry_run=dry_run,
+    )
+
+
+def pause(bots: BotConfigQuerySet) -> int:
+    """Take bots off their schedules until they are resumed; return how many were on."""
+    return bots.filter(auto_scrape_enabled=True).update(auto_scrape_enabled=False)
+
+
+def resume(bots: BotConfigQuerySet) -> int:
+    """Put active bots on their schedules; return how many were off."""
+    return bots.filter(is_active=True, auto_scrape_enabled=False).update(auto_scrape_enabled=True)
+
+
+def run_now(bot: BotConfig, *, trigger: str = "manual") -> TaskResult:
+    """Request a run of the bot outside its schedule; raise `BotInactive` for one that is off."""
+    if not bot.is_active:
+        raise BotInactive(bot)
+    with transaction.atomic():
+        return runs.request_run(
+            SCRAPE_TASK, {"bot_id": bot.pk, "trigger": trigger}, queue=SCRAPE_QUEUE, trigger=trigger
+        )

@@ -1,0 +1,28 @@
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from bots import services
+from bots.models import BotConfig
+
+
+@receiver(post_save, sender=BotConfig, dispatch_uid="bots.schedule_follows_bot")
+def schedule_follows_bot(instance: BotConfig, raw: bool, **kwargs: Any) -> None:
+    """Create or correct the bot's schedule in the transaction that `BotConfig.save` opens.
+
+    Fixtures (`raw`) carry the schedules themselves, or are healed by `reconcile_schedules`.
+    """
+    if not raw:
+        services.sync_schedules([instance])
+
+
+@receiver(post_delete, sender=BotConfig, dispatch_uid="bots.schedule_goes_with_bot")
+def schedule_goes_with_bot(instance: BotConfig, origin: object, **kwargs: Any) -> None:
+    """Remove the bot's schedule as it is deleted, in the same transaction.
+
+    A queryset of bots has removed all of its schedules in one statement before.
+    """
+    if not (isinstance(origin, QuerySet) and origin.model is BotConfig):
+        services.remove_schedules([instance.pk])

@@ -1,0 +1,107 @@
+"""What a bot may be told to collect: names of subreddits, terms, crontabs. Bad input says how to mend it."""
+
+import re
+from collections.abc import Iterable
+
+import re2
+from celery.schedules import ParseException as CrontabParseException
+from celery.schedules import crontab
+from django.core.exceptions import ValidationError
+
+# Reddit's own rule for names, the two kinds of exception (reddit.com, profiles) beside it.
+SUBREDDIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{1,20}|u_[A-Za-z0-9_-]{3,23}|reddit\.com")
+SUBREDDIT_LINK = re.compile(
+    r"(?:https?://)?(?:(?:www|old|new|oauth)\.)?(?:reddit\.com)?/?r/([^/?#]+)/?(?:[?#].*)?",
+    re.IGNORECASE,
+)
+# Views over other subreddits: they have no members to be complete about.
+AGGREGATES = frozenset(
+    {"all", "popular", "home", "friends", "mod", "random", "randnsfw", "myrandom"}
+)
+
+PATTERN_PREFIX = "re:"
+# RE2's memory per pattern; a larger pattern is refused when it is saved, not when it runs.
+PATTERN_MEMORY_BYTES = 1 << 20
+
+CRONTAB_FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+
+
+def split_lines(text: str) -> list[str]:
+    """Split what was typed into a text area: one value a line, blank lines dropped."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def split_names(text: str) -> list[str]:
+    """Split names typed one a line, or separated by commas, plus signs or blanks."""
+    return [name for name in re.split(r"[\s,+]+", text) if name]
+
+
+def clean_subreddits(names: Iterable[str]) -> list[str]:
+    """Return bare names in the order and case given, or raise a ValidationError with each fault."""
+    cleaned: dict[str, str] = {}
+    faults = []
+    for given in names:
+        link = SUBREDDIT_LINK.fullmatch(given.strip())
+        name = link[1] if link else given.strip()
+        if not SUBREDDIT_NAME.fullmatch(name):
+            faults.append(
+                f"“{given}” is not a subreddit's name: 2 to 21 letters, digits and underscores, "
+                "without r/ or with it."
+            )
+        elif name.lower() in AGGREGATES:
+            faults.append(
+                f"“{given}” is a view over other subreddits, not a subreddit: name its members."
+            )
+        elif name.lower() in cleaned:
+            faults.append(f"“{given}” is listed twice: remove one.")
+        else:
+            cleaned[name.lower()] = name
+    if faults:
+        raise ValidationError(faults)
+    return list(cleaned.values())
+
+
+def clean_terms(terms: Iterable[str]) -> list[str]:
+    """Return the terms without blank and repeated ones, or raise for patterns that do not compile."""
+    cleaned = list(dict.fromkeys(term.strip() for term in terms if term.strip()))
+    faults = []
+    for term in cleaned:
+        if term.startswith(PATTERN_PREFIX):
+            try:
+                compile_pattern(term.removeprefix(PATTERN_PREFIX))
+            except re2.error as error:
+                reason = error.args[0]
+                reason = reason.decode() if isinstance(reason, bytes) else reason
+                faults.append(
+                    f"“{term}” does not compile: {reason}. Patterns follow RE2, which has no "
+                    "look-around and no back-references."
+                )
+    if faults:
+        raise ValidationError(faults)
+    return cleaned
+
+
+def compile_pattern(pattern: str, *, case_sensitive: bool = False) -> "re2._Regexp":
+    """Compile a user's pattern with RE2, whose matching time is linear in the text: none can hang."""
+    options = re2.Options()
+    options.case_sensitive = case_sensitive
+    options.max_mem = PATTERN_MEMORY_BYTES
+    options.log_errors = False
+    if not pattern:
+        raise re2.error("the pattern is empty")
+    return re2.compile(pattern, options)
+
+
+def clean_crontab(expression: str) -> str:
+    """Return the five fields separated by single blanks, or raise a ValidationError."""
+    fields = expression.split()
+    if len(fields) != len(CRONTAB_FIELDS):
+        raise ValidationError(
+            f"“{expression}” has {len(fields)} fields, a crontab has five: {', '.join(CRONTAB_FIELDS)}. "
+            "Every day at 09:30 is “30 9 * * *”."
+        )
+    try:
+        crontab(*fields[:2], day_of_month=fields[2], month_of_year=fields[3], day_of_week=fields[4])
+    except (CrontabParseException, ValueError) as error:
+        raise ValidationError(f"“{expression}” is not a crontab: {error}") from error
+    return " ".join(fields)

@@ -10,5 +10,6 @@ class ProjectConfig(AppConfig):
     verbose_name = "Lurker"
 
     def ready(self) -> None:
-        """Make Celery's application the one that `shared_task` and `delay` find."""
-        import config.celery  # noqa: F401
+        """Make Celery's application the one that `shared_task` finds; register the checks."""
+        import config.celery
+        import config.checks  # noqa: F401

@@ -1,53 +1,72 @@
-"""Whether a process of Lurker is well."""
+"""Whether a process of Lurker is well: `python -m config.health web|worker|beat|flower`.
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as DeadlineExceeded
+Run it where the process runs, with the same environment. Exit status 0 means yes; otherwise a line
+on standard error says what is wrong. Imports neither Django's apps nor Celery, as it runs often.
+"""
 
-from django.db import Error, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+import argparse
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 
-PATH = "/healthz"
-DATABASE_SECONDS = 4
+from config import environment
 
-
-class HealthMiddleware:
-    """Answer `/healthz` with 200 while the database can be reached, else with 503.
-
-    It stands before all other middleware: a probe calls the process by an address that is not in
-    ALLOWED_HOSTS, and without TLS.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        # One thread: a check that hangs is not joined by more of them.
-        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health")
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the probe, or pass the request on."""
-        if request.path != PATH:
-            return self.get_response(request)
-        problem = self.database_problem()
-        body = {"status": "ok" if problem is None else "unavailable", "database": problem or "ok"}
-        return JsonResponse(body, status=200 if problem is None else 503)
-
-    def database_problem(self) -> str | None:
-        """What is wrong with the database; None when it answers in time."""
-        future = self.executor.submit(_query)
-        try:
-            future.result(timeout=DATABASE_SECONDS)
-        except DeadlineExceeded:
-            future.cancel()
-            return f"no answer within {DATABASE_SECONDS} seconds"
-        except Error as error:
-            return type(error).__name__
-        return None
+HTTP_SECONDS = 8
+# The worker's event loop touches its file every 5 seconds, the beat after each pass, of which one
+# with many schedules may take its time.
+OLDEST_HEARTBEAT_SECONDS = 60
 
 
-def _query() -> None:
-    """Run in a thread of its own, thus on a connection of its own, which is not kept."""
+class UnwellError(Exception):
+    """Why a process is not well."""
+
+
+def check_http(url: str) -> None:
+    """Raise `UnwellError` unless the address answers with a success."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    finally:
-        connection.close()
+        with urllib.request.urlopen(url, timeout=HTTP_SECONDS) as response:  # noqa: S310 - http://
+            response.read()
+    except urllib.error.HTTPError as error:
+        body = error.read(500).decode(errors="replace")
+        raise UnwellError(f"{url} answers {error.code}: {body}") from None
+    except (OSError, ValueError) as error:
+        raise UnwellError(f"{url} does not answer: {error}") from None
+
+
+def check_heartbeat() -> None:
+    """Raise `UnwellError` unless HEARTBEAT_FILE was touched within the last minute."""
+    path = Path(environment.text("HEARTBEAT_FILE"))
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        raise UnwellError(f"{path} does not exist: the process has not begun to work") from None
+    if age > OLDEST_HEARTBEAT_SECONDS:
+        raise UnwellError(
+            f"{path} was touched {age:.0f} s ago: the process hangs or lost its broker"
+        )
+
+
+def main() -> int:
+    """Check one process and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m config.health", description=__doc__)
+    parser.add_argument("process", choices=("web", "worker", "beat", "flower"))
+    process = parser.parse_args().process
+    try:
+        if process == "web":
+            port = environment.integer("PORT", 8000, minimum=1, maximum=65535)
+            check_http(f"http://127.0.0.1:{port}/healthz")
+        elif process == "flower":
+            port = environment.integer("FLOWER_PORT", 5555, minimum=1, maximum=65535)
+            check_http(f"http://127.0.0.1:{port}/healthcheck")
+        else:
+            check_heartbeat()
+    except (UnwellError, environment.InvalidEnvironment) as problem:
+        sys.stderr.write(f"{process}: {problem}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,12 +1,50 @@
-"""Headers that every response carries."""
+"""What the web process does before and after its views: answer probes, set headers."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as DeadlineExceeded
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.db import Error, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import NoReverseMatch, reverse
 
+HEALTH_PATH = "/healthz"
+DATABASE_SECONDS = 4
 HEADER = "Content-Security-Policy"
+
+
+class HealthMiddleware:
+    """Answer `/healthz` with 200 while the database can be reached, else with 503.
+
+    It stands before all other middleware: a probe calls the process by an address that is not in
+    ALLOWED_HOSTS, and without TLS.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        # One thread: a check that hangs is not joined by more of them.
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health")
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the probe, or pass the request on."""
+        if request.path != HEALTH_PATH:
+            return self.get_response(request)
+        problem = self.database_problem()
+        body = {"status": "ok" if problem is None else "unavailable", "database": problem or "ok"}
+        return JsonResponse(body, status=200 if problem is None else 503)
+
+    def database_problem(self) -> str | None:
+        """What is wrong with the database; None when it answers in time."""
+        future = self.executor.submit(_query)
+        try:
+            future.result(timeout=DATABASE_SECONDS)
+        except DeadlineExceeded:
+            future.cancel()
+            return f"no answer within {DATABASE_SECONDS} seconds"
+        except Error as error:
+            return type(error).__name__
+        return None
 
 
 class ContentSecurityPolicyMiddleware:
@@ -37,3 +75,12 @@ def _is_admin(path: str) -> bool:
         return path.startswith(reverse("admin:index"))
     except NoReverseMatch:
         return False
+
+
+def _query() -> None:
+    """Run in a thread of its own, thus on a connection of its own, which is not kept."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()

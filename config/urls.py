@@ -1,4 +1,4 @@
-"""Lurker's addresses. `/healthz` is answered before these, by `config.health`."""
+"""Lurker's addresses. `/healthz` is answered before these, by `config.middleware`."""
 
 from django.contrib import admin
 from django.urls import path

@@ -19,7 +19,7 @@ SCHEDULE_PREFIX = "scrape-bot-"
 CHUNK = 2_000
 
 
-class BotInactive(Exception):  # noqa: N818  (reads as the fact it states)
+class BotInactive(Exception):
     """An inactive bot was asked to run."""
 
     def __init__(self, bot: BotConfig) -> None:

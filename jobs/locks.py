@@ -31,7 +31,7 @@ class LockHolder:
     since: datetime
 
 
-class LockHeld(Exception):  # noqa: N818  (reads as the fact it states)
+class LockHeld(Exception):
     """Another session holds the lock."""
 
     def __init__(self, key: str, holder: LockHolder | None) -> None:

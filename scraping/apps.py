@@ -6,3 +6,7 @@ class ScrapingConfig(AppConfig):
 
     name = "scraping"
     verbose_name = "Collection"
+
+    def ready(self) -> None:
+        """Connect what happens here when runs are requested and tables migrated."""
+        from scraping import signals  # noqa: F401

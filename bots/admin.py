@@ -1,0 +1,243 @@
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, ForeignKey, QuerySet
+from django.forms import ModelChoiceField
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.timesince import timesince, timeuntil
+from unfold.decorators import action, display
+from unfold.views import ChangeList
+
+from accounts.ownership import OwnedModelAdmin, owned_by
+from bots import services
+from bots.forms import BotConfigForm, RedditAppForm
+from bots.models import BotConfig, RedditApp
+from jobs import schedules
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+SESSION_COLOURS = {
+    "completed": "success",
+    "partial": "warning",
+    "failed": "danger",
+    "interrupted": "danger",
+    "cancelled": "warning",
+}
+
+
+class BotChangeList(ChangeList):
+    """A page of bots with the schedules of all of them, read in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Attach each bot's schedule."""
+        super().get_results(request)
+        bots = list(self.result_list)
+        rows = schedules.find(services.schedule_name(bot.pk) for bot in bots)
+        for bot in bots:
+            bot.periodic_task = rows.get(services.schedule_name(bot.pk))
+        self.result_list = bots
+
+
+@admin.register(BotConfig)
+class BotConfigAdmin(OwnedModelAdmin):
+    """Bots: what is collected, and when."""
+
+    form = BotConfigForm
+    list_display = ["name_and_subreddits", "state", "timing", "last_session", "result", "next_run"]
+    list_filter = ["is_active", "auto_scrape_enabled", "last_session_status", "listing"]
+    list_select_related = ["reddit_app"]
+    search_fields = ["name", "subreddits"]
+    actions = ["run_now", "pause", "resume"]
+    actions_detail = ["run_this_now"]
+    readonly_fields = ["last_session", "result", "next_run_of_one"]
+    fieldsets = [
+        (None, {"fields": ["name", "reddit_app", "is_active"]}),
+        (
+            "What to collect",
+            {
+                "description": "With the listing “New”, every post is collected, and a span that "
+                "could not be read is recorded as a gap. The other listings are samples: they "
+                "show what Reddit chooses to show.",
+                "fields": ["subreddits", "listing", "search_query", "comments", "item_limit"],
+            },
+        ),
+        (
+            "What counts as a match",
+            {
+                "description": "Everything in these subreddits is stored; terms decide which items "
+                "are marked as this bot's.",
+                "fields": [
+                    "include_terms",
+                    "exclude_terms",
+                    "match_in",
+                    "case_sensitive",
+                    "whole_words",
+                ],
+            },
+        ),
+        (
+            "When",
+            {
+                "description": "Saving the bot writes its schedule; beat follows within seconds. "
+                "Give an interval or a crontab; the other is not used.",
+                "fields": [
+                    "auto_scrape_enabled",
+                    "schedule",
+                    ("every", "period"),
+                    ("crontab", "timezone"),
+                ],
+            },
+        ),
+        ("Last session", {"fields": ["last_session", "result", "next_run_of_one"]}),
+    ]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """The list that knows the schedules."""
+        return BotChangeList
+
+    def get_fieldsets(self, request: HttpRequest, obj: BotConfig | None = None) -> Any:
+        """A bot that is being added has had no session."""
+        return self.fieldsets if obj else self.fieldsets[:-1]
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField | None:
+        """Offer the user's own apps only."""
+        if db_field.name == "reddit_app":
+            kwargs["queryset"] = owned_by(RedditApp.objects.all(), request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    @display(description="Bot", ordering="name", header=True)
+    def name_and_subreddits(self, bot: BotConfig) -> list[str]:
+        """The name, and under it what it watches."""
+        shown = ", ".join(f"r/{name}" for name in bot.subreddits[:4])
+        more = len(bot.subreddits) - 4
+        return [bot.name, f"{shown} and {more} more" if more > 0 else shown]
+
+    @display(
+        description="State",
+        ordering="auto_scrape_enabled",
+        label={"scheduled": "success", "paused": "warning", "inactive": "danger"},
+    )
+    def state(self, bot: BotConfig) -> tuple[str, str]:
+        """Whether it collects by itself."""
+        if not bot.is_active:
+            return "inactive", "Inactive"
+        return ("scheduled", "On schedule") if bot.auto_scrape_enabled else ("paused", "Paused")
+
+    @admin.display(description="Schedule")
+    def timing(self, bot: BotConfig) -> str:
+        """The schedule in words."""
+        return bot.timing
+
+    @display(description="Last session", ordering="last_session_at", label=SESSION_COLOURS)
+    def last_session(self, bot: BotConfig) -> tuple[str, str] | None:
+        """How it ended and how long ago."""
+        if not bot.last_session_at:
+            return None
+        ago = timesince(bot.last_session_at).split(",")[0]
+        return bot.last_session_status, f"{bot.last_session_status}, {ago} ago"
+
+    @admin.display(description="Result")
+    def result(self, bot: BotConfig) -> str:
+        """What came of it, linked to the bot's sessions."""
+        if not bot.last_session_summary:
+            return "-"
+        url = reverse("admin:scraping_scrapesession_changelist") + f"?bot__id__exact={bot.pk}"
+        return format_html('<a href="{}">{}</a>', url, bot.last_session_summary)
+
+    @admin.display(description="Next run")
+    def next_run(self, bot: BotConfig) -> str:
+        """When beat fires it next, by the schedule that beat reads."""
+        row = bot.periodic_task
+        if row is None:
+            return "no schedule: run reconcile_schedules" if bot.is_scheduled else "-"
+        at = schedules.next_run_at(row)
+        if at is None:
+            return "-"
+        wait = at - timezone.now()
+        local = timezone.localtime(at)
+        moment = date_format(local, "H:i:s" if wait < DAY else "DATETIME_FORMAT")
+        return f"{moment}, in {timeuntil(at)}" if wait > MINUTE else moment
+
+    @admin.display(description="Next run")
+    def next_run_of_one(self, bot: BotConfig) -> str:
+        """The same on the bot's own page."""
+        name = services.schedule_name(bot.pk)
+        bot.periodic_task = schedules.find([name]).get(name)
+        return self.next_run(bot)
+
+    @action(description="Run now", permissions=["change"])
+    def run_now(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
+        """Request one session of each selected bot."""
+        requested = 0
+        for bot in queryset:
+            try:
+                services.run_now(bot)
+            except services.BotInactive as error:
+                messages.warning(request, str(error))
+            else:
+                requested += 1
+        if requested:
+            messages.success(request, f"{requested} session(s) requested.")
+
+    @action(description="Run now", permissions=["change"], url_path="run-now")
+    def run_this_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Request one session of the bot whose page is open."""
+        self.run_now(request, self.get_queryset(request).filter(pk=object_id))
+        return redirect("admin:bots_botconfig_change", object_id)
+
+    @action(description="Pause", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
+        """Take the selected bots off their schedules."""
+        messages.success(request, f"{services.pause(queryset)} bot(s) paused.")
+
+    @action(description="Resume", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
+        """Put the selected bots on their schedules again."""
+        messages.success(request, f"{services.resume(queryset)} bot(s) resumed.")
+
+
+@admin.register(RedditApp)
+class RedditAppAdmin(OwnedModelAdmin):
+    """API apps, by which Reddit knows who asks."""
+
+    form = RedditAppForm
+    list_display = ["name", "service", "client_id", "requests_per_minute", "bots_using_it"]
+    list_filter = ["service"]
+    search_fields = ["name", "client_id"]
+    fieldsets = [
+        (None, {"fields": ["name", "service"]}),
+        (
+            "Credentials",
+            {
+                "description": "From Reddit's page of your apps (type “script”). How to ask for "
+                "access is told in docs/reddit-access.md.",
+                "fields": ["client_id", "client_secret", "user_agent"],
+            },
+        ),
+        (
+            "Budget",
+            {
+                "description": "All bots of this app share it. Reddit forbids sharding one use "
+                "over several client ids, so there is no rotation of apps.",
+                "fields": ["requests_per_minute"],
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RedditApp]:
+        """With the number of bots that use each app."""
+        return super().get_queryset(request).annotate(bot_count=Count("bots"))
+
+    @admin.display(description="Bots", ordering="bot_count")
+    def bots_using_it(self, app: RedditApp) -> int:
+        """How many bots share its budget."""
+        return app.bot_count

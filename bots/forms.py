@@ -1,0 +1,68 @@
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+)
+
+from accounts.ownership import OwnedForm
+from bots.models import BotConfig, RedditApp
+from bots.validation import split_lines, split_names
+
+
+class ListField(forms.CharField):
+    """A list typed into a text area; what separates the values is the field's to say."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def __init__(self, *, split: Callable[[str], list[str]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._split = split
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show one value a line."""
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:
+        """Read the values."""
+        return self._split(value or "")
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the values, not the way they were typed."""
+        return list(initial or []) != self.to_python(data)
+
+
+def _model_text(name: str) -> dict[str, str]:
+    field = BotConfig._meta.get_field(name)
+    return {"label": field.verbose_name.capitalize(), "help_text": field.help_text}
+
+
+class BotConfigForm(OwnedForm):
+    """A bot, with its lists typed into text areas."""
+
+    subreddits = ListField(split=split_names, **_model_text("subreddits"))
+    include_terms = ListField(split=split_lines, required=False, **_model_text("include_terms"))
+    exclude_terms = ListField(split=split_lines, required=False, **_model_text("exclude_terms"))
+    match_in = forms.MultipleChoiceField(
+        choices=BotConfig.MatchIn, widget=UnfoldAdminCheckboxSelectMultipleWidget, label="Look in"
+    )
+
+
+class RedditAppForm(OwnedForm):
+    """An API app. Its secret goes in and never comes out again."""
+
+    client_secret = forms.CharField(
+        required=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="Stored encrypted and never shown again. Leave empty to keep the present one; an "
+        "installed app has none.",
+    )
+
+    def save(self, commit: bool = True) -> RedditApp:
+        """Keep the present secret unless a new one was typed."""
+        if secret := self.cleaned_data.get("client_secret"):
+            self.instance.client_secret = secret
+        return super().save(commit)

@@ -1,0 +1,247 @@
+"""What was collected, and how. Evidence: nobody adds, edits or deletes it here."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from accounts.ownership import owned_by
+from scraping import sessions
+from scraping.models import (
+    BotItem,
+    Gap,
+    RedditComment,
+    RedditPost,
+    ScrapeSession,
+    Stream,
+    Subreddit,
+)
+
+SESSION_COLOURS = {
+    "queued": "info",
+    "running": "info",
+    "completed": "success",
+    "partial": "warning",
+    "cancelled": "warning",
+    "failed": "danger",
+    "interrupted": "danger",
+}
+OUTCOME_COLOURS = {"ok": "green", "empty": "green", "gap": "orange"}
+REDDIT = "https://www.reddit.com"
+
+
+class EvidenceAdmin(ModelAdmin):
+    """A read-only admin. Counting a large table for each page is left out."""
+
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    list_per_page = 50
+    list_filter_submit = True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody: retention and deletion have rules of their own."""
+        return False
+
+
+@admin.register(ScrapeSession)
+class ScrapeSessionAdmin(EvidenceAdmin):
+    """Sessions: each run of a bot and what came of it."""
+
+    list_display = [
+        "bot_name",
+        "outcome",
+        "trigger",
+        "started_at",
+        "took",
+        "posts_seen",
+        "comments_seen",
+        "new",
+        "matched",
+        "requests",
+    ]
+    list_filter = ["status", "trigger", ("queued_at", RangeDateTimeFilter)]
+    search_fields = ["bot_name", "task_id"]
+    fieldsets = [
+        (None, {"fields": ["bot", "outcome", "trigger", "error", "task_id"]}),
+        ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took"]}),
+        (
+            "Counts",
+            {
+                "fields": [
+                    ("posts_seen", "comments_seen"),
+                    ("new", "updated", "rejected"),
+                    ("matched", "requests"),
+                ]
+            },
+        ),
+        ("Streams", {"fields": ["streams"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeSession]:
+        """Sessions of the user's own bots."""
+        return owned_by(super().get_queryset(request), request.user, path="bot__owner")
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The list of bots links here by bot."""
+        return lookup == "bot__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    @display(description="Status", ordering="status", label=SESSION_COLOURS)
+    def outcome(self, session: ScrapeSession) -> tuple[str, str]:
+        """Where it stands or how it ended."""
+        return session.status, session.get_status_display()
+
+    @admin.display(description="Took")
+    def took(self, session: ScrapeSession) -> str:
+        """How long it ran."""
+        return f"{session.duration.total_seconds():.1f} s" if session.duration else "-"
+
+    @admin.display(description="What came of each")
+    def streams(self, session: ScrapeSession) -> str:
+        """The outcome of each stream, with its reason."""
+        if not session.outcomes:
+            return sessions.summary(session)
+        return format_html_join(
+            "",
+            '<div><span style="color: {}">{}</span> {} <span>{}</span></div>',
+            (
+                (
+                    OUTCOME_COLOURS.get(o["outcome"], "red"),
+                    o["outcome"],
+                    stream,
+                    o.get("detail", ""),
+                )
+                for stream, o in session.outcomes.items()
+            ),
+        )
+
+
+class ContentAdmin(EvidenceAdmin):
+    """What posts and comments have in common."""
+
+    list_select_related = ["subreddit"]
+    list_filter = ["removal", ("created_at", RangeDateTimeFilter)]
+    readonly_fields = ["on_reddit"]
+
+    @admin.display(description="On Reddit")
+    def on_reddit(self, item: RedditPost | RedditComment) -> str:
+        """A link to the original."""
+        if not item.permalink:
+            return "-"
+        url = REDDIT + item.permalink
+        return format_html(
+            '<a href="{}" rel="noreferrer" target="_blank">{}</a>', url, item.permalink
+        )
+
+
+@admin.register(RedditPost)
+class RedditPostAdmin(ContentAdmin):
+    """Posts."""
+
+    list_display = [
+        "title_start",
+        "subreddit",
+        "author",
+        "score",
+        "num_comments",
+        "created_at",
+        "first_seen_at",
+    ]
+    search_fields = ["=fullname", "title", "=author", "=subreddit__name"]
+
+    @admin.display(description="Title", ordering="title")
+    def title_start(self, post: RedditPost) -> str:
+        """As much of the title as a line holds."""
+        return post.title if len(post.title) <= 90 else f"{post.title[:89]}…"
+
+
+@admin.register(RedditComment)
+class RedditCommentAdmin(ContentAdmin):
+    """Comments."""
+
+    list_display = ["body_start", "subreddit", "author", "score", "link_fullname", "created_at"]
+    search_fields = ["=fullname", "=link_fullname", "body", "=author", "=subreddit__name"]
+
+    @admin.display(description="Comment")
+    def body_start(self, comment: RedditComment) -> str:
+        """As much of the comment as a line holds."""
+        return comment.body if len(comment.body) <= 90 else f"{comment.body[:89]}…"
+
+
+@admin.register(BotItem)
+class BotItemAdmin(EvidenceAdmin):
+    """Matches: items that a bot looks for."""
+
+    list_display = ["bot", "fullname", "terms", "matched_at"]
+    list_filter = [("matched_at", RangeDateTimeFilter)]
+    list_select_related = ["bot"]
+    search_fields = ["=fullname", "bot__name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BotItem]:
+        """Matches of the user's own bots."""
+        return owned_by(super().get_queryset(request), request.user, path="bot__owner")
+
+    @admin.display(description="Terms found")
+    def terms(self, item: BotItem) -> str:
+        """The terms, or that there were none to find."""
+        return ", ".join(item.matched_terms) or "(every item matches)"
+
+
+@admin.register(Subreddit)
+class SubredditAdmin(EvidenceAdmin):
+    """Subreddits and whether they can be read."""
+
+    list_display = ["name", "state", "status_since", "probed_at", "reddit_id", "first_seen_at"]
+    list_filter = ["status"]
+    search_fields = ["name"]
+
+    @display(
+        description="State",
+        ordering="status",
+        label={"ok": "success", "unknown": "info"}
+        | dict.fromkeys(["private", "quarantined", "gated", "banned", "missing"], "danger"),
+    )
+    def state(self, subreddit: Subreddit) -> tuple[str, str]:
+        """As Reddit last said."""
+        return subreddit.status, subreddit.get_status_display()
+
+
+@admin.register(Stream)
+class StreamAdmin(EvidenceAdmin):
+    """Streams and how far each is complete."""
+
+    list_display = ["subreddit", "kind", "complete_since", "watermark", "last_fetch_at"]
+    list_filter = ["kind"]
+    list_select_related = ["subreddit"]
+    search_fields = ["subreddit__name"]
+
+
+@admin.register(Gap)
+class GapAdmin(EvidenceAdmin):
+    """Spans that were not read, and what closed them."""
+
+    list_display = [
+        "stream",
+        "starts_at",
+        "ends_at",
+        "reason",
+        "found_at",
+        "closed_at",
+        "closed_by",
+    ]
+    list_filter = ["reason", ("found_at", RangeDateTimeFilter)]
+    list_select_related = ["stream__subreddit"]
+    search_fields = ["stream__subreddit__name"]

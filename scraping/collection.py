@@ -1,0 +1,326 @@
+"""One session's work: read each stream to known ground, store, match, and say what came of it.
+
+The task, the command and the admin's "run now" all end here.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from bots.models import BotConfig, RedditApp
+from scraping import ledger, matching
+from scraping.ingest import IngestResult, ingest_comments, ingest_posts
+from scraping.models import Stream, Subreddit
+from scraping.reddit.client import INFO_SIZE, Credentials, Page, RedditClient, pack_names
+from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
+from scraping.reddit.parse import PARSERS, ParsedComment, ParsedItem, ParsedPost, ParseError
+from scraping.subreddits import ensure_streams
+from scraping.walks import Walk, floor_below, walk
+
+logger = logging.getLogger(__name__)
+
+Status = Subreddit.Status
+# Of a t5: what everybody may read. The others answer 403.
+READABLE_TYPES = frozenset({"public", "restricted", "archived", "user", "gold_restricted"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to collect, and for whom."""
+
+    subreddits: tuple[str, ...]
+    listing: str = BotConfig.Listing.NEW
+    comments: bool = False
+    search_query: str = ""
+    item_limit: int = BotConfig._meta.get_field("item_limit").default
+    bot_id: int | None = None
+
+    @classmethod
+    def of(cls, bot: BotConfig) -> "Plan":
+        """What the bot is set to collect."""
+        return cls(
+            subreddits=tuple(bot.subreddits),
+            listing=bot.listing,
+            comments=bot.comments == BotConfig.Comments.STREAM,
+            search_query=bot.search_query,
+            item_limit=bot.item_limit,
+            bot_id=bot.pk,
+        )
+
+
+@dataclass
+class Progress:
+    """What a session has done so far. Named as the session's columns are."""
+
+    posts_seen: int = 0
+    comments_seen: int = 0
+    new: int = 0
+    updated: int = 0
+    rejected: int = 0
+    matched: int = 0
+    requests: int = 0
+    outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def client_for(app: RedditApp) -> RedditClient:
+    """Return a client for the app. Where it connects to is a setting, never a value of the app's."""
+    simulated = app.service == RedditApp.Service.SIMULATOR
+    credentials = Credentials(
+        client_id=app.client_id,
+        secret=app.client_secret,
+        user_agent=app.user_agent,
+        reddit_url=settings.SIMULATOR_URL if simulated else settings.REDDIT_URL,
+        oauth_url=settings.SIMULATOR_URL if simulated else settings.REDDIT_OAUTH_URL,
+    )
+    return RedditClient(
+        credentials,
+        timeout=settings.REDDIT_TIMEOUT_SECONDS,
+        deadline=settings.REDDIT_DEADLINE_SECONDS,
+    )
+
+
+class Collector:
+    """Carries a plan out. `progress` is true at every moment, also after an exception."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        client: RedditClient,
+        *,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        dry_run: bool = False,
+    ) -> None:
+        """`on_progress` is called after each page; a dry run reads and stores nothing."""
+        self.progress = Progress()
+        self._plan = plan
+        self._client = client
+        self._on_progress = on_progress
+        self._dry_run = dry_run
+        self._matchers = matching.matchers_for(plan.subreddits)
+
+    def run(self) -> Progress:
+        """Collect everything that the plan names; a stream at fault costs no other.
+
+        Raises `Unauthorized` and `Throttled`, which concern all streams: those that were not read
+        have the error as their outcome.
+        """
+        kinds = [Stream.Kind.POSTS] + ([Stream.Kind.COMMENTS] if self._plan.comments else [])
+        try:
+            for kind in kinds:
+                if kind == Stream.Kind.POSTS and self._plan.listing != BotConfig.Listing.NEW:
+                    self._sample()
+                else:
+                    self._collect(kind)
+        except (Unauthorized, Throttled) as error:
+            for kind in kinds:
+                for name in self._plan.subreddits:
+                    self.progress.outcomes.setdefault(
+                        _label(name, kind), _outcome(error.outcome, str(error))
+                    )
+            raise
+        finally:
+            self.progress.requests = self._client.requests
+        return self.progress
+
+    def _collect(self, kind: str) -> None:
+        """Read streams of which every item is wanted."""
+        streams = []
+        for stream in ensure_streams(self._plan.subreddits, kind):
+            subreddit = stream.subreddit
+            if subreddit.status in (Status.OK, Status.UNKNOWN) or ledger.probe_is_due(subreddit):
+                streams.append(stream)
+            else:
+                self._note(
+                    subreddit.name, kind, subreddit.status, f"asked at {subreddit.probed_at:%H:%M}"
+                )
+        # A stream without a watermark is read to its listing's end: apart, so that it does not
+        # drag the others down with it.
+        self._walk_packed([stream for stream in streams if stream.watermark], kind)
+        self._walk_packed([stream for stream in streams if not stream.watermark], kind)
+
+    def _walk_packed(self, streams: Sequence[Stream], kind: str) -> None:
+        by_name = {stream.subreddit.name: stream for stream in streams}
+        for names in pack_names(list(by_name)):
+            self._guarded(names, kind, partial(self._walk, [by_name[name] for name in names]))
+
+    def _walk(self, streams: Sequence[Stream]) -> None:
+        kind = streams[0].kind
+        names = [stream.subreddit.name for stream in streams]
+        result = walk(
+            lambda cursor: self._client.listing(names, _listing(kind), after=cursor),
+            lambda page: self._store(page),
+            floor=floor_below([stream.watermark for stream in streams]),
+            item_limit=self._plan.item_limit * len(streams),
+        )
+        silent = self._silent(streams, result)
+        readable = [stream for stream in streams if stream.subreddit.name not in silent]
+        gaps = {}
+        if not self._dry_run:
+            gaps = {gap.stream_id: gap for gap in ledger.record_walk(readable, result)}
+            ledger.record_readable(name for name in names if name.lower() in result.by_subreddit)
+        for stream in readable:
+            self._note_walk(stream, result, gaps.get(stream.pk))
+
+    def _note_walk(self, stream: Stream, result: Walk, gap: Any) -> None:
+        name = stream.subreddit.name
+        if gap:
+            detail = (
+                f"{gap.get_reason_display()}: {gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%H:%M}"
+            )
+            self._note(name, stream.kind, "gap", detail)
+        else:
+            seen = result.by_subreddit.get(name.lower())
+            self._note(
+                name, stream.kind, "ok" if seen else "empty", f"{seen.items if seen else 0} seen"
+            )
+
+    def _silent(self, streams: Sequence[Stream], result: Walk) -> set[str]:
+        """Return the members that cannot be read, which a merged listing leaves out silently.
+
+        Only those of whom nothing was seen are asked about, and a known one once an hour.
+        """
+        suspects = [
+            stream.subreddit
+            for stream in streams
+            if stream.subreddit.name.lower() not in result.by_subreddit
+            and (stream.subreddit.status != Status.OK or ledger.probe_is_due(stream.subreddit))
+        ]
+        if len(streams) == 1 or not suspects:
+            return set()  # A single subreddit that cannot be read says so itself.
+        unreadable = set()
+        for subreddit in self._not_confirmed(suspects):
+            try:
+                self._client.listing([subreddit.name], "new", limit=1)
+            except SubredditUnavailable as error:
+                unreadable.add(subreddit.name)
+                self._unavailable(subreddit.name, streams[0].kind, error)
+            else:
+                self._record_status(subreddit.name, Status.OK)
+        return unreadable
+
+    def _not_confirmed(self, suspects: Sequence[Subreddit]) -> list[Subreddit]:
+        """Those that /api/info does not show as readable; the others are noted as such."""
+        readable = set()
+        for start in range(0, len(suspects), INFO_SIZE):
+            names = [subreddit.name for subreddit in suspects[start : start + INFO_SIZE]]
+            for thing in self._client.info(subreddits=names).things:
+                data = thing.get("data") or {}
+                if data.get("subreddit_type") in READABLE_TYPES and not data.get("quarantine"):
+                    readable.add(str(data.get("display_name")).lower())
+        for subreddit in suspects:
+            if subreddit.name.lower() in readable:
+                self._record_status(subreddit.name, Status.OK)
+        return [s for s in suspects if s.name.lower() not in readable]
+
+    def _sample(self) -> None:
+        """Read listings that promise no completeness: hot, top, rising, search."""
+        plan = self._plan
+        params = {}
+        if plan.listing == BotConfig.Listing.SEARCH:
+            params = {"q": plan.search_query, "restrict_sr": "1", "sort": "new", "t": "all"}
+        for names in pack_names(plan.subreddits):
+            self._guarded(names, Stream.Kind.POSTS, partial(self._sample_pack, names, params))
+
+    def _sample_pack(self, names: Sequence[str], params: dict[str, str]) -> None:
+        result = walk(
+            lambda cursor: self._client.listing(names, self._plan.listing, after=cursor, **params),
+            lambda page: self._store(page),
+            floor=None,
+            item_limit=self._plan.item_limit,
+        )
+        for name in names:
+            seen = result.by_subreddit.get(name.lower())
+            outcome = "ok" if seen else "empty"
+            self._note(name, Stream.Kind.POSTS, outcome, f"{seen.items if seen else 0} sampled")
+
+    def _guarded(self, names: Sequence[str], kind: str, read: Callable[[], None]) -> None:
+        """Turn what goes wrong with some streams into their outcomes."""
+        try:
+            read()
+        except (Unauthorized, Throttled):
+            raise
+        except SubredditUnavailable as error:
+            self._unavailable(names[0], kind, error)
+        except RedditError as error:
+            logger.warning("r/%s %s: %s", "+".join(names), kind, error)
+            for name in names:
+                self._note(name, kind, error.outcome, str(error))
+        finally:
+            self.progress.requests = self._client.requests
+            self._on_progress(self.progress)
+
+    def _unavailable(self, name: str, kind: str, error: SubredditUnavailable) -> None:
+        self._record_status(name, error.status)
+        self._note(name, kind, error.outcome, str(error))
+
+    def _record_status(self, name: str, status: str) -> None:
+        if not self._dry_run:
+            ledger.record_status(name, status)
+
+    def _note(self, name: str, kind: str, outcome: str, detail: str) -> None:
+        self.progress.outcomes[_label(name, kind)] = _outcome(outcome, detail)
+
+    def _store(self, page: Page) -> tuple[list[ParsedItem], IngestResult]:
+        """Parse, ingest and match one page, all of it or nothing."""
+        posts, comments = self._parse(page)
+        items: list[ParsedItem] = [*posts, *comments]
+        progress = self.progress
+        progress.posts_seen += len(posts)
+        progress.comments_seen += len(comments)
+        if self._dry_run:
+            progress.requests = self._client.requests
+            self._on_progress(progress)
+            # As if nothing were known: a dry run shows what Reddit lists.
+            return items, IngestResult(new={item.fullname for item in items})
+        with transaction.atomic():
+            result = ingest_posts(posts)
+            of_comments = ingest_comments(comments)
+            result.new |= of_comments.new
+            result.updated |= of_comments.updated
+            matches = self._match(items, result)
+        progress.new += len(result.new)
+        progress.updated += len(result.updated)
+        progress.matched += sum(match.bot_id == self._plan.bot_id for match in matches)
+        progress.requests = self._client.requests
+        self._on_progress(progress)
+        return items, result
+
+    def _parse(self, page: Page) -> tuple[list[ParsedPost], list[ParsedComment]]:
+        parsed: dict[str, list[Any]] = {"t3": [], "t1": []}
+        for thing in page.things:
+            kind = thing.get("kind") if isinstance(thing, dict) else None
+            try:
+                if kind not in PARSERS:
+                    raise ParseError("?", f"kind: expected t1 or t3, got {kind!r}")
+                parsed[kind].append(PARSERS[kind](thing.get("data")))
+            except ParseError as error:
+                self.progress.rejected += 1
+                logger.warning("Item not stored: %s", error)
+        return parsed["t3"], parsed["t1"]
+
+    def _match(self, items: list[ParsedItem], result: IngestResult) -> list[matching.Match]:
+        """Match new items for every bot that watches, and known ones for the session's own bot."""
+        found = (
+            matcher.match(item)
+            for item in items
+            for matcher in self._matchers
+            if item.fullname in result.new or matcher.bot_id == self._plan.bot_id
+        )
+        return matching.store_matches(match for match in found if match)
+
+
+def _listing(kind: str) -> str:
+    return "comments" if kind == Stream.Kind.COMMENTS else "new"
+
+
+def _label(name: str, kind: str) -> str:
+    return f"r/{name} {kind}"
+
+
+def _outcome(outcome: str, detail: str) -> dict[str, str]:
+    return {"outcome": outcome, "detail": detail}

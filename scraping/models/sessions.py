@@ -1,0 +1,87 @@
+from datetime import timedelta
+
+from django.db import models
+from django.utils import timezone
+
+from bots.models import BotConfig
+
+
+class ScrapeSession(models.Model):
+    """One run of collection, from its request to its end, and what came of it."""
+
+    class Trigger(models.TextChoices):
+        """By which door it came."""
+
+        SCHEDULE = "schedule", "Schedule"
+        MANUAL = "manual", "Manual"
+        BATCH = "batch", "Batch"
+        COMMAND = "command", "Command"
+        BACKFILL = "backfill", "Backfill"
+
+    class Status(models.TextChoices):
+        """Where it stands. The last five are ends."""
+
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        COMPLETED = "completed", "Completed"
+        PARTIAL = "partial", "Partial"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+        INTERRUPTED = "interrupted", "Interrupted"
+
+    bot = models.ForeignKey(
+        BotConfig, null=True, on_delete=models.SET_NULL, related_name="sessions"
+    )
+    bot_name = models.CharField(max_length=100, help_text="As it was then; survives the bot.")
+    trigger = models.CharField(max_length=10, choices=Trigger)
+    status = models.CharField(max_length=12, choices=Status)
+    task_id = models.CharField(max_length=255, blank=True)
+    lock_key = models.CharField(
+        max_length=100, blank=True, help_text="Held for as long as the session's process lives."
+    )
+
+    queued_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    posts_seen = models.PositiveIntegerField(default=0)
+    comments_seen = models.PositiveIntegerField(default=0)
+    new = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    matched = models.PositiveIntegerField(default=0)
+    requests = models.PositiveIntegerField(default=0)
+    outcomes = models.JSONField(
+        default=dict,
+        help_text="Per stream: ok, empty, gap, private, throttled, …, with the reason.",
+    )
+    error = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "session"
+        ordering = ["-queued_at"]
+        get_latest_by = "queued_at"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["task_id"],
+                condition=models.Q(status__in=["queued", "running"]) & ~models.Q(task_id=""),
+                name="scraping_session_one_open_per_run",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["-queued_at"], name="scraping_session_by_time"),
+            models.Index(fields=["bot", "-queued_at"], name="scraping_session_by_bot"),
+            models.Index(
+                fields=["status"],
+                condition=models.Q(status__in=["queued", "running"]),
+                name="scraping_session_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bot_name}, {self.queued_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to end; None while it has not ended or never started."""
+        return self.ended_at - self.started_at if self.ended_at and self.started_at else None

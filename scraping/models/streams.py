@@ -1,0 +1,93 @@
+from django.db import models
+from django.db.models.functions import Lower
+
+
+class Subreddit(models.Model):
+    """A subreddit that is collected or that a stored item belongs to."""
+
+    class Status(models.TextChoices):
+        """Whether it can be read, as Reddit last said."""
+
+        OK = "ok", "OK"
+        PRIVATE = "private", "Private"
+        QUARANTINED = "quarantined", "Quarantined"
+        GATED = "gated", "Gated"
+        BANNED = "banned", "Banned"
+        MISSING = "missing", "Missing"
+        UNKNOWN = "unknown", "Not read yet"
+
+    name = models.TextField(help_text="In the case in which Reddit shows it.")
+    reddit_id = models.TextField(
+        "Reddit id", null=True, help_text="Its fullname, t5_…, which survives a renaming."
+    )
+    status = models.CharField(max_length=20, choices=Status, default=Status.UNKNOWN)
+    status_since = models.DateTimeField(null=True)
+    probed_at = models.DateTimeField(null=True, help_text="When Reddit was last asked about it.")
+    first_seen_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(Lower("name"), name="scraping_subreddit_name")]
+
+    def __str__(self) -> str:
+        return f"r/{self.name}"
+
+
+class Stream(models.Model):
+    """The posts or the comments of a subreddit, collected once for all bots."""
+
+    class Kind(models.TextChoices):
+        """What flows in it."""
+
+        POSTS = "posts", "Posts"
+        COMMENTS = "comments", "Comments"
+
+    subreddit = models.ForeignKey(Subreddit, on_delete=models.CASCADE, related_name="streams")
+    kind = models.CharField(max_length=10, choices=Kind)
+    complete_since = models.DateTimeField(
+        null=True, help_text="Everything from here to the watermark is stored or stands in a gap."
+    )
+    watermark = models.DateTimeField(
+        null=True, help_text="Up to this moment, by Reddit's clock, the stream has been read."
+    )
+    last_fetch_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["subreddit__name", "kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["subreddit", "kind"], name="scraping_stream_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subreddit} {self.kind}"
+
+
+class Gap(models.Model):
+    """A span of a stream that a fetch did not reach. What it holds is not known to be stored."""
+
+    class Reason(models.TextChoices):
+        """Why the fetch stopped before known ground."""
+
+        LISTING_CAP = "listing_cap", "Reddit lists no further back"
+        ITEM_LIMIT = "item_limit", "The bot's limit of items was reached"
+        BROKEN_LISTING = "broken_listing", "The listing led back to itself"
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="gaps")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    reason = models.CharField(max_length=20, choices=Reason)
+    found_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-ends_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(starts_at__lt=models.F("ends_at")),
+                name="scraping_gap_has_length",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream}: {self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,228 @@
+"""A read-only client of Reddit's API: plain dicts in, `RedditError`s out.
+
+It uses PRAW's raw path (`Reddit.request`), which gives authentication, token refresh and retries;
+PRAW's objects are never built: they lose a page to one odd item, and take three times as long.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import praw
+import prawcore
+import requests
+from praw.exceptions import PRAWException
+from prawcore.exceptions import PrawcoreException, RequestException, ResponseException
+
+from scraping.reddit.errors import (
+    BadResponse,
+    RedditError,
+    RequestRejected,
+    SubredditUnavailable,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+)
+from scraping.reddit.transport import DeadlineRequestor
+
+# Reddit clamps `limit` to this.
+PAGE_SIZE = 100
+# Merged listings: Reddit takes more, but answers get slow and URLs are cut.
+MAX_MERGED_NAMES = 100
+MAX_MERGED_CHARACTERS = 2_000
+# /api/info takes this many fullnames or names a call and leaves the rest out silently.
+INFO_SIZE = 100
+
+# What leaks raw out of PRAW and prawcore for answers they do not expect.
+RAW_LEAKS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+FORBIDDEN_REASONS = ("private", "quarantined", "gated", "banned")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to speak to the API as one app. `secret` is empty for an installed app."""
+
+    client_id: str
+    secret: str = field(repr=False)
+    user_agent: str
+    reddit_url: str
+    oauth_url: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a listing: its things as Reddit sent them, and the cursor to the next."""
+
+    things: list[dict[str, Any]]
+    after: str | None
+
+
+class RedditClient:
+    """Calls the API as one app. Not thread-safe: one per thread."""
+
+    def __init__(self, credentials: Credentials, *, timeout: float, deadline: float) -> None:
+        """`timeout` bounds each wait for the network, `deadline` each call with its retries, in seconds."""
+        self._deadline = deadline
+        self._reddit = praw.Reddit(
+            client_id=credentials.client_id,
+            # PRAW's way to say "installed app" is a secret of None.
+            client_secret=credentials.secret or None,
+            user_agent=credentials.user_agent,
+            reddit_url=credentials.reddit_url,
+            oauth_url=credentials.oauth_url,
+            requestor_class=DeadlineRequestor,
+            requestor_kwargs={"timeout": timeout},
+            check_for_updates=False,
+            check_for_async=False,
+        )
+        self._requestor: DeadlineRequestor = self._reddit._core.requestor
+
+    @property
+    def requests(self) -> int:
+        """How many HTTP requests were sent, those for tokens and retries included."""
+        return self._requestor.requests
+
+    def listing(
+        self,
+        subreddits: Sequence[str],
+        listing: str,
+        *,
+        after: str | None = None,
+        limit: int = PAGE_SIZE,
+        **params: str,
+    ) -> Page:
+        """Fetch one page of `r/a+b+c/<listing>`.
+
+        `listing` is new, hot, rising, top, search or comments. Raises `SubredditUnavailable` for a
+        single subreddit that cannot be read; of several, Reddit leaves such members out silently.
+        """
+        query = {"limit": str(min(limit, PAGE_SIZE)), **params}
+        if after:
+            query["after"] = after
+        return self._page(
+            self._call("GET", f"r/{'+'.join(subreddits)}/{listing}", query, subreddits)
+        )
+
+    def info(self, *, fullnames: Sequence[str] = (), subreddits: Sequence[str] = ()) -> Page:
+        """Look up to 100 things by fullname, or subreddits by name. Unknown ones are left out."""
+        query = {"id": ",".join(fullnames)} if fullnames else {"sr_name": ",".join(subreddits)}
+        return self._page(self._call("GET", "api/info", query))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._requestor.close()
+
+    def _call(
+        self, method: str, path: str, params: dict[str, str], subreddits: Sequence[str] = ()
+    ) -> Any:
+        self._requestor.deadline = time.monotonic() + self._deadline
+        try:
+            return self._reddit.request(method=method, path=path, params=params)
+        except RedditError:
+            raise
+        except prawcore.exceptions.OAuthException as error:
+            raise Unauthorized(
+                f"Reddit refused a token: {error}. Check the app's secret."
+            ) from error
+        except ResponseException as error:
+            raise _from_response(error.response, subreddits) from error
+        except RequestException as error:
+            raise Unavailable(f"No answer from Reddit: {error.original_exception}") from error
+        except requests.exceptions.RequestException as error:
+            # A JSONDecodeError is one of these: the token endpoint answered with something else.
+            raise BadResponse(f"Not JSON: {error}") from error
+        except (PrawcoreException, PRAWException, *RAW_LEAKS) as error:
+            raise self._from_leak(error) from error
+
+    @staticmethod
+    def _from_leak(error: Exception) -> RedditError:
+        if isinstance(error, KeyError) and error.args in [(401,), ("reddit",)]:
+            return Unauthorized("Reddit answered 401 without saying why. Check the app's secret.")
+        return BadResponse(f"An answer that PRAW cannot read: {type(error).__name__}: {error}")
+
+    @staticmethod
+    def _page(body: Any) -> Page:
+        data = body.get("data") if isinstance(body, dict) else None
+        children = data.get("children") if isinstance(data, dict) else None
+        if not isinstance(children, list):
+            raise BadResponse(f"Expected a listing, got {_excerpt(body)}")
+        after = data.get("after")
+        return Page(children, after if isinstance(after, str) and after else None)
+
+
+def _from_response(response: requests.Response, subreddits: Sequence[str]) -> RedditError:
+    """Name what a refused request means. A status that is about one subreddit is its state."""
+    status, reason = response.status_code, _reason(response)
+    about = f"HTTP {status}" + (f" ({reason})" if reason else "")
+    if "/api/v1/access_token" in (response.url or ""):
+        return _from_token_response(response, about)
+    if status == 401:
+        return Unauthorized(f"{about}: Reddit does not accept the app's token.")
+    if status == 429:
+        return _throttled(response, about)
+    if status >= 500 or status == 408:
+        return Unavailable(f"{about}: Reddit could not answer.")
+    state = _subreddit_state(status, reason, response) if len(subreddits) == 1 else None
+    if state:
+        return SubredditUnavailable(f"r/{subreddits[0]} is {state}: {about}.", status=state)
+    if 300 <= status < 400:
+        return BadResponse(f"{about}: redirected to {response.headers.get('location', 'nowhere')}")
+    return RequestRejected(f"{about}: Reddit refused the request.")
+
+
+def _from_token_response(response: requests.Response, about: str) -> RedditError:
+    status = response.status_code
+    if status == 429:
+        return _throttled(response, about)
+    if status >= 500:
+        return Unavailable(f"{about}: Reddit gave no token.")
+    return Unauthorized(f"{about}: Reddit gave no token. Check the app's client id and secret.")
+
+
+def _throttled(response: requests.Response, about: str) -> Throttled:
+    wait = response.headers.get("retry-after")
+    return Throttled(
+        f"{about}: the app's budget is spent.", retry_after=float(wait) if wait else None
+    )
+
+
+def _subreddit_state(status: int, reason: str, response: requests.Response) -> str | None:
+    if status in (403, 404) and reason in FORBIDDEN_REASONS:
+        return reason
+    if status in (301, 302) and "/subreddits/search" in response.headers.get("location", ""):
+        return "missing"
+    # Reddit does not always give the reason: 403 stands for private, 404 for banned.
+    return {403: "private", 404: "banned"}.get(status)
+
+
+def _reason(response: requests.Response) -> str:
+    try:
+        body = response.json()
+    except ValueError:
+        return ""
+    reason = body.get("reason") if isinstance(body, dict) else None
+    return reason if isinstance(reason, str) else ""
+
+
+def _excerpt(body: Any) -> str:
+    text = repr(body)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def pack_names(names: Sequence[str]) -> list[list[str]]:
+    """Split names into the fewest runs that one merged request each may carry."""
+    packs: list[list[str]] = []
+    length = 0
+    for name in names:
+        if (
+            not packs
+            or len(packs[-1]) == MAX_MERGED_NAMES
+            or length + 1 + len(name) > MAX_MERGED_CHARACTERS
+        ):
+            packs.append([])
+            length = -1
+        packs[-1].append(name)
+        length += 1 + len(name)
+    return packs

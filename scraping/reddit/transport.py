@@ -1,0 +1,158 @@
+"""The HTTP underneath PRAW: every request ends in time, and no header reaches PRAW unchecked.
+
+Facts that make this necessary, measured with PRAW 8.0.3 / prawcore 4.0.0: `timeout` on `Reddit` has
+no effect on API calls; a body that drips in never times out; malformed rate headers raise raw
+ValueErrors and KeyErrors even on a 200; a spent budget makes PRAW sleep for minutes.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from prawcore.exceptions import RequestException
+from prawcore.requestor import Requestor
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from scraping.reddit.errors import DeadlineExceeded, Throttled
+
+RATE_HEADERS = ("x-ratelimit-remaining", "x-ratelimit-used", "x-ratelimit-reset")
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """What the last answer's headers said of the client id's budget; `resets_at` is monotonic."""
+
+    remaining: float
+    used: float
+    resets_at: float
+
+
+class _Alarm:
+    """Cuts the connection that a thread waits on when its time is up.
+
+    A socket's own time-out starts anew with each byte, so a slow drip would hold it for ever.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> "_Alarm":
+        _current.alarm = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        _current.alarm = None
+
+    def _cut(self) -> None:
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+
+class _Current(threading.local):
+    alarm: _Alarm | None = None
+
+
+_current = _Current()
+
+
+class _Watched:
+    """A connection that shows the alarm its socket before it waits for the answer."""
+
+    def getresponse(self) -> Any:
+        if _current.alarm is not None:
+            _current.alarm.socket = self.sock
+        return super().getresponse()
+
+
+class _WatchedHTTPConnection(_Watched, HTTPConnection):
+    pass
+
+
+class _WatchedHTTPSConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _WatchedHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTPConnection
+
+
+class _WatchedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPSConnection
+
+
+class _WatchedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _WatchedHTTPPool,
+            "https": _WatchedHTTPSPool,
+        }
+
+
+class DeadlineRequestor(Requestor):
+    """A requestor whose requests end by a deadline that the client sets for a whole call.
+
+    It hides the rate headers from PRAW and keeps them as `rate_limit`: who may send when is not
+    for one process's PRAW to decide.
+    """
+
+    def __init__(self, *, timeout: float, **kwargs: Any) -> None:
+        super().__init__(timeout=timeout, session=requests.Session(), **kwargs)
+        self._http.mount("http://", _WatchedAdapter())
+        self._http.mount("https://", _WatchedAdapter())
+        # Proxies and .netrc of the environment must never see a bearer token.
+        self._http.trust_env = False
+        # Monotonic; the client moves it before each call.
+        self.deadline = time.monotonic() + timeout
+        self.rate_limit: RateLimit | None = None
+        self.requests = 0
+
+    def request(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> requests.Response:
+        """Send one request; raise RequestException for PRAW's retries, or `DeadlineExceeded`."""
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise DeadlineExceeded("No time is left for another try.")
+        self._refuse_when_spent()
+        self.requests += 1
+        try:
+            with _Alarm(remaining):
+                response = self._http.request(*args, timeout=min(self.timeout, remaining), **kwargs)
+        except Exception as error:
+            if time.monotonic() >= self.deadline:
+                raise DeadlineExceeded(f"No complete answer in time: {error}") from error
+            raise RequestException(error, args, kwargs) from error
+        self._take_headers(response)
+        return response
+
+    def _refuse_when_spent(self) -> None:
+        if self.rate_limit is None or self.rate_limit.remaining >= 1:
+            return
+        wait = self.rate_limit.resets_at - time.monotonic()
+        if wait > 0:
+            raise Throttled(f"The budget is spent for {wait:.0f} s more.", retry_after=wait)
+
+    def _take_headers(self, response: requests.Response) -> None:
+        given = [response.headers.pop(name, None) for name in RATE_HEADERS]
+        with contextlib.suppress(TypeError, ValueError):  # absent or malformed: nothing is known
+            remaining, used, reset = (float(value) for value in given)
+            self.rate_limit = RateLimit(remaining, used, time.monotonic() + reset)
+        retry_after = response.headers.get("retry-after")
+        if retry_after is not None:
+            try:
+                float(retry_after)
+            except ValueError:
+                del response.headers["retry-after"]
+        if response.is_redirect is False and response.status_code in (301, 302):
+            # PRAW reads the target of every redirect without looking whether there is one.
+            response.headers["location"] = "/"

@@ -1,0 +1,161 @@
+"""The life of a session: queued, running, one of five ends. States only move forward."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from bots.models import BotConfig
+from jobs import locks
+from scraping.models import ScrapeSession
+
+logger = logging.getLogger(__name__)
+
+Status = ScrapeSession.Status
+SUMMARY_LENGTH = BotConfig._meta.get_field("last_session_summary").max_length
+
+COUNTS = (
+    "posts_seen",
+    "comments_seen",
+    "new",
+    "updated",
+    "rejected",
+    "matched",
+    "requests",
+)
+
+# Outcomes of a stream that mean it was read as far as it had to be.
+GOOD_OUTCOMES = frozenset({"ok", "empty"})
+
+
+def lock_key(bot_id: int) -> str:
+    """The lock that a bot's session holds for as long as its process lives."""
+    return f"scrape-bot:{bot_id}"
+
+
+def queue(bot: BotConfig, *, trigger: str, task_id: str) -> ScrapeSession:
+    """Write down that a run was asked for, in the transaction that records the run."""
+    return ScrapeSession.objects.create(
+        bot=bot, bot_name=bot.name, trigger=trigger, status=Status.QUEUED, task_id=task_id
+    )
+
+
+def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession | None:
+    """Open the session of a run whose lock the caller holds.
+
+    Returns None when the run has had its session: the message came twice.
+    """
+    with transaction.atomic():
+        # The lock is ours, so whoever left a session of this bot running is dead.
+        interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING))
+        if task_id:
+            earlier = ScrapeSession.objects.filter(task_id=task_id)
+            queued = earlier.filter(status=Status.QUEUED).select_for_update().first()
+            if queued:
+                return _run(queued)
+            if earlier.exclude(status=Status.INTERRUPTED).exists():
+                return None
+        return _run(ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger, task_id=task_id))
+
+
+def _run(session: ScrapeSession) -> ScrapeSession:
+    session.status = Status.RUNNING
+    session.started_at = timezone.now()
+    session.lock_key = lock_key(session.bot_id)
+    session.save()
+    return session
+
+
+def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
+    """End a running session with its counts and tell its bot; return False if it had ended before."""
+    session.status = status
+    session.error = error
+    session.ended_at = timezone.now()
+    written = (*COUNTS, "outcomes", "status", "error", "ended_at")
+    columns = {name: getattr(session, name) for name in written}
+    with transaction.atomic():
+        open_session = ScrapeSession.objects.filter(pk=session.pk, status=Status.RUNNING)
+        if not open_session.update(**columns):
+            return False
+        _tell_bots([session])
+    return True
+
+
+def status_of(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
+    """How a session ended, from the outcomes of its streams."""
+    good = [outcome["outcome"] in GOOD_OUTCOMES for outcome in outcomes.values()]
+    if all(good):
+        return Status.COMPLETED
+    return Status.PARTIAL if any(good) or _has(outcomes, "gap") else Status.FAILED
+
+
+def _has(outcomes: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    return any(outcome["outcome"] == name for outcome in outcomes.values())
+
+
+def cancel_queued(task_id: str, *, reason: str) -> int:
+    """End the session of a run that will not start."""
+    return ScrapeSession.objects.filter(task_id=task_id, status=Status.QUEUED).update(
+        status=Status.CANCELLED, ended_at=timezone.now(), error=reason
+    )
+
+
+def close_interrupted() -> int:
+    """End the running sessions whose process died; return how many there were.
+
+    A live session holds its lock on a connection that dies with it: a free lock is the proof.
+    """
+    running = ScrapeSession.objects.filter(status=Status.RUNNING)
+    keys = dict(running.values_list("pk", "lock_key"))
+    held = locks.holders(list(set(keys.values())))
+    dead = [key for key, lock in keys.items() if lock not in held]
+    return interrupt(ScrapeSession.objects.filter(pk__in=dead, status=Status.RUNNING))
+
+
+def interrupt(sessions: Iterable[ScrapeSession]) -> int:
+    """End sessions whose process is known to be dead; what they stored is stored."""
+    ended = []
+    for session in sessions:
+        session.ended_at = timezone.now()
+        session.status = Status.INTERRUPTED
+        session.error = "The process that ran it ended without a word."
+        changed = ScrapeSession.objects.filter(pk=session.pk, status=Status.RUNNING).update(
+            status=session.status, ended_at=session.ended_at, error=session.error
+        )
+        if changed:
+            ended.append(session)
+            logger.warning("Session %s of bot %s was interrupted", session.pk, session.bot_name)
+    _tell_bots(ended)
+    return len(ended)
+
+
+def summary(session: ScrapeSession) -> str:
+    """What came of a session in one line."""
+    if session.error:
+        return session.error
+    bad = [
+        f"{stream}: {outcome['outcome']}"
+        for stream, outcome in session.outcomes.items()
+        if outcome["outcome"] not in GOOD_OUTCOMES
+    ]
+    counts = (
+        f"{session.posts_seen} posts, {session.comments_seen} comments, {session.new} new, "
+        f"{session.matched} matched"
+    )
+    return "; ".join([counts, *bad])
+
+
+def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:
+    for session in sessions:
+        if session.bot_id is None:
+            continue
+        changes: dict[str, Any] = {
+            "last_session_at": session.ended_at,
+            "last_session_status": session.status,
+            "last_session_summary": summary(session)[:SUMMARY_LENGTH],
+        }
+        if session.status == Status.COMPLETED:
+            changes["last_success_at"] = session.ended_at
+        BotConfig.objects.filter(pk=session.bot_id).update(**changes)

@@ -1,0 +1,170 @@
+"""Subreddits (t5) and users (t2) as the API describes them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from .drift import score
+from .model import Item, Post, Subreddit
+from .render import WRONG_BY
+from .text import to_html
+from .world import User
+
+
+def subreddit(sub: Subreddit) -> dict[str, Any]:
+    """The ``data`` of a t5. A private one shows little more than its name."""
+    private = sub.status == "private"
+    description = f"{sub.title}. Be kind, stay on topic."
+    active = None if private else max(1, sub.subscribers // 900)
+    return {
+        "accounts_active": active,
+        "accounts_active_is_fuzzed": False,
+        "active_user_count": active,
+        "advertiser_category": "",
+        "all_original_content": False,
+        "allow_discovery": True,
+        "allow_galleries": True,
+        "allow_images": True,
+        "allow_polls": True,
+        "allow_videogifs": True,
+        "allow_videos": True,
+        "banner_background_color": "",
+        "banner_background_image": "",
+        "banner_img": "",
+        "banner_size": None,
+        "can_assign_link_flair": False,
+        "can_assign_user_flair": True,
+        "collapse_deleted_comments": False,
+        "comment_score_hide_mins": 60 if sub.hide_scores else 0,
+        "community_icon": "",
+        "community_reviewed": True,
+        "created": sub.created + WRONG_BY,
+        "created_utc": sub.created,
+        "description": None if private else description,
+        "description_html": None if private else to_html(description, wrapped=True),
+        "disable_contributor_requests": False,
+        "display_name": sub.name,
+        "display_name_prefixed": f"r/{sub.name}",
+        "emojis_custom_size": None,
+        "emojis_enabled": False,
+        "free_form_reports": True,
+        "has_menu_widget": False,
+        "header_img": None,
+        "header_size": None,
+        "header_title": None,
+        "hide_ads": False,
+        "icon_img": "",
+        "icon_size": None,
+        "id": sub.id,
+        "is_crosspostable_subreddit": True,
+        "is_enrolled_in_new_modmail": None,
+        "key_color": "",
+        "lang": sub.languages[0] if sub.languages else "en",
+        "link_flair_enabled": bool(sub.flairs),
+        "link_flair_position": "right",
+        "mobile_banner_image": "",
+        "name": sub.fullname,
+        "notification_level": None,
+        "original_content_tag_enabled": False,
+        "over18": sub.over_18,
+        "prediction_leaderboard_entry_type": 2,
+        "primary_color": "",
+        "public_description": sub.title,
+        "public_description_html": to_html(sub.title, wrapped=True),
+        "public_traffic": False,
+        "quarantine": sub.status == "quarantined",
+        "restrict_commenting": False,
+        "restrict_posting": True,
+        "should_archive_posts": False,
+        "should_show_media_in_comments_setting": True,
+        "show_media": True,
+        "show_media_preview": True,
+        "spoilers_enabled": True,
+        "submission_type": "any",
+        "submit_link_label": None,
+        "submit_text": "",
+        "submit_text_html": None,
+        "submit_text_label": None,
+        "subreddit_type": "private" if private else "public",
+        "subscribers": None if private else sub.subscribers,
+        "suggested_comment_sort": None,
+        "title": sub.title,
+        "url": f"/r/{sub.name}/",
+        "user_can_flair_in_sr": None,
+        "user_flair_background_color": None,
+        "user_flair_css_class": None,
+        "user_flair_enabled_in_sr": True,
+        "user_flair_position": "right",
+        "user_flair_richtext": [],
+        "user_flair_template_id": None,
+        "user_flair_text": None,
+        "user_flair_text_color": None,
+        "user_flair_type": "text",
+        "user_has_favorited": False,
+        "user_is_banned": False,
+        "user_is_contributor": False,
+        "user_is_moderator": False,
+        "user_is_muted": False,
+        "user_is_subscriber": False,
+        "user_sr_flair_enabled": None,
+        "user_sr_theme_enabled": True,
+        "videostream_links_count": 0,
+        "whitelist_status": "all_ads",
+        "wiki_enabled": True,
+        "wls": 6,
+    }
+
+
+def user(account: User, written: Iterable[Item], now: float) -> dict[str, Any]:
+    """The ``data`` of a t2. A suspended account shows three keys and nothing else."""
+    if account.suspended:
+        return {
+            "name": account.name,
+            "is_suspended": True,
+            "is_blocked": False,
+            "awardee_karma": 0,
+            "awarder_karma": 0,
+            "comment_karma": 0,
+            "link_karma": 0,
+            "total_karma": 0,
+        }
+    karma = {"t1": 0, "t3": 0}
+    for item in written:
+        karma["t3" if isinstance(item, Post) else "t1"] += score(item, now)[0]
+    avatar = "https://www.redditstatic.com/avatars/defaults/v2/avatar_default_6.png"
+    return {
+        "accept_chats": True,
+        "accept_followers": True,
+        "accept_pms": True,
+        "awardee_karma": 0,
+        "awarder_karma": 0,
+        "comment_karma": karma["t1"],
+        "created": account.created,
+        "created_utc": account.created,
+        "has_subscribed": True,
+        "has_verified_email": True,
+        "hide_from_robots": False,
+        "icon_img": avatar,
+        "id": account.id,
+        "is_blocked": False,
+        "is_employee": False,
+        "is_friend": False,
+        "is_gold": False,
+        "is_mod": False,
+        "link_karma": karma["t3"],
+        "name": account.name,
+        "pref_show_snoovatar": False,
+        "snoovatar_img": "",
+        "snoovatar_size": None,
+        "subreddit": {
+            "display_name": f"u_{account.name}",
+            "display_name_prefixed": f"u/{account.name}",
+            "name": f"t5_{account.id}u",
+            "over_18": False,
+            "subreddit_type": "user",
+            "subscribers": 0,
+            "title": "",
+            "url": f"/user/{account.name}/",
+        },
+        "total_karma": karma["t1"] + karma["t3"],
+        "verified": True,
+    }

@@ -1,0 +1,194 @@
+"""Listings: what stands in them, in which order, and where a cursor points.
+
+Every listing of one subreddit is a view: at most 1,000 items under ascending sort keys. ``a+b``
+merges the views of its members, so that each brings its own 1,000. A cursor is a position among
+the sort keys.
+"""
+
+import heapq
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter, itemgetter
+
+from .drift import num_comments, score
+from .model import NEVER, Item, Post, Subreddit
+from .world import World
+
+CAP = 1000
+PERIODS = {
+    "hour": 3600.0,
+    "day": 86_400.0,
+    "week": 7 * 86_400.0,
+    "month": 30 * 86_400.0,
+    "year": 365 * 86_400.0,
+    "all": math.inf,
+}
+_CREATED = attrgetter("created")
+_RANKING_SECONDS = 60.0
+"""Rankings other than by age are computed afresh once a virtual minute."""
+
+Key = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One subreddit's listing. ``as_of`` is the moment whose scores the keys were made from."""
+
+    keys: list[Key]
+    items: list[Item]
+    as_of: float
+    until: float
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one request gets."""
+
+    items: list[Item]
+    after: str | None
+    before: str | None
+
+
+def rank(item: Item, sort: str, now: float) -> Key:
+    """The key under which a listing sorts the item, smallest first."""
+    if sort == "new":
+        return item.key
+    points, _ = score(item, now)
+    if sort == "top":
+        return (-points, *item.key)
+    if sort in ("controversial", "comments"):
+        weight = num_comments(item, now)[0] if isinstance(item, Post) else 0
+        return (-weight if sort == "comments" else -weight / max(abs(points), 1), *item.key)
+    if sort == "rising":
+        return (-points / (600.0 + max(now - item.created, 0.0)), *item.key)
+    # Hot: ten times the points weigh as much as 12.5 hours of youth [2017].
+    return (-(math.log10(max(abs(points), 1)) + item.created / 45_000.0), *item.key)
+
+
+class Views:
+    """Builds views and keeps each until something in it changes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._views: dict[tuple[int, str, str, str], View] = {}
+
+    def get(self, sub: Subreddit, *, kind: str, sort: str, period: str, now: float) -> View:
+        """The listing of one subreddit: ``kind`` t3 or t1, ``sort`` a listing's name."""
+        self._world.sync(sub, now)
+        name = (sub.index, kind, sort, period)
+        view = self._views.get(name)
+        if view is not None and view.as_of <= now < view.until and view.version == sub.version:
+            return view
+        source: Sequence[Item] = sub.posts if kind == "t3" else sub.comments
+        if sort == "new":
+            view = _newest(source, now, sub.version)
+        else:
+            view = _ranked(source, now, sub.version, sort=sort, period=period)
+        self._views[name] = view
+        return view
+
+
+def _newest(source: Sequence[Item], now: float, version: int) -> View:
+    arrived = bisect_right(source, now, key=_CREATED)
+    until = source[arrived].created if arrived < len(source) else NEVER
+    # The next hour is generated only when the clock reaches it.
+    until = min(until, (now // 3600 + 1) * 3600)
+    items: list[Item] = []
+    for position in range(arrived - 1, -1, -1):
+        item = source[position]
+        if item.visible_from > now:
+            until = min(until, item.visible_from)
+        elif item.gone_at > now:
+            items.append(item)
+            until = min(until, item.gone_at)
+            if len(items) == CAP:
+                break
+    return View([item.key for item in items], items, now, until, version)
+
+
+def _ranked(source: Sequence[Item], now: float, version: int, *, sort: str, period: str) -> View:
+    oldest = now - PERIODS.get(period, math.inf)
+    if sort == "rising":
+        oldest = max(oldest, now - 86_400.0)
+    arrived = bisect_right(source, now, key=_CREATED)
+    first = 0 if oldest == -math.inf else bisect_left(source, oldest, key=_CREATED)
+    ranked = sorted(
+        ((rank(item, sort, now), item) for item in source[first:arrived] if item.listed(now)),
+        key=itemgetter(0),
+    )[:CAP]
+    until = now + _RANKING_SECONDS
+    return View([key for key, _ in ranked], [item for _, item in ranked], now, until, version)
+
+
+def _position(view: View, key: Key) -> int:
+    return bisect_left(view.keys, key)
+
+
+def page(
+    views: Sequence[View],
+    *,
+    sort: str,
+    limit: int,
+    after: Item | None = None,
+    before: Item | None = None,
+    now: float,
+) -> Page:
+    """Cut a page out of the merged views.
+
+    ``after`` an item that has left the listing keeps its place: the page goes on behind where it
+    was. ``before`` an item that has left gives an empty page, as Reddit does.
+    """
+    if before is not None:
+        return _before(views, sort=sort, limit=limit, anchor=before, now=now)
+    tails: list[Iterator[tuple[Key, Item]]] = []
+    for view in views:
+        start = 0
+        if after is not None:
+            start = bisect_right(view.keys, rank(after, sort, _as_of(view, sort, now)))
+        tails.append(zip(islice(view.keys, start, None), islice(view.items, start, None)))  # noqa: B905
+    merged = _merge(tails, reverse=False)
+    items = [item for _, item in islice(merged, limit)]
+    more = next(iter(merged), None) is not None
+    return Page(
+        items,
+        after=items[-1].fullname if items and more else None,
+        before=items[0].fullname if items and after is not None else None,
+    )
+
+
+def _as_of(view: View, sort: str, now: float) -> float:
+    return now if sort == "new" else view.as_of
+
+
+def _before(views: Sequence[View], *, sort: str, limit: int, anchor: Item, now: float) -> Page:
+    present = False
+    heads: list[Iterator[tuple[Key, Item]]] = []
+    for view in views:
+        key = rank(anchor, sort, _as_of(view, sort, now))
+        position = _position(view, key)
+        present = present or (position < len(view.keys) and view.items[position] is anchor)
+        heads.append(
+            zip(reversed(view.keys[:position]), reversed(view.items[:position]), strict=True)
+        )
+    if not present:
+        return Page([], after=None, before=None)
+    merged = _merge(heads, reverse=True)
+    items = [item for _, item in islice(merged, limit)]
+    more = next(iter(merged), None) is not None
+    items.reverse()
+    return Page(
+        items,
+        after=items[-1].fullname if items else None,
+        before=items[0].fullname if items and more else None,
+    )
+
+
+def _merge(parts: list[Iterator[tuple[Key, Item]]], *, reverse: bool) -> Iterator[tuple[Key, Item]]:
+    if len(parts) == 1:
+        return parts[0]
+    merged: Iterable[tuple[Key, Item]] = heapq.merge(*parts, key=itemgetter(0), reverse=reverse)
+    return iter(merged)

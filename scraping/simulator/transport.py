@@ -1,0 +1,26 @@
+"""Lets a fault reach below HTTP: the connection's transport, handed on in the ASGI scope."""
+
+import socket
+import struct
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+KEY = "simulator.transport"
+
+
+class ExposingProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with the transport added to each request's scope."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope[KEY] = self.transport  # type: ignore[typeddict-unknown-key]
+
+
+def reset(scope: dict) -> None:
+    """Close the connection with a TCP reset and no answer."""
+    transport = scope[KEY]
+    connection: socket.socket = transport.get_extra_info("socket")
+    # Lingering for zero seconds turns the close into a reset.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

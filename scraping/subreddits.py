@@ -1,0 +1,58 @@
+"""Rows for subreddits and their streams, found by name whatever its case."""
+
+from collections.abc import Iterable, Mapping
+
+from django.db import connection
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from scraping.models import Stream, Subreddit
+
+
+def ensure_subreddits(names: Mapping[str, str | None]) -> dict[str, int]:
+    """Return the ids of subreddits by lower-case name, creating the missing.
+
+    `names` maps a name to its fullname (t5_…) where that is known, which is remembered.
+    """
+    wanted = {name.lower(): (name, fullname) for name, fullname in names.items()}
+    known = {
+        lower: (key, reddit_id)
+        for lower, key, reddit_id in Subreddit.objects.annotate(lower=Lower("name"))
+        .filter(lower__in=list(wanted))
+        .values_list("lower", "pk", "reddit_id")
+    }
+    stale = [
+        pair
+        for lower, pair in wanted.items()
+        if lower not in known or (pair[1] and known[lower][1] != pair[1])
+    ]
+    ids = {lower: key for lower, (key, _) in known.items()}
+    return ids | _upsert(stale) if stale else ids
+
+
+def ensure_streams(names: Iterable[str], kind: str) -> list[Stream]:
+    """Return the streams of these subreddits in the order of the names, creating the missing."""
+    names = list(names)
+    ids = ensure_subreddits(dict.fromkeys(names))
+    Stream.objects.bulk_create(
+        [Stream(subreddit_id=key, kind=kind) for key in ids.values()], ignore_conflicts=True
+    )
+    streams = Stream.objects.filter(subreddit__in=ids.values(), kind=kind)
+    by_subreddit = {stream.subreddit_id: stream for stream in streams.select_related("subreddit")}
+    return [by_subreddit[ids[name.lower()]] for name in names]
+
+
+def _upsert(pairs: list[tuple[str, str | None]]) -> dict[str, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO scraping_subreddit AS t (name, reddit_id, status, first_seen_at)
+            SELECT name, reddit_id, 'unknown', %s
+            FROM unnest(%s::text[], %s::text[]) AS s (name, reddit_id)
+            ORDER BY lower(name)
+            ON CONFLICT (lower(name)) DO UPDATE SET reddit_id = COALESCE(EXCLUDED.reddit_id, t.reddit_id)
+            RETURNING lower(name), id
+            """,
+            [timezone.now(), [name for name, _ in pairs], [fullname for _, fullname in pairs]],
+        )
+        return dict(cursor.fetchall())

@@ -1,0 +1,44 @@
+"""Celery's doors to collection: thin, the work is in the services."""
+
+from typing import Any
+
+from celery import Task, shared_task
+from celery.signals import worker_ready
+
+from scraping import services, sessions
+
+# A session that reads a thousand pages at the API's pace ends well within these.
+SOFT_LIMIT_SECONDS = 20 * 60
+HARD_LIMIT_SECONDS = 21 * 60
+
+
+@shared_task(
+    name="scraping.scrape_bot",
+    bind=True,
+    queue="scraping",
+    soft_time_limit=SOFT_LIMIT_SECONDS,
+    time_limit=HARD_LIMIT_SECONDS,
+)
+def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
+    """Run one session of a bot. Idempotent: a message that comes twice runs once.
+
+    Returns the session's id, status and counts, or `skipped` with the reason.
+    """
+    try:
+        session = services.scrape_bot(bot_id, trigger=trigger, task_id=self.request.id or "")
+    except services.SessionSkipped as reason:
+        return {"skipped": str(reason)}
+    counts = {name: getattr(session, name) for name in sessions.COUNTS}
+    return {"session": session.pk, "status": session.status, **counts}
+
+
+@shared_task(name="scraping.close_interrupted_sessions", queue="cleanup", time_limit=60)
+def close_interrupted_sessions() -> int:
+    """End the running sessions whose process died; return how many there were."""
+    return sessions.close_interrupted()
+
+
+@worker_ready.connect(dispatch_uid="scraping.close_interrupted_sessions")
+def close_interrupted_sessions_at_start(**kwargs: Any) -> None:
+    """Tell the truth about what the last worker left as soon as a new one is up."""
+    sessions.close_interrupted()

@@ -1,0 +1,123 @@
+"""Reading a listing page by page until it reaches known ground, or saying why it did not.
+
+A walk is proven to overlap with what is stored when it has met three known items older than the
+watermark less a grace: late-approved posts appear below the top, at the time they were written. The
+cursor `before` proves nothing (it gives an empty list when its anchor is gone) and is never used.
+All times are Reddit's own (`created_utc`): no clock of ours takes part.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from scraping.ingest import IngestResult
+from scraping.reddit.client import PAGE_SIZE, Page
+from scraping.reddit.parse import ParsedItem
+
+KNOWN_ITEMS = 3
+# How long after it was written an item may still be let through by moderators and appear.
+GRACE = timedelta(minutes=15)
+# Reddit lists about 1,000 items of a subreddit; a few less when some were removed meanwhile.
+LISTING_CAP = 1_000
+CAP_SLACK = 50
+
+
+class End(StrEnum):
+    """Why a walk ended."""
+
+    OVERLAP = "overlap"
+    LISTING_END = "listing_end"
+    ITEM_LIMIT = "item_limit"
+    BROKEN_LISTING = "broken_listing"
+
+
+@dataclass
+class Seen:
+    """What a walk saw of one subreddit."""
+
+    items: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+
+    def add(self, created_at: datetime) -> None:
+        """Count one item."""
+        self.items += 1
+        self.oldest = min(self.oldest or created_at, created_at)
+        self.newest = max(self.newest or created_at, created_at)
+
+
+@dataclass
+class Walk:
+    """A walk as it goes: what it saw by lower-case name of subreddit, in all, and how it ended."""
+
+    floor: datetime | None
+    end: End | None = None
+    total: Seen = field(default_factory=Seen)
+    by_subreddit: dict[str, Seen] = field(default_factory=dict)
+    known_below_floor: int = 0
+
+    def add(self, item: ParsedItem, *, known: bool) -> None:
+        """Take note of one item of a page."""
+        if item.stickied:
+            return  # Stands on top however old it is.
+        self.total.add(item.created_at)
+        self.by_subreddit.setdefault((item.subreddit or "").lower(), Seen()).add(item.created_at)
+        if known and self.floor is not None and item.created_at < self.floor:
+            self.known_below_floor += 1
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether it has met known ground."""
+        return self.known_below_floor >= KNOWN_ITEMS
+
+    def reached_cap(self, subreddit: str) -> bool:
+        """Whether Reddit may have cut this subreddit's part of the listing off."""
+        seen = self.by_subreddit.get(subreddit.lower())
+        return seen is not None and seen.items >= LISTING_CAP - CAP_SLACK
+
+
+def floor_below(watermarks: list[datetime | None]) -> datetime | None:
+    """Where a walk over streams with these watermarks may end, or None: only with the listing."""
+    known = [watermark for watermark in watermarks if watermark is not None]
+    return min(known) - GRACE if len(known) == len(watermarks) and known else None
+
+
+def walk(
+    fetch: Callable[[str | None], Page],
+    store: Callable[[Page], tuple[list[ParsedItem], IngestResult]],
+    *,
+    floor: datetime | None,
+    item_limit: int,
+) -> Walk:
+    """Fetch and store page after page until the walk's end, which is always reached.
+
+    `fetch` takes a cursor; `store` returns a page's items and what became of them. Pages are stored
+    as they come, so a walk that is cut short loses nothing: its watermark is not moved.
+    """
+    state = Walk(floor)
+    for page in _pages(fetch, state, item_limit):
+        items, result = store(page)
+        for item in items:
+            state.add(item, known=item.fullname not in result.new)
+        if state.overlaps:
+            state.end = End.OVERLAP
+            break
+    return state
+
+
+def _pages(fetch: Callable[[str | None], Page], state: Walk, item_limit: int) -> Iterator[Page]:
+    cursor: str | None = None
+    cursors: set[str] = set()
+    for _ in range(-(-item_limit // PAGE_SIZE)):
+        page = fetch(cursor)
+        yield page
+        cursor = page.after
+        if not page.things or cursor is None:
+            state.end = End.LISTING_END
+            return
+        if cursor in cursors:
+            state.end = End.BROKEN_LISTING
+            return
+        cursors.add(cursor)
+    state.end = End.ITEM_LIMIT

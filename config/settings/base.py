@@ -4,7 +4,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from config import environment
+from config import console, environment
 from config.environment import BASE_DIR
 from config.logs import logging_config
 
@@ -28,6 +28,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
     "django.contrib.staticfiles",
     "rest_framework",
     "django_celery_beat",
@@ -96,6 +98,8 @@ STORAGES = {
     # Names with a digest in them may be cached for ever; WhiteNoise serves them compressed.
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+
+UNFOLD = console.UNFOLD
 
 REST_FRAMEWORK = {
     # An endpoint that says nothing about permissions is closed, not open.

@@ -32,3 +32,7 @@ lint: install  ## ruff (lint and format) and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+
+.PHONY: demo
+demo: install  ## everything on this machine, on simulated Reddit (ARGS="--once", ARGS="--help")
+	@$(BIN)/python -m config.demo $(ARGS)

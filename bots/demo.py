@@ -23,7 +23,7 @@ BOTS: list[dict[str, Any]] = [
         "include_terms": ["photo", "recipe", "re:question|help"],
     },
     {
-        "name": "Science, and a locked door",
+        "name": "Science, a locked door",
         "subreddits": ["AskScience", "python", "TeamBackroom"],
         "comments": BotConfig.Comments.NONE,
     },

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -22,11 +23,17 @@ UNFOLD = {
     "SITE_HEADER": "Lurker",
     "SITE_SUBHEADER": "Reddit, collected completely",
     "SITE_SYMBOL": "radar",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("lurker/icon.svg"),
+        }
+    ],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "DASHBOARD_CALLBACK": "config.console.dashboard",
-    "STYLES": [],
     "COLORS": {
         # The accent: Reddit's neighbour on the colour wheel, not its orange.
         "primary": {
@@ -98,4 +105,4 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the front page's figures to the admin's context."""
     from scraping import selectors
 
-    return context | {"overview": selectors.overview(request.user)}
+    return context | {"title": "Overview", "overview": selectors.overview(request.user)}

@@ -68,7 +68,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     list_filter = ["status", "trigger", ("queued_at", RangeDateTimeFilter)]
     search_fields = ["bot_name", "task_id"]
     fieldsets = [
-        (None, {"fields": ["bot", "outcome", "trigger", "error", "task_id"]}),
+        (None, {"fields": ["bot", "status", "trigger", "error", "task_id"]}),
         ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took"]}),
         (
             "Counts",

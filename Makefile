@@ -49,8 +49,8 @@ bench: install  ## the benchmarks (ONLY="name ..." for some)
 	$(BIN)/python -m benchmarks $(ONLY)
 
 .PHONY: demo
-demo: install  ## the whole platform on a simulated Reddit, no key needed (Ctrl-C ends it)
-	$(BIN)/python -m config.demo $(ARGS)
+demo: install  ## everything on this machine, on simulated Reddit (ARGS="--once", ARGS="--help")
+	@$(BIN)/python -m config.demo $(ARGS)
 
 .PHONY: stop
 stop:  ## end embedded servers that a killed process left behind

@@ -9,7 +9,7 @@ from unfold.widgets import (
 )
 
 from accounts.ownership import OwnedForm
-from bots.models import BotConfig, RedditApp
+from bots.models import BotConfig, RedditApp, title_and_body
 from bots.validation import split_lines, split_names
 
 
@@ -21,6 +21,7 @@ class ListField(forms.CharField):
     def __init__(self, *, split: Callable[[str], list[str]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._split = split
+        self.widget.attrs["rows"] = 4
 
     def prepare_value(self, value: Any) -> Any:
         """Show one value a line."""
@@ -47,7 +48,10 @@ class BotConfigForm(OwnedForm):
     include_terms = ListField(split=split_lines, required=False, **_model_text("include_terms"))
     exclude_terms = ListField(split=split_lines, required=False, **_model_text("exclude_terms"))
     match_in = forms.MultipleChoiceField(
-        choices=BotConfig.MatchIn, widget=UnfoldAdminCheckboxSelectMultipleWidget, label="Look in"
+        choices=BotConfig.MatchIn,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        initial=title_and_body,
+        label="Look in",
     )
 
 

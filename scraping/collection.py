@@ -12,14 +12,14 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from bots.models import BotConfig, RedditApp
+from bots.models import LISTING_CAP, BotConfig, RedditApp
 from scraping import ledger, matching
 from scraping.ingest import IngestResult, ingest_comments, ingest_posts
 from scraping.models import Stream, Subreddit
 from scraping.reddit.client import INFO_SIZE, Credentials, Page, RedditClient, pack_names
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
 from scraping.reddit.parse import PARSERS, ParsedComment, ParsedItem, ParsedPost, ParseError
-from scraping.subreddits import ensure_streams
+from scraping.subreddits import ensure_streams, find_streams
 from scraping.walks import Walk, floor_below, walk
 
 logger = logging.getLogger(__name__)
@@ -37,18 +37,18 @@ class Plan:
     listing: str = BotConfig.Listing.NEW
     comments: bool = False
     search_query: str = ""
-    item_limit: int = BotConfig._meta.get_field("item_limit").default
+    item_limit: int = LISTING_CAP
     bot_id: int | None = None
 
     @classmethod
-    def of(cls, bot: BotConfig) -> "Plan":
-        """What the bot is set to collect."""
+    def of(cls, bot: BotConfig, *, item_limit: int | None = None) -> "Plan":
+        """What the bot is set to collect, with another limit of items where one is given."""
         return cls(
             subreddits=tuple(bot.subreddits),
             listing=bot.listing,
             comments=bot.comments == BotConfig.Comments.STREAM,
             search_query=bot.search_query,
-            item_limit=bot.item_limit,
+            item_limit=item_limit or bot.item_limit,
             bot_id=bot.pk,
         )
 
@@ -130,7 +130,8 @@ class Collector:
     def _collect(self, kind: str) -> None:
         """Read streams of which every item is wanted."""
         streams = []
-        for stream in ensure_streams(self._plan.subreddits, kind):
+        find = find_streams if self._dry_run else ensure_streams
+        for stream in find(self._plan.subreddits, kind):
             subreddit = stream.subreddit
             if subreddit.status in (Status.OK, Status.UNKNOWN) or ledger.probe_is_due(subreddit):
                 streams.append(stream)

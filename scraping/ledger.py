@@ -31,8 +31,9 @@ def record_walk(streams: Iterable[Stream], walk: Walk) -> list[Gap]:
             if gap:
                 gaps.append(gap)
             changes: dict[str, object] = {"last_fetch_at": now}
-            if walk.total.newest:
-                oldest, newest = walk.total.oldest, walk.total.newest
+            newest = walk.total.newest
+            if newest:
+                oldest = _reached(stream, walk)
                 # In the statement, so that of two walks at once the further one stands.
                 changes["watermark"] = Greatest(
                     Coalesce(F("watermark"), Value(newest)), Value(newest)
@@ -47,13 +48,9 @@ def _gap(stream: Stream, walk: Walk) -> Gap | None:
     """What lies between the stream's watermark and the oldest item that the walk reached."""
     if walk.end == End.OVERLAP or stream.watermark is None:
         return None
-    name = stream.subreddit.name
-    if walk.end == End.LISTING_END:
-        if not walk.reached_cap(name):
-            return None  # The whole listing was read, and Reddit did not cut it off.
-        reached = walk.by_subreddit[name.lower()].oldest
-    else:
-        reached = walk.total.oldest
+    if walk.end == End.LISTING_END and not walk.reached_cap(stream.subreddit.name):
+        return None  # The whole listing was read, and Reddit did not cut it off.
+    reached = _reached(stream, walk)
     if reached is None or reached <= stream.watermark:
         return None
     return Gap(
@@ -62,6 +59,14 @@ def _gap(stream: Stream, walk: Walk) -> Gap | None:
         ends_at=reached,
         reason=GAP_REASONS[walk.end],
     )
+
+
+def _reached(stream: Stream, walk: Walk) -> datetime | None:
+    """How far back the walk has read this stream. Reddit cuts each member of a listing off alone."""
+    name = stream.subreddit.name
+    if walk.end == End.LISTING_END and walk.reached_cap(name):
+        return walk.by_subreddit[name.lower()].oldest
+    return walk.total.oldest
 
 
 def record_status(name: str, status: str) -> None:

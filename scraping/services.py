@@ -1,12 +1,13 @@
 """A bot's session from its request to its end: what tasks, commands and the admin call."""
 
 import logging
+import uuid
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from bots.models import BotConfig
+from bots.models import BotConfig, RedditApp
 from jobs import locks
 from scraping import sessions
 from scraping.collection import Collector, Plan, Progress, client_for
@@ -14,6 +15,14 @@ from scraping.models import ScrapeSession
 from scraping.reddit.errors import RedditError
 
 Status = ScrapeSession.Status
+NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
+
+OnProgress = Callable[[Progress], None]
+
+
+def ignore(progress: Progress) -> None:
+    """Nobody watches."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +37,7 @@ def scrape_bot(
     trigger: str,
     task_id: str = "",
     item_limit: int | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: OnProgress = ignore,
 ) -> ScrapeSession:
     """Run one session of the bot in this process and return it as it ended.
 
@@ -43,46 +52,54 @@ def scrape_bot(
         )
         sessions.cancel_queued(task_id, reason=reason)
         raise SessionSkipped(reason)
+    plan = Plan.of(bot, item_limit=item_limit)
     try:
         with locks.hold(sessions.lock_key(bot_id)):
             session = sessions.start(bot, trigger=trigger, task_id=task_id)
             if session is None:
                 raise SessionSkipped(f"run {task_id} has had its session")
-            _collect(bot, session, item_limit, on_progress)
+            _collect(session, plan, bot.reddit_app, on_progress)
             return session
     except locks.LockHeld as held:
         sessions.cancel_queued(task_id, reason=str(held))
         raise SessionSkipped(str(held)) from held
 
 
-def _collect(
-    bot: BotConfig,
-    session: ScrapeSession,
-    item_limit: int | None,
-    on_progress: Callable[[Progress], None],
-) -> None:
-    plan = Plan.of(bot)
-    if item_limit is not None:
-        plan = replace(plan, item_limit=item_limit)
-    client = client_for(bot.reddit_app)
+def scrape_subreddits(
+    app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore
+) -> ScrapeSession:
+    """Run one session over subreddits that no bot needs to watch, and return it as it ended."""
+    lock = f"scrape-subreddits:{uuid.uuid4()}"
+    with locks.hold(lock):
+        name = ", ".join(f"r/{name}" for name in plan.subreddits)[:NAME_LENGTH]
+        session = sessions.start_without_bot(name, trigger=ScrapeSession.Trigger.COMMAND, lock=lock)
+        _collect(session, plan, app, on_progress)
+        return session
+
+
+def preview(app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore) -> Progress:
+    """Read what a session would read, and store nothing. Raises `RedditError` for the app's faults."""
+    client = client_for(app)
+    try:
+        return Collector(plan, client, on_progress=on_progress, dry_run=True).run()
+    finally:
+        client.close()
+
+
+def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: OnProgress) -> None:
+    client = client_for(app)
     collector = Collector(plan, client, on_progress=on_progress)
+    progress = collector.progress
     try:
         collector.run()
-        _finish(session, collector.progress, sessions.status_of(collector.progress.outcomes))
+        _finish(session, progress, sessions.status_of(progress.outcomes))
     except RedditError as error:
-        status = sessions.status_of(collector.progress.outcomes)
-        _finish(session, collector.progress, status, error=str(error))
+        _finish(session, progress, sessions.status_of(progress.outcomes), error=str(error))
     except SoftTimeLimitExceeded:
-        _finish(
-            session,
-            collector.progress,
-            Status.PARTIAL,
-            error="The time limit of the task was reached.",
-        )
+        _finish(session, progress, Status.PARTIAL, error="The time limit of the task was reached.")
     except BaseException as error:
-        _finish(
-            session, collector.progress, Status.FAILED, error=f"{type(error).__name__}: {error}"
-        )
+        # Also when the process is told to stop: the session must not seem to run on.
+        _finish(session, progress, Status.FAILED, error=f"{type(error).__name__}: {error}")
         raise
     finally:
         client.close()

@@ -50,20 +50,25 @@ def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession |
     with transaction.atomic():
         # The lock is ours, so whoever left a session of this bot running is dead.
         interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING))
+        session = ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger, task_id=task_id)
         if task_id:
             earlier = ScrapeSession.objects.filter(task_id=task_id)
             queued = earlier.filter(status=Status.QUEUED).select_for_update().first()
-            if queued:
-                return _run(queued)
-            if earlier.exclude(status=Status.INTERRUPTED).exists():
+            if queued is None and earlier.exclude(status=Status.INTERRUPTED).exists():
                 return None
-        return _run(ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger, task_id=task_id))
+            session = queued or session
+        return _run(session, lock_key(bot.pk))
 
 
-def _run(session: ScrapeSession) -> ScrapeSession:
+def start_without_bot(name: str, *, trigger: str, lock: str) -> ScrapeSession:
+    """Open a session that no bot asked for; the caller holds `lock`."""
+    return _run(ScrapeSession(bot_name=name, trigger=trigger), lock)
+
+
+def _run(session: ScrapeSession, lock: str) -> ScrapeSession:
     session.status = Status.RUNNING
     session.started_at = timezone.now()
-    session.lock_key = lock_key(session.bot_id)
+    session.lock_key = lock
     session.save()
     return session
 

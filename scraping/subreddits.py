@@ -42,6 +42,19 @@ def ensure_streams(names: Iterable[str], kind: str) -> list[Stream]:
     return [by_subreddit[ids[name.lower()]] for name in names]
 
 
+def find_streams(names: Iterable[str], kind: str) -> list[Stream]:
+    """Return the streams of these subreddits in the order of the names; unsaved where unknown."""
+    names = list(names)
+    known = Stream.objects.annotate(lower=Lower("subreddit__name")).filter(
+        lower__in=[name.lower() for name in names], kind=kind
+    )
+    by_name = {stream.lower: stream for stream in known.select_related("subreddit")}
+    return [
+        by_name.get(name.lower()) or Stream(subreddit=Subreddit(name=name), kind=kind)
+        for name in names
+    ]
+
+
 def _upsert(pairs: list[tuple[str, str | None]]) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bots.models import LISTING_CAP
 from scraping.ingest import IngestResult
 from scraping.reddit.client import PAGE_SIZE, Page
 from scraping.reddit.parse import ParsedItem
@@ -18,8 +19,7 @@ from scraping.reddit.parse import ParsedItem
 KNOWN_ITEMS = 3
 # How long after it was written an item may still be let through by moderators and appear.
 GRACE = timedelta(minutes=15)
-# Reddit lists about 1,000 items of a subreddit; a few less when some were removed meanwhile.
-LISTING_CAP = 1_000
+# Of the about 1,000 items that Reddit lists of a subreddit, some were removed meanwhile.
 CAP_SLACK = 50
 
 

@@ -1,0 +1,45 @@
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import User
+from bots import demo
+
+
+class Command(BaseCommand):
+    """Saves demonstration bots that collect from the bundled simulator."""
+
+    help = (
+        "Save a Reddit app for the simulator and three demonstration bots, the way the admin does. "
+        "Run twice, it brings them back to what they were."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Whose they are, what they watch and how often."""
+        parser.add_argument("--owner", metavar="E-MAIL", help="default: the first superuser")
+        parser.add_argument(
+            "--every", type=int, default=60, metavar="SECONDS", help="their interval (default: 60)"
+        )
+        parser.add_argument(
+            "--subreddits",
+            nargs="+",
+            metavar="NAME",
+            help="watch these instead, dealt out to the three bots",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Save them and print what they watch."""
+        owners = User.objects.filter(is_superuser=True).order_by("pk")
+        if options["owner"]:
+            owners = User.objects.filter(email__iexact=options["owner"])
+        owner = owners.first()
+        if owner is None:
+            raise CommandError(
+                f"owner: no user {options['owner'] or 'who is a superuser'}. "
+                "Create one: ./manage.py createsuperuser",
+                returncode=2,
+            )
+        every = timedelta(seconds=options["every"])
+        for bot in demo.seed(owner, every=every, subreddits=options["subreddits"]):
+            self.stdout.write(f"{bot.name}: {', '.join(bot.subreddits)}, {bot.timing}")

@@ -286,7 +286,7 @@ def _recorded_subreddits(files: Sequence[Path], say: Callable[[str], None]) -> l
     say(
         f"Loaded {report.posts} posts and {report.comments} comments; {report.rejected} lines rejected."
     )
-    found = Counter(item.sub.name for item in world.items())
+    found = Counter(item.subreddit for item in world.items() if item.subreddit)
     names = []
     for name, _ in found.most_common():
         try:

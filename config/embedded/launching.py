@@ -3,12 +3,15 @@
 import contextlib
 import hashlib
 import os
+import pwd
 import re
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -54,9 +57,11 @@ def launch(
     log: Path,
     cwd: Path,
     environment: Mapping[str, str],
-    user: int | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> int:
     """Start a server in a session of its own, its output added to a log; return its process id.
+
+    `identity` is as `identity_of` returns it.
 
     A shell between it and us makes init its parent: a server that dies leaves no zombie here,
     and no signal that a terminal sends to our process group reaches it.
@@ -69,12 +74,17 @@ def launch(
             stderr=stream,
             cwd=cwd,
             env=dict(environment),
-            user=user,
+            **(identity or {}),
             start_new_session=True,
             check=True,
             text=True,
         )
     return int(done.stdout)
+
+
+def identity_of(user: pwd.struct_passwd) -> dict[str, Any]:
+    """The arguments with which `subprocess` becomes another user, with none of our own groups."""
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}
 
 
 def process_of(pid: int | None, *, name: str, cwd: Path) -> psutil.Process | None:
@@ -91,6 +101,24 @@ def process_of(pid: int | None, *, name: str, cwd: Path) -> psutil.Process | Non
         return None
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that waits for init to reap it does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for_end(pid: int, *, seconds: float) -> bool:
+    """Wait until a process has ended; return whether it has."""
+    deadline = time.monotonic() + seconds
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def end_all(name: str, *, cwd: Path) -> None:
     """Kill what an earlier server left in its folder, even if the folder was removed meanwhile."""
     left = []
@@ -98,8 +126,9 @@ def end_all(name: str, *, cwd: Path) -> None:
         with contextlib.suppress(psutil.Error):
             if process.info["name"] == name and _is_server(process, name=name, cwd=cwd):
                 process.kill()
-                left.append(process)
-    psutil.wait_procs(left, timeout=5)
+                left.append(process.pid)
+    for pid in left:
+        wait_for_end(pid, seconds=5)
 
 
 def _is_server(process: psutil.Process, *, name: str, cwd: Path) -> bool:

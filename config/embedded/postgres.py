@@ -60,6 +60,8 @@ class PostgresServer:
         self.durable = durable
         self.log = data_dir.with_suffix(".log")
         self.user = _unprivileged_user() if os.geteuid() == 0 else None
+        self.owner = os.geteuid() if self.user is None else self.user.pw_uid
+        self.identity = {} if self.user is None else launching.identity_of(self.user)
         self.socket_dir = launching.socket_dir(data_dir)
 
     def url(self, database: str = DATABASE) -> str:
@@ -103,8 +105,7 @@ class PostgresServer:
         if process is not None:
             # "Fast": roll back and disconnect the clients first (PostgreSQL manual, 18.5).
             process.send_signal(signal.SIGINT)
-            with contextlib.suppress(psutil.TimeoutExpired):
-                process.wait(STOP_SECONDS)
+            launching.wait_for_end(process.pid, seconds=STOP_SECONDS)
         launching.end_all("postgres", cwd=self.data_dir)
         shutil.rmtree(self.socket_dir, ignore_errors=True)
 
@@ -112,10 +113,10 @@ class PostgresServer:
         # Sessions of a killed postmaster keep its shared memory, and a new one refuses to start
         # beside them.
         launching.end_all("postgres", cwd=self.data_dir)
-        owner = os.geteuid() if self.user is None else self.user
-        launching.make_private(self.socket_dir, owner=owner)
-        # Whoever has the id in the file now, it is not this server; PostgreSQL could not know.
+        # Whoever has the id in these files now, it is not this server; PostgreSQL could not know.
         (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
+        shutil.rmtree(self.socket_dir, ignore_errors=True)
+        launching.make_private(self.socket_dir, owner=self.owner)
         options = [
             "listen_addresses=",
             f"unix_socket_directories={self.socket_dir}",
@@ -127,11 +128,15 @@ class PostgresServer:
         for option in options:
             command += ["-c", option]
         pid = launching.launch(
-            command, log=self.log, cwd=self.data_dir, environment=_environment(), user=self.user
+            command,
+            log=self.log,
+            cwd=self.data_dir,
+            environment=_environment(),
+            identity=self.identity,
         )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if not psutil.pid_exists(pid):
+            if not launching.is_alive(pid):
                 raise EmbeddedServerError(
                     f"PostgreSQL ended while it started on {self.data_dir}",
                     remedy="The log says why; if the data is of no value, remove the folder.",
@@ -179,7 +184,7 @@ class PostgresServer:
         new = Path(tempfile.mkdtemp(prefix=f"{self.data_dir.name}.new-", dir=self.data_dir.parent))
         try:
             if self.user is not None:
-                os.chown(new, self.user, -1)
+                os.chown(new, self.user.pw_uid, self.user.pw_gid)
                 _let_traverse(self.data_dir.parent)
                 _let_traverse(_binaries())
             done = subprocess.run(
@@ -196,8 +201,8 @@ class PostgresServer:
                 text=True,
                 cwd=new,
                 env=_environment(),
-                user=self.user,
                 check=False,
+                **self.identity,
             )
             if done.returncode:
                 raise EmbeddedServerError(
@@ -232,10 +237,10 @@ def _environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C"}
 
 
-def _unprivileged_user() -> int:
-    """The id of the system user that PostgreSQL runs as when we are root; created if missing."""
+def _unprivileged_user() -> pwd.struct_passwd:
+    """The system user that PostgreSQL runs as when we are root; created if missing."""
     with contextlib.suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_USER).pw_uid
+        return pwd.getpwnam(SYSTEM_USER)
     try:
         subprocess.run(
             [
@@ -254,7 +259,7 @@ def _unprivileged_user() -> int:
     else:
         problem = "useradd reported success"
     try:
-        return pwd.getpwnam(SYSTEM_USER).pw_uid
+        return pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         raise EmbeddedServerError(
             f"PostgreSQL refuses to run as root, the user {SYSTEM_USER!r} is missing and {problem}",

@@ -1,0 +1,57 @@
+"""Fixtures for all tests. Servers are started by `config.settings.test`."""
+
+import os
+
+import pytest
+
+from config.environment import database_url
+from tests.processes import running_processes
+
+
+@pytest.fixture
+def broker(settings):
+    """The address of this test process's broker, empty before and after the test."""
+    from config.celery import app
+
+    def empty():
+        with app.connection_for_write() as connection:
+            if connection.transport.driver_type == "redis":
+                connection.default_channel.client.flushdb()
+            else:
+                app.control.purge(connection=connection)
+
+    empty()
+    yield settings.CELERY_BROKER_URL
+    empty()
+
+
+@pytest.fixture
+def process_environment(transactional_db, broker):
+    """The environment of a process that works on the database and the broker of this test.
+
+    Both settings modules that a child may use find them: the test settings by the names with
+    TEST_, the others without.
+    """
+    from django.db import connection
+
+    database = database_url(connection.settings_dict)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"LOG_LEVEL", "LOG_FORMAT"} and not name.startswith("PYTEST_")
+    }
+    return kept | {
+        "DJANGO_SETTINGS_MODULE": "config.settings.test",
+        "DATABASE_URL": database,
+        "TEST_DATABASE_URL": database,
+        "CELERY_BROKER_URL": broker,
+        "TEST_CELERY_BROKER_URL": broker,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@pytest.fixture
+def processes(process_environment, tmp_path):
+    """Start real workers, beats and servers; all of them are killed when the test ends."""
+    with running_processes(folder=tmp_path, environment=process_environment) as started:
+        yield started

@@ -2,27 +2,30 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .auth import Token, Tokens
-from .budget import Budget
+from .budget import Budget, Standing
 from .config import SimulatorConfig
+from .control import control_routes
+from .delivery import deliver
 from .errors import WITHOUT_RATE_HEADERS, Answer, error, too_many_requests, unauthorized
+from .faults import Faults, Plan
+from .journal import Entry, Journal
 from .pages import escape_entities
-from .service import Reddit
+from .service import Effects, Reddit
 from .world import World
 
 _MORECHILDREN_SECONDS = 0.02
 """How long morechildren takes: a second one of the same token meanwhile is refused."""
-
-Handler = Callable[["Simulator", Request, dict[str, str], Token], Awaitable[Answer] | Answer]
+_NO_PLAN = Plan()
 
 
 class Simulator:
@@ -39,16 +42,43 @@ class Simulator:
             lifetime=config.token_lifetime,
         )
         self.budget = Budget(config.budget, window=config.window)
+        self.faults = Faults(config.seed)
+        self.journal = Journal()
+        self.statuses = {name: sub.status for name, sub in world.subreddits.items()}
         self.expanding: set[str] = set()
         """Tokens that have a morechildren request under way."""
 
+    def plan(self, method: str, path: str, client: str | None) -> Plan:
+        """What injected faults do to a request."""
+        return self.faults.plan(method, path, client) if self.faults.active else _NO_PLAN
 
-async def _parameters(request: Request) -> dict[str, str]:
-    """Query and form body together, as Reddit reads them."""
-    pairs = parse_qsl(request.url.query, keep_blank_values=True)
-    if request.method == "POST":
-        pairs += parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True)
-    return dict(pairs)
+    def reset(self) -> None:
+        """Forget faults, requests and budgets; subreddits are again as at the start."""
+        self.faults.clear()
+        self.journal.reset()
+        self.budget.reset()
+        for name, status in self.statuses.items():
+            self.world.subreddits[name].status = status
+        self.world.changed()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An API request that has passed token and budget."""
+
+    simulator: Simulator
+    path: dict[str, str]
+    params: dict[str, str]
+    token: Token
+    effects: Effects
+
+    @property
+    def reddit(self) -> Reddit:
+        """What answers it."""
+        return self.simulator.reddit
+
+
+Handler = Callable[[Call], Answer | Awaitable[Answer]]
 
 
 class Application:
@@ -66,111 +96,143 @@ class Application:
         await self._inner(scope, receive, send)
 
 
-def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """An API endpoint: token, budget, then the handler."""
+async def _parameters(request: Request) -> dict[str, str]:
+    """Query and form body together, as Reddit reads them."""
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if request.method == "POST":
+        pairs += parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True)
+    return dict(pairs)
+
+
+def _endpoint(
+    simulator: Simulator, kind: str, handler: Handler
+) -> Callable[[Request], Awaitable[Response]]:
+    """An API endpoint: token, budget, faults, then the handler."""
 
     async def endpoint(request: Request) -> Response:
         token = simulator.tokens.check(request.headers.get("authorization"))
+        client = None if token is None else token.client_id
+        plan = simulator.plan(request.method, request.scope["path"], client)
         if token is None:
-            return _response(unauthorized())
+            return _finish(simulator, request, kind, client, unauthorized(), plan)
         standing = simulator.budget.spend(token.client_id)
         if not standing.allowed:
-            return _response(too_many_requests(standing.reset))
-        if simulator.config.latency:
-            await asyncio.sleep(simulator.config.latency)
-        params = await _parameters(request)
-        answer = handler(simulator, request, params, token)
-        if not isinstance(answer, Answer):
-            answer = await answer
-        if params.get("raw_json") != "1" and answer.status == 200:
-            answer.body = escape_entities(answer.body)
-        return _response(answer, standing.headers())
+            refusal = too_many_requests(standing.reset)
+            return _finish(simulator, request, kind, client, refusal, plan)
+        delay = simulator.config.latency + plan.delay
+        if delay:
+            await asyncio.sleep(delay)
+        if plan.answer is not None:
+            answer = plan.answer
+        else:
+            params = await _parameters(request)
+            call = Call(simulator, request.path_params, params, token, plan.effects)
+            handled = handler(call)
+            answer = handled if isinstance(handled, Answer) else await handled
+            if answer.status == 200 and params.get("raw_json") != "1":
+                answer.body = escape_entities(answer.body)
+        return _finish(simulator, request, kind, client, answer, plan, standing)
 
     return endpoint
 
 
-def _response(answer: Answer, rate_headers: list[tuple[bytes, bytes]] | None = None) -> Response:
+def _token_endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        plan = simulator.plan(request.method, request.scope["path"], None)
+        if plan.delay:
+            await asyncio.sleep(plan.delay)
+        try:
+            form = dict(parse_qsl((await request.body()).decode(errors="replace")))
+        except ClientDisconnect:
+            return Response()
+        answer = plan.answer
+        if answer is None:
+            answer = simulator.tokens.grant(request.headers.get("authorization"), form)
+        return _finish(simulator, request, "token", None, answer, plan)
+
+    return endpoint
+
+
+def _finish(
+    simulator: Simulator,
+    request: Request,
+    kind: str,
+    client: str | None,
+    answer: Answer,
+    plan: Plan,
+    standing: Standing | None = None,
+) -> Response:
+    """Note the request, and make the answer a response with its rate headers."""
+    fault = plan.delivery
+    simulator.journal.note(
+        Entry(
+            at=simulator.world.now(),
+            client=client,
+            method=request.method,
+            path=request.scope["path"],
+            query=request.scope["query_string"].decode("latin-1"),
+            kind=kind,
+            status=0 if fault is not None and fault.kind == "reset" else answer.status,
+        )
+    )
     response = Response(
         answer.body,
         status_code=answer.status,
         headers=answer.headers | {"content-type": answer.content_type},
     )
-    if rate_headers and answer.status not in WITHOUT_RATE_HEADERS:
-        response.raw_headers += rate_headers
-    return response
+    if standing is not None and answer.status not in WITHOUT_RATE_HEADERS:
+        rate = standing.headers() | plan.rate
+        response.raw_headers += [
+            (f"x-ratelimit-{name}".encode(), value.encode("latin-1"))
+            for name, value in rate.items()
+            if value is not None
+        ]
+    return deliver(response, fault)
 
 
 def _listing(where: str) -> Handler:
-    def handle(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-        return sim.reddit.listing(request.path_params["names"], where, params)
-
-    return handle
-
-
-def _search(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-    return sim.reddit.search(request.path_params.get("names", "all"), params)
-
-
-def _about(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-    return sim.reddit.about(request.path_params["names"])
-
-
-def _comments(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-    parts = request.path_params
-    return sim.reddit.comments(parts["post"], parts.get("comment"), params)
-
-
-async def _morechildren(
-    sim: Simulator, request: Request, params: dict[str, str], token: Token
-) -> Answer:
-    if token.value in sim.expanding:
-        return too_many_requests(1)
-    sim.expanding.add(token.value)
-    try:
-        await asyncio.sleep(_MORECHILDREN_SECONDS)
-        return sim.reddit.morechildren(params)
-    finally:
-        sim.expanding.discard(token.value)
-
-
-def _info(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-    return sim.reddit.info(params)
+    return lambda call: call.reddit.listing(call.path["names"], where, call.params, call.effects)
 
 
 def _user(where: str) -> Handler:
-    def handle(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-        return sim.reddit.user(request.path_params["name"], where, params)
-
-    return handle
+    return lambda call: call.reddit.user(call.path["name"], where, call.params, call.effects)
 
 
-def _me(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-    return sim.reddit.me(token.user)
+def _search(call: Call) -> Answer:
+    return call.reddit.search(call.path.get("names", "all"), call.params, call.effects)
 
 
-def _not_found(sim: Simulator, request: Request, params: dict[str, str], token: Token) -> Answer:
-    return error(404)
+def _comments(call: Call) -> Answer:
+    return call.reddit.comments(call.path["post"], call.path.get("comment"), call.params)
+
+
+async def _morechildren(call: Call) -> Answer:
+    expanding, value = call.simulator.expanding, call.token.value
+    if value in expanding:
+        return too_many_requests(1)
+    expanding.add(value)
+    try:
+        await asyncio.sleep(_MORECHILDREN_SECONDS)
+        return call.reddit.morechildren(call.params)
+    finally:
+        expanding.discard(value)
 
 
 def _routes(simulator: Simulator) -> list[Route]:
-    async def access_token(request: Request) -> Response:
-        form = dict(parse_qsl((await request.body()).decode(errors="replace")))
-        return _response(simulator.tokens.grant(request.headers.get("authorization"), form))
+    def api(path: str, kind: str, handler: Handler, *methods: str) -> Route:
+        return Route(path, _endpoint(simulator, kind, handler), methods=list(methods or ("GET",)))
 
-    def api(path: str, handler: Handler, *methods: str) -> Route:
-        return Route(path, _endpoint(simulator, handler), methods=list(methods or ("GET",)))
-
-    listings: list[Any] = [
-        api(f"/r/{{names}}/{where}", _listing(where))
+    listings = [
+        api(f"/r/{{names}}/{where}", where, _listing(where))
         for where in ("new", "hot", "rising", "top", "controversial", "comments")
     ]
     trees = [
-        api(prefix + rest, _comments)
+        api(prefix + rest, "tree", _comments)
         for prefix in ("/comments/{post}", "/r/{names}/comments/{post}")
         for rest in ("", "/{slug}", "/{slug}/{comment}")
     ]
     users = [
-        api(f"/user/{{name}}{path}", _user(where))
+        api(f"/user/{{name}}{path}", "user", _user(where))
         for path, where in (
             ("", "overview"),
             ("/overview", "overview"),
@@ -179,17 +241,19 @@ def _routes(simulator: Simulator) -> list[Route]:
             ("/about", "about"),
         )
     ]
+    every_method = ("GET", "POST", "PUT", "DELETE", "PATCH")
     return [
-        Route("/api/v1/access_token", access_token, methods=["POST"]),
+        Route("/api/v1/access_token", _token_endpoint(simulator), methods=["POST"]),
+        *(control_routes(simulator) if simulator.config.control else ()),
         *listings,
-        api("/api/info", _info),
-        api("/api/morechildren", _morechildren, "GET", "POST"),
+        api("/api/info", "info", lambda call: call.reddit.info(call.params)),
+        api("/api/morechildren", "morechildren", _morechildren, "GET", "POST"),
         *trees,
-        api("/r/{names}/search", _search),
-        api("/search", _search),
-        api("/r/{names}/about", _about),
-        api("/r/{names}", _listing("hot")),
+        api("/r/{names}/search", "search", _search),
+        api("/search", "search", _search),
+        api("/r/{names}/about", "about", lambda call: call.reddit.about(call.path["names"])),
+        api("/r/{names}", "hot", _listing("hot")),
         *users,
-        api("/api/v1/me", _me),
-        api("/{rest:path}", _not_found, "GET", "POST", "PUT", "DELETE", "PATCH"),
+        api("/api/v1/me", "me", lambda call: call.reddit.me(call.token.user)),
+        api("/{rest:path}", "unknown", lambda _: error(404), *every_method),
     ]

@@ -21,13 +21,13 @@ class Standing:
     remaining: float
     reset: int
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """``remaining`` is a float as text, the others are whole numbers, as recorded."""
-        return [
-            (b"x-ratelimit-remaining", b"%.1f" % self.remaining),
-            (b"x-ratelimit-used", b"%d" % self.used),
-            (b"x-ratelimit-reset", b"%d" % self.reset),
-        ]
+    def headers(self) -> dict[str, str | None]:
+        """By the last part of the name. ``remaining`` is a float as text, the others whole."""
+        return {
+            "remaining": f"{self.remaining:.1f}",
+            "used": str(self.used),
+            "reset": str(self.reset),
+        }
 
 
 class Budget:

@@ -42,6 +42,8 @@ class Bylines:
             for kind, source in (("t3", sub.posts), ("t1", sub.comments)):
                 done = self._read.get((sub.index, kind), 0)
                 for item in source[done:]:
+                    if item.author < 0:
+                        continue
                     if item.author not in self._items:
                         self._items[item.author] = []
                         self._numbers[world.author(item.author).name.lower()] = item.author

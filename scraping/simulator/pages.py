@@ -72,6 +72,8 @@ class Pages:
 
     def thing(self, item: Item, now: float) -> bytes:
         """``{"kind": ..., "data": {...}}`` as listings show it."""
+        if _untouched(item, now):
+            return _recorded(item)
         kept = self._kept.get((item, "listing"))
         if kept is not None and kept[0] <= now < kept[1]:
             return kept[2]
@@ -80,7 +82,7 @@ class Pages:
     def _thing(self, item: Item, now: float) -> tuple[bytes, float]:
         if isinstance(item, Post):
             data, until = self._renderer.post(item, now)
-            return _thing(b"t3", dumps(data)), until
+            return _thing(b"t3", _dumps_as(item, data)), until
         assert isinstance(item, Comment)  # noqa: S101 - there is no third kind
         data, until = self._renderer.comment(item, now)
         if "replies" not in data:
@@ -89,23 +91,25 @@ class Pages:
             link, link_until = self._renderer.link_fields(item.post, now)
             data.update(link)
             until = min(until, link_until)
-        return _thing(b"t1", dumps(data)), until
+        return _thing(b"t1", _dumps_as(item, data)), until
 
     def bare(self, item: Item, now: float) -> bytes:
         """As `/api/info` shows it: comments without what belongs to their post."""
-        if isinstance(item, Post):
+        if isinstance(item, Post) or _untouched(item, now):
             return self.thing(item, now)
         body = self._base(item, now)
         return _thing(b"t1", body[:-1] + b',"replies":""}')
 
     def post_page(self, post: Post, now: float) -> bytes:
         """As its own page shows a post: with `num_duplicates`."""
+        if _untouched(post, now):
+            return _recorded(post)
 
         def build() -> tuple[bytes, float]:
             data, until = self._renderer.post(post, now)
             if post.raw is None:
                 data["num_duplicates"] = 0
-            return _thing(b"t3", dumps(data)), until
+            return _thing(b"t3", _dumps_as(post, data)), until
 
         return self._keep(post, "post_page", now, build)
 
@@ -115,7 +119,7 @@ class Pages:
             data, until = self._renderer.comment(item, now)
             data.pop("replies", None)
             data.pop("depth", None)
-            return dumps(data), until
+            return _dumps_as(item, data), until
 
         return self._keep(item, "base", now, build)
 
@@ -123,6 +127,25 @@ class Pages:
         """As trees show a comment: with its depth and its replies."""
         body = self._base(comment, now)
         return b'{"kind":"t1","data":%b,"depth":%d,"replies":%b}}' % (body[:-1], depth, replies)
+
+
+def _dumps_as(item: Item, data: dict[str, Any]) -> bytes:
+    """orjson writes NaN as null; what was recorded must come back as it was."""
+    return dumps(data) if item.raw is None else json.dumps(data).encode()
+
+
+def _untouched(item: Item, now: float) -> bool:
+    """Whether a recorded item is still what was recorded."""
+    return (
+        item.raw is not None and item.fields is None and now < item.gone_at and now < item.edited_at
+    )
+
+
+def _recorded(item: Item) -> bytes:
+    assert item.raw is not None  # noqa: S101 - see _untouched
+    if isinstance(item, Post):
+        return _thing(b"t3", item.raw)
+    return _thing(b"t1", item.raw[:-1] + b',"replies":""}')
 
 
 def _thing(kind: bytes, data: bytes) -> bytes:

@@ -273,6 +273,9 @@ class Renderer:
         self._content(post, data, path, now)
         if post.fields:
             data.update(post.fields)
+            if "selftext" in post.fields and "selftext_html" not in post.fields:
+                given = str(post.fields["selftext"])
+                data["selftext_html"] = text.to_html(given, wrapped=True) if given else None
         if state in ("deleted", "removed"):
             self._gone_post(post, data, state)
         return data, until

@@ -22,6 +22,7 @@ import uvicorn
 from .app import Application, Simulator
 from .clock import VirtualClock
 from .config import SimulatorConfig
+from .load import LoadError, load
 from .transport import ExposingProtocol
 from .world import World
 
@@ -64,6 +65,8 @@ class _Server(uvicorn.Server):
 def build(config: SimulatorConfig) -> Simulator:
     """The simulator that a configuration describes."""
     clock = VirtualClock(config.start, speed=config.speed)
+    if config.load:
+        return Simulator(config, _loaded(config, clock))
     world = World.generated(
         seed=config.seed,
         clock=clock,
@@ -74,6 +77,25 @@ def build(config: SimulatorConfig) -> Simulator:
         cache_bytes=config.cache_bytes,
     )
     return Simulator(config, world)
+
+
+def _loaded(config: SimulatorConfig, clock: VirtualClock) -> World:
+    try:
+        world, report = load(
+            config.load,
+            clock=clock if config.start is not None else None,
+            cache_bytes=config.cache_bytes,
+        )
+    except LoadError as failure:
+        raise SimulatorError(str(failure)) from failure
+    world.clock.set_speed(config.speed)
+    for problem in report.problems:
+        sys.stderr.write(f"Left out {problem}\n")
+    sys.stderr.write(
+        f"Loaded {report.posts} posts and {report.comments} comments; "
+        f"{report.rejected} bad lines, {report.duplicates} duplicates.\n"
+    )
+    return world
 
 
 def listen(config: SimulatorConfig) -> socket.socket:

@@ -10,7 +10,7 @@ from . import text
 from .clock import VirtualClock
 from .generate import HOUR, generate_hour
 from .ids import subreddit_of
-from .model import NEVER, Comment, Item, Post, Subreddit, Truth, base36
+from .model import Comment, Item, Post, Subreddit, Truth, base36
 from .pages import Pages
 from .render import Renderer
 from .roster import roster, stable_seed
@@ -175,9 +175,11 @@ class World:
                 for item in group[first:last]:
                     if until is not None and item.created >= until:
                         break
-                    yield self._truth(item, now)
+                    yield self.truth(item)
 
-    def _truth(self, item: Item, now: float) -> Truth:
+    def truth(self, item: Item) -> Truth:
+        """What there is to know about one item now."""
+        now = self.now()
         link = parent = None
         if isinstance(item, Comment):
             link = item.post.fullname if item.post is not None else None
@@ -243,6 +245,3 @@ class World:
 def open_subreddits(world: World) -> list[Subreddit]:
     """What r/all is made of."""
     return [sub for sub in world.subreddits.values() if sub.status == "ok"]
-
-
-__all__ = ["NEVER", "User", "World", "open_subreddits"]

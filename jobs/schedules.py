@@ -166,8 +166,9 @@ def next_run_at(row: PeriodicTask, now: datetime | None = None) -> datetime | No
         return None
     now = now or timezone.now()
     last = row.last_run_at or row.date_changed or now
-    remaining = row.schedule.remaining_estimate(last)
-    return max(now, now + remaining)
+    timing = row.schedule
+    timing.nowfun = lambda: now  # else it counts from the clock's time, not from what was asked
+    return max(now, now + timing.remaining_estimate(last))
 
 
 class _Timings:

@@ -201,7 +201,8 @@ class _Timings:
             # Neither table has a unique constraint, so duplicates may exist: any of them will do.
             row = model.objects.filter(**values).order_by("pk").first()
             if row is None and self._create:
-                row = model.objects.create(**values)
+                # Not create(): its signal would tell beat before the commit, see `_announce`.
+                (row,) = model.objects.bulk_create([model(**values)])
             self._ids[key] = row.pk if row else None
         return self._ids[key]
 

@@ -2,6 +2,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import Count, ForeignKey, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.timesince import timesince, timeuntil
+from django.utils.timesince import timeuntil
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
@@ -142,8 +143,8 @@ class BotConfigAdmin(OwnedModelAdmin):
         """How it ended and how long ago."""
         if not bot.last_session_at:
             return None
-        ago = timesince(bot.last_session_at).split(",")[0]
-        return bot.last_session_status, f"{bot.last_session_status}, {ago} ago"
+        ago = naturaltime(bot.last_session_at)
+        return bot.last_session_status, f"{bot.last_session_status}, {ago}"
 
     @admin.display(description="Status")
     def last_session_of_one(self, bot: BotConfig) -> str:

@@ -28,8 +28,8 @@ class ListField(forms.CharField):
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> list[str]:
-        """Read the values."""
-        return self._split(value or "")
+        """Read the values, typed or given as a list."""
+        return value if isinstance(value, list) else self._split(value or "")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the values, not the way they were typed."""
@@ -54,6 +54,30 @@ class BotConfigForm(OwnedForm):
         label="Look in",
     )
 
+    class Meta:
+        model = BotConfig
+        fields = [
+            "name",
+            "reddit_app",
+            "is_active",
+            "subreddits",
+            "listing",
+            "search_query",
+            "comments",
+            "item_limit",
+            "include_terms",
+            "exclude_terms",
+            "match_in",
+            "case_sensitive",
+            "whole_words",
+            "auto_scrape_enabled",
+            "schedule",
+            "every",
+            "period",
+            "crontab",
+            "timezone",
+        ]
+
 
 class RedditAppForm(OwnedForm):
     """An API app. Its secret goes in and never comes out again."""
@@ -64,6 +88,10 @@ class RedditAppForm(OwnedForm):
         help_text="Stored encrypted and never shown again. Leave empty to keep the present one; an "
         "installed app has none.",
     )
+
+    class Meta:
+        model = RedditApp
+        fields = ["name", "service", "client_id", "user_agent", "requests_per_minute"]
 
     def save(self, commit: bool = True) -> RedditApp:
         """Keep the present secret unless a new one was typed."""

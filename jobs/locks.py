@@ -78,10 +78,13 @@ def holder(key: str) -> LockHolder | None:
 def holders(keys: list[str]) -> dict[str, LockHolder]:
     """Return the holders of those locks among `keys` that are held, in one query."""
     # pg_locks shows a 64-bit key as two halves, classid (high) and objid (low), with objsubid 1.
+    # What pg_stat_activity shows is kept until a transaction's end: without clearing it, a process
+    # that connected meanwhile would seem to hold nothing.
     ids = {lock_id(key): key for key in keys}
     with connection.cursor() as cursor:
         cursor.execute(
             """
+            SELECT pg_stat_clear_snapshot();
             SELECT (l.classid::bigint << 32) | l.objid::bigint, a.application_name, a.backend_start
             FROM pg_locks l JOIN pg_stat_activity a USING (pid)
             WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -104,7 +107,6 @@ def _connect(key: str) -> Psycopg2Connection:
     lock_connection.autocommit = True
     name = f"lurker {socket.gethostname()}:{os.getpid()} {key}"
     with lock_connection.cursor() as cursor:
-        cursor.execute(
-            "SET application_name = %s", [name.encode()[:APPLICATION_NAME_BYTES].decode()]
-        )
+        fitting = name.encode()[:APPLICATION_NAME_BYTES].decode(errors="ignore")
+        cursor.execute("SET application_name = %s", [fitting])
     return lock_connection

@@ -88,7 +88,7 @@ def upsert(specs: Iterable[ScheduleSpec], *, dry_run: bool = False) -> ScheduleC
     with transaction.atomic():
         timings = _Timings(create=not dry_run)
         rows = {row.name: row for row in PeriodicTask.objects.filter(name__in=wanted)}
-        created, updated, resumed = [], [], []
+        created, updated, anew = [], [], []
         for name, spec in wanted.items():
             row = rows.get(name)
             columns = _columns(spec, timings)
@@ -96,15 +96,16 @@ def upsert(specs: Iterable[ScheduleSpec], *, dry_run: bool = False) -> ScheduleC
                 created.append(PeriodicTask(name=name, **columns))
                 changes.created.append(name)
             elif any(getattr(row, column) != value for column, value in columns.items()):
-                if spec.enabled and not row.enabled:
-                    resumed.append(row)
+                resumed = spec.enabled and not row.enabled
+                if resumed or row.crontab_id != columns["crontab_id"]:
+                    anew.append(row)
                 for column, value in columns.items():
                     setattr(row, column, value)
                 updated.append(row)
                 changes.updated.append(name)
         if not dry_run:
             _write(created, updated)
-            _forget_missed_slots(resumed)
+            _forget_missed_slots(anew)
     return changes
 
 
@@ -166,8 +167,9 @@ def next_run_at(row: PeriodicTask, now: datetime | None = None) -> datetime | No
         return None
     now = now or timezone.now()
     last = row.last_run_at or row.date_changed or now
-    remaining = row.schedule.remaining_estimate(last)
-    return max(now, now + remaining)
+    timing = row.schedule
+    timing.nowfun = lambda: now  # else it counts from the clock's time, not from what was asked
+    return max(now, now + timing.remaining_estimate(last))
 
 
 class _Timings:
@@ -200,7 +202,8 @@ class _Timings:
             # Neither table has a unique constraint, so duplicates may exist: any of them will do.
             row = model.objects.filter(**values).order_by("pk").first()
             if row is None and self._create:
-                row = model.objects.create(**values)
+                # Not create(): its signal would tell beat before the commit, see `_announce`.
+                (row,) = model.objects.bulk_create([model(**values)])
             self._ids[key] = row.pk if row else None
         return self._ids[key]
 
@@ -246,7 +249,8 @@ def _write(created: list[PeriodicTask], updated: list[PeriodicTask]) -> None:
 def _forget_missed_slots(rows: list[PeriodicTask]) -> None:
     """Let a crontab that was off at 09:00 and is switched on at 14:00 run next at 09:00.
 
-    An interval keeps its last run: what it promises is freshness, and it is overdue.
+    So does one that was set to another hour until then. An interval keeps its last run: what it
+    promises is freshness, and it is overdue.
     """
     crontabs = [row.pk for row in rows if row.crontab_id]
     if crontabs:

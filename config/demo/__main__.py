@@ -221,11 +221,12 @@ class Demo:
     def _print_session(self, session: Any) -> None:
         seconds = session.duration.total_seconds()
         self._console.print(
-            f"{session.ended_at:%H:%M:%S} {session.bot_name[:22]:22} {session.status:11}"
+            f"{session.ended_at:%H:%M:%S} {session.bot_name[:21]:21} {session.status:11}"
             f"{session.posts_seen:5}{session.comments_seen:9}{session.new:7}"
             f"{session.requests:9}{seconds:8.1f}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
 
     def _print_login(self) -> None:
@@ -251,7 +252,7 @@ class Demo:
 
 
 HEADING = (
-    f"\n{'Ended':8} {'Bot':22} {'Status':11}"
+    f"\n{'Ended':8} {'Bot':21} {'Status':11}"
     f"{'Posts':>5}{'Comments':>9}{'New':>7}{'Requests':>9}{'Seconds':>8}"
 )
 
@@ -286,7 +287,7 @@ def _recorded_subreddits(files: Sequence[Path], say: Callable[[str], None]) -> l
     say(
         f"Loaded {report.posts} posts and {report.comments} comments; {report.rejected} lines rejected."
     )
-    found = Counter(item.sub.name for item in world.items())
+    found = Counter(item.subreddit for item in world.items() if item.subreddit)
     names = []
     for name, _ in found.most_common():
         try:
@@ -315,7 +316,11 @@ def main() -> int:
     """Run the demo and return the exit status."""
     options = parse_arguments(sys.argv[1:])
     console = Console()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # SIGINT, too: a shell's background job ignores it
+        signal.signal(number, _interrupt)
     try:
         Demo(options, console).run()
     except KeyboardInterrupt:

@@ -38,9 +38,6 @@ environment.provide(
 
 from config.settings.base import *  # noqa: E402
 
-# A connection that a thread of `live_server` kept would keep the database from being dropped.
-DATABASES["default"]["CONN_MAX_AGE"] = 0
-
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and good for nothing
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,12 +36,18 @@ while not Path(sys.argv[2]).exists():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A deep folder with blanks in its path; nothing may run in it after the test."""
-    folder = tmp_path / "a checkout with blanks" / "/".join(["deep"] * 30)
+def folder():
+    """A deep folder with blanks in its path; nothing may run in it after the test.
+
+    Not below pytest's: that is closed to others, to the system user of PostgreSQL among them when
+    we are root, and every other test process closes it anew.
+    """
+    root = Path(tempfile.mkdtemp(prefix="lurker test "))
+    folder = root / "/".join(["deep"] * 30)
     folder.mkdir(parents=True)
     yield folder
     assert servers_in(folder) == []
+    shutil.rmtree(root)
 
 
 @pytest.fixture

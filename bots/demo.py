@@ -28,7 +28,7 @@ BOTS: list[dict[str, Any]] = [
         "include_terms": "photo\nrecipe\nre:question|help",
     },
     {
-        "name": "Science, a locked door",
+        "name": "Science, locked door",
         "subreddits": "AskScience, python, TeamBackroom",
         "comments": BotConfig.Comments.NONE,
     },

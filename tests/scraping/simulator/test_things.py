@@ -76,9 +76,7 @@ def test_search_without_restriction_looks_everywhere(api):
 
 
 def test_user_listings_hold_what_the_user_wrote(api):
-    comment = next(
-        c for c in api.walk("/r/python/comments") if api.raw(f"/user/{c['author']}").ok
-    )
+    comment = next(c for c in api.walk("/r/python/comments") if api.raw(f"/user/{c['author']}").ok)
     name = comment["author"]
     comments = api.walk(f"/user/{name.upper()}/comments")
     submitted = api.walk(f"/user/{name}/submitted")

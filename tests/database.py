@@ -25,8 +25,12 @@ def writes(statements):
     return [statement for statement in statements if statement.split()[0] in WRITES]
 
 
-def row_versions(table, key="id"):
+def row_versions(table, key="id", keys=None):
     """The version of each row by its key: an UPDATE changes it, even one that changes no value."""
+    chosen = "" if keys is None else f"WHERE {key} = ANY(%s)"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {key}, ctid::text, xmin::text FROM {table}")
+        cursor.execute(
+            f"SELECT {key}, ctid::text, xmin::text FROM {table} {chosen}",
+            None if keys is None else [list(keys)],
+        )
         return {row[0]: row[1:] for row in cursor.fetchall()}

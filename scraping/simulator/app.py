@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .auth import Token, Tokens
+from .auth import Token, Tokens, basic
 from .budget import Budget, Standing
 from .config import SimulatorConfig
 from .control import control_routes
@@ -138,7 +138,10 @@ def _endpoint(
 
 def _token_endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        plan = simulator.plan(request.method, request.scope["path"], None)
+        authorization = request.headers.get("authorization")
+        credentials = basic(authorization)
+        client = None if credentials is None else credentials[0]
+        plan = simulator.plan(request.method, request.scope["path"], client)
         if plan.delay:
             await asyncio.sleep(plan.delay)
         try:
@@ -147,8 +150,8 @@ def _token_endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[Respo
             return Response()
         answer = plan.answer
         if answer is None:
-            answer = simulator.tokens.grant(request.headers.get("authorization"), form)
-        return _finish(simulator, request, "token", None, answer, plan)
+            answer = simulator.tokens.grant(authorization, form)
+        return _finish(simulator, request, "token", client, answer, plan)
 
     return endpoint
 

@@ -117,6 +117,8 @@ class Authors(Protocol):
 
     def author(self, index: int) -> Author: ...
 
+    def author_gone(self, index: int) -> bool: ...
+
     def crosspost_parent(self, post: Post) -> Post | None: ...
 
 
@@ -218,10 +220,14 @@ class Renderer:
     def __init__(self, authors: Authors) -> None:
         self._authors = authors
 
+    def anonymous(self, item: Item) -> bool:
+        """Whether the account behind the item has been deleted."""
+        return self._authors.author_gone(item.author)
+
     def author_fields(self, item: Item, *, gone: bool) -> dict[str, Any]:
         """Who wrote it. A deleted author's keys are absent, not null."""
         given = item.fields or {}
-        if gone or given.get("author") == "[deleted]":
+        if gone or given.get("author") == "[deleted]" or self._authors.author_gone(item.author):
             return {"author": "[deleted]"}
         author = self._authors.author(item.author)
         return {
@@ -437,6 +443,9 @@ class Renderer:
             data.update(item.fields)
         if item.edited_at <= now:
             data["edited"] = item.edited_at
+        if self._authors.author_gone(item.author):
+            data["author"] = "[deleted]"
+            forget_author(data)
         state = item.state(now)
         if state in ("deleted", "removed"):
             if isinstance(item, Post):

@@ -214,6 +214,14 @@ def test_the_token_endpoint_fails_too(api):
     assert api.token({"grant_type": "client_credentials"}).json() == body
 
 
+def test_tokens_of_one_client_can_fail(api):
+    fault = {"kind": "status", "status": 401, "path": "access_token", "client": "unlucky"}
+    api.sim.control("faults", fault)
+    grant = {"grant_type": "client_credentials"}
+    assert api.token(grant, ("unlucky", "x")).status_code == 401
+    assert api.token(grant, ("lucky", "x")).status_code == 200
+
+
 def codes(api, number):
     return [api.raw("/r/python/new", limit=1).status_code for _ in range(number)]
 

@@ -1,6 +1,7 @@
 """The HTTP face of a simulator: a Starlette application."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -93,7 +94,14 @@ class Application:
         if scope["type"] == "http":
             path = scope["path"].rstrip("/").removesuffix(".json").rstrip("/")
             scope["path"] = path or "/"
-        await self._inner(scope, receive, send)
+        try:
+            await self._inner(scope, receive, send)
+        except ClientDisconnect:
+            return
+        except Exception:
+            # uvicorn is told to be quiet, or a cancelled drip would look like a failure.
+            traceback.print_exc()
+            raise
 
 
 async def _parameters(request: Request) -> dict[str, str]:

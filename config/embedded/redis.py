@@ -32,9 +32,9 @@ def ensure_redis(data_dir: Path, *, database: int = 0) -> str:
     data_dir.mkdir(parents=True, exist_ok=True)
     server = RedisServer(data_dir)
     with lifetime.exclusively(data_dir):
+        lifetime.use(data_dir, server.stop)  # first: what is half started is ended at exit, too
         if not server.is_healthy():
             server.start()
-        lifetime.use(data_dir, server.stop)
     return server.url(database)
 
 

@@ -43,7 +43,7 @@ _NOT_JSON = (
 )
 
 
-class BadInput(ValueError):  # noqa: N818 - the caller's, not ours
+class BadInput(ValueError):
     """A control request that cannot be obeyed: which field, what it held, what it should hold."""
 
     def __init__(self, field_name: str, value: object, remedy: str) -> None:

@@ -96,7 +96,7 @@ def _lines(path: Path, report: LoadReport) -> Iterator[tuple[int, bytes]]:
         raise LoadError(message) from failure
 
 
-class _Rejected(Exception):  # noqa: N818 - not an error, an outcome
+class _Rejected(Exception):
     """The line is no item."""
 
 

@@ -3,13 +3,13 @@
 An unchanged item writes no row version. Absence (NULL in staging) never overwrites knowledge.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from io import StringIO
 from typing import Any
 
-import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -162,5 +162,6 @@ def _copy_value(value: Any) -> str:
     if value is False:
         return "f"
     if isinstance(value, dict):
-        return orjson.dumps(value).decode().translate(COPY_ESCAPES)
+        # Not orjson, which refuses integers beyond 64 bits; jsonb takes any.
+        return json.dumps(value, ensure_ascii=False).translate(COPY_ESCAPES)
     return value.isoformat() if isinstance(value, datetime) else str(value)

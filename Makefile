@@ -10,12 +10,13 @@ ARGS ?=
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The stamp holds what was installed: a changed lock file or interpreter installs anew.
+# The stamp holds what was installed: a changed lock file or interpreter installs anew. Without
+# --no-compile pip spends a third of the time on modules that are never imported.
 $(VENV)/.installed: requirements/test.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lurker needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/test.txt
 	@touch $@
 
 .PHONY: install
@@ -32,3 +33,31 @@ lint: install  ## ruff (lint and format) and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+
+# Parallel test processes; each has a database and a broker database of its own.
+JOBS ?= 2
+
+.PHONY: test
+test: install  ## all tests (ARGS="-k words" for some); starts its own servers and ends them
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+.PHONY: test-fast
+test-fast: install  ## the tests that start no processes
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+.PHONY: bench
+bench: install  ## the benchmarks (ONLY="name ..." for some)
+	$(BIN)/python -m benchmarks $(ONLY)
+
+.PHONY: demo
+demo: install  ## everything on this machine, on simulated Reddit (ARGS="--once", ARGS="--help")
+	@$(BIN)/python -m config.demo $(ARGS)
+
+.PHONY: stop
+stop:  ## end embedded servers that a killed process left behind
+	@test ! -x $(BIN)/python || $(BIN)/python -m config.embedded stop
+
+.PHONY: clean
+clean: stop  ## remove what runs have left: data of the embedded servers, logs, caches
+	rm -rf var .pytest_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

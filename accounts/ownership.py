@@ -23,6 +23,11 @@ class OwnedForm(ModelForm):
 
     user: User
 
+    @classmethod
+    def of(cls, user: User) -> type["OwnedForm"]:
+        """The form as this user fills it in."""
+        return type(cls.__name__, (cls,), {"user": user})
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.owner_id is None:
@@ -44,5 +49,4 @@ class OwnedModelAdmin(ModelAdmin):
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[OwnedForm]:
         """The form, knowing who fills it in."""
-        form = super().get_form(request, *args, **kwargs)
-        return type(form.__name__, (form,), {"user": request.user})
+        return super().get_form(request, *args, **kwargs).of(request.user)

@@ -2,6 +2,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import Count, ForeignKey, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.timesince import timesince, timeuntil
+from django.utils.timesince import timeuntil
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
@@ -56,7 +57,7 @@ class BotConfigAdmin(OwnedModelAdmin):
     search_fields = ["name", "subreddits"]
     actions = ["run_now", "pause", "resume"]
     actions_detail = ["run_this_now"]
-    readonly_fields = ["last_session", "result", "next_run_of_one"]
+    readonly_fields = ["last_session_of_one", "result", "next_run_of_one"]
     fieldsets = [
         (None, {"fields": ["name", "reddit_app", "is_active"]}),
         (
@@ -95,7 +96,7 @@ class BotConfigAdmin(OwnedModelAdmin):
                 ],
             },
         ),
-        ("Last session", {"fields": ["last_session", "result", "next_run_of_one"]}),
+        ("Last session", {"fields": ["last_session_of_one", "result", "next_run_of_one"]}),
     ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -142,8 +143,14 @@ class BotConfigAdmin(OwnedModelAdmin):
         """How it ended and how long ago."""
         if not bot.last_session_at:
             return None
-        ago = timesince(bot.last_session_at).split(",")[0]
-        return bot.last_session_status, f"{bot.last_session_status}, {ago} ago"
+        ago = naturaltime(bot.last_session_at)
+        return bot.last_session_status, f"{bot.last_session_status}, {ago}"
+
+    @admin.display(description="Status")
+    def last_session_of_one(self, bot: BotConfig) -> str:
+        """The same on the bot's own page, which has no labels."""
+        shown = self.last_session(bot)
+        return shown[1] if shown else "none yet"
 
     @admin.display(description="Result")
     def result(self, bot: BotConfig) -> str:
@@ -151,7 +158,11 @@ class BotConfigAdmin(OwnedModelAdmin):
         if not bot.last_session_summary:
             return "-"
         url = reverse("admin:scraping_scrapesession_changelist") + f"?bot__id__exact={bot.pk}"
-        return format_html('<a href="{}">{}</a>', url, bot.last_session_summary)
+        return format_html(
+            '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>',
+            url,
+            bot.last_session_summary,
+        )
 
     @admin.display(description="Next run")
     def next_run(self, bot: BotConfig) -> str:

@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+
 from accounts.models import User
-from bots.models import BotConfig, RedditApp
+from accounts.ownership import OwnedForm
+from bots.forms import BotConfigForm, RedditAppForm
+from bots.models import REDDIT_REQUESTS_PER_MINUTE, BotConfig, RedditApp
 
 CLIENT_ID = "demo"
 
@@ -13,18 +18,18 @@ CLIENT_ID = "demo"
 BOTS: list[dict[str, Any]] = [
     {
         "name": "Many languages",
-        "subreddits": ["france", "Polska", "Hindi", "arabs", "hanguk"],
+        "subreddits": "france, Polska, Hindi, arabs, hanguk",
         "comments": BotConfig.Comments.STREAM,
     },
     {
         "name": "Photos and recipes",
-        "subreddits": ["gardening", "SlowCooking", "nightphotography"],
+        "subreddits": "gardening, SlowCooking, nightphotography",
         "comments": BotConfig.Comments.STREAM,
-        "include_terms": ["photo", "recipe", "re:question|help"],
+        "include_terms": "photo\nrecipe\nre:question|help",
     },
     {
-        "name": "Science, and a locked door",
-        "subreddits": ["AskScience", "python", "TeamBackroom"],
+        "name": "Science, locked door",
+        "subreddits": "AskScience, python, TeamBackroom",
         "comments": BotConfig.Comments.NONE,
     },
 ]
@@ -35,44 +40,64 @@ def seed(
 ) -> list[BotConfig]:
     """Save the demonstration's app and bots; those that exist are brought back to what they were.
 
-    `subreddits` replaces what the bots watch, dealt out one by one. Raises ValidationError for what
-    the admin would refuse.
+    They go through the admin's own forms. `subreddits` replaces what the bots watch, dealt out one
+    by one. Raises ValidationError for what the admin would refuse.
     """
-    app = RedditApp.objects.filter(
-        service=RedditApp.Service.SIMULATOR, client_id=CLIENT_ID
-    ).first() or RedditApp(service=RedditApp.Service.SIMULATOR, client_id=CLIENT_ID, owner=owner)
-    app.name = "Simulator"
-    app.user_agent = "any:org.example.lurker:demo (by /u/lurker)"
-    app.client_secret = "demo"  # noqa: S105  (the simulator takes any)
-    app.full_clean()
-    app.save()
+    app = _submit(
+        RedditAppForm,
+        owner,
+        RedditApp.objects.filter(service=RedditApp.Service.SIMULATOR, client_id=CLIENT_ID).first(),
+        {
+            "name": "Simulator",
+            "service": RedditApp.Service.SIMULATOR,
+            "client_id": CLIENT_ID,
+            "client_secret": "demo",  # the simulator takes any
+            "user_agent": "any:org.example.lurker:demo (by /u/lurker)",
+            "requests_per_minute": REDDIT_REQUESTS_PER_MINUTE,
+        },
+    )
+    bots = BOTS if subreddits is None else _recorded(subreddits)
     return [
-        _save(owner, app, values | _dealt(subreddits, index), every)
-        for index, values in enumerate(BOTS)
-        if subreddits is None or index < len(subreddits)
+        _submit(
+            BotConfigForm,
+            owner,
+            BotConfig.objects.filter(owner=owner, name=bot["name"]).first(),
+            bot
+            | {
+                "reddit_app": app.pk,
+                "schedule": BotConfig.Schedule.INTERVAL,
+                "every": int(every.total_seconds()),
+                "period": BotConfig.Period.SECONDS,
+                "is_active": True,
+                "auto_scrape_enabled": True,
+            },
+        )
+        for bot in bots
     ]
 
 
-def _dealt(subreddits: Sequence[str] | None, index: int) -> dict[str, Any]:
-    if subreddits is None:
-        return {}
-    return {"subreddits": list(subreddits[index :: len(BOTS)]), "include_terms": []}
+def _recorded(subreddits: Sequence[str]) -> list[dict[str, Any]]:
+    """As many bots, which share out what was recorded and collect all of it."""
+    hands = [subreddits[start :: len(BOTS)] for start in range(len(BOTS))]
+    return [
+        {
+            "name": f"Recorded content {number}",
+            "subreddits": "\n".join(hand),
+            "comments": BotConfig.Comments.STREAM,
+        }
+        for number, hand in enumerate(hands, start=1)
+        if hand
+    ]
 
 
-def _save(owner: User, app: RedditApp, values: dict[str, Any], every: timedelta) -> BotConfig:
-    bot = BotConfig.objects.filter(owner=owner, name=values["name"]).first() or BotConfig(
-        owner=owner
-    )
-    defaults = {
-        "reddit_app": app,
-        "schedule": BotConfig.Schedule.INTERVAL,
-        "every": int(every.total_seconds()),
-        "period": BotConfig.Period.SECONDS,
-        "is_active": True,
-        "auto_scrape_enabled": True,
-    }
-    for name, value in (defaults | values).items():
-        setattr(bot, name, value)
-    bot.full_clean()
-    bot.save()
-    return bot
+def _submit(
+    form_class: type[OwnedForm], owner: User, instance: Model | None, values: dict[str, Any]
+) -> Any:
+    """Fill the form in as the admin shows it, with these values changed, and save it."""
+    owned = form_class.of(owner)
+    form = owned(instance=instance)
+    shown = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    submitted = owned(shown | values, instance=instance)
+    if not submitted.is_valid():
+        raise ValidationError({name: list(faults) for name, faults in submitted.errors.items()})
+    return submitted.save()

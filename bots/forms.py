@@ -9,7 +9,7 @@ from unfold.widgets import (
 )
 
 from accounts.ownership import OwnedForm
-from bots.models import BotConfig, RedditApp
+from bots.models import BotConfig, RedditApp, title_and_body
 from bots.validation import split_lines, split_names
 
 
@@ -21,14 +21,15 @@ class ListField(forms.CharField):
     def __init__(self, *, split: Callable[[str], list[str]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._split = split
+        self.widget.attrs["rows"] = 4
 
     def prepare_value(self, value: Any) -> Any:
         """Show one value a line."""
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> list[str]:
-        """Read the values."""
-        return self._split(value or "")
+        """Read the values, typed or given as a list."""
+        return value if isinstance(value, list) else self._split(value or "")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the values, not the way they were typed."""
@@ -47,8 +48,35 @@ class BotConfigForm(OwnedForm):
     include_terms = ListField(split=split_lines, required=False, **_model_text("include_terms"))
     exclude_terms = ListField(split=split_lines, required=False, **_model_text("exclude_terms"))
     match_in = forms.MultipleChoiceField(
-        choices=BotConfig.MatchIn, widget=UnfoldAdminCheckboxSelectMultipleWidget, label="Look in"
+        choices=BotConfig.MatchIn,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        initial=title_and_body,
+        label="Look in",
     )
+
+    class Meta:
+        model = BotConfig
+        fields = [
+            "name",
+            "reddit_app",
+            "is_active",
+            "subreddits",
+            "listing",
+            "search_query",
+            "comments",
+            "item_limit",
+            "include_terms",
+            "exclude_terms",
+            "match_in",
+            "case_sensitive",
+            "whole_words",
+            "auto_scrape_enabled",
+            "schedule",
+            "every",
+            "period",
+            "crontab",
+            "timezone",
+        ]
 
 
 class RedditAppForm(OwnedForm):
@@ -60,6 +88,10 @@ class RedditAppForm(OwnedForm):
         help_text="Stored encrypted and never shown again. Leave empty to keep the present one; an "
         "installed app has none.",
     )
+
+    class Meta:
+        model = RedditApp
+        fields = ["name", "service", "client_id", "user_agent", "requests_per_minute"]
 
     def save(self, commit: bool = True) -> RedditApp:
         """Keep the present secret unless a new one was typed."""

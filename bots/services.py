@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from django.db import transaction
-from django_celery_results.models import TaskResult
-
 from bots.models import BotConfig, BotConfigQuerySet
 from jobs import runs, schedules
+from jobs.runs import RunRequest
 from jobs.schedules import ScheduleChanges, ScheduleSpec
 
 # By name, because the arrow of imports points the other way.
@@ -77,11 +75,10 @@ def resume(bots: BotConfigQuerySet) -> int:
     return bots.filter(is_active=True, auto_scrape_enabled=False).update(auto_scrape_enabled=True)
 
 
-def run_now(bot: BotConfig, *, trigger: str = "manual") -> TaskResult:
+def run_now(bot: BotConfig, *, trigger: str = "manual") -> RunRequest:
     """Request a run of the bot outside its schedule; raise `BotInactive` for one that is off."""
     if not bot.is_active:
         raise BotInactive(bot)
-    with transaction.atomic():
-        return runs.request_run(
-            SCRAPE_TASK, {"bot_id": bot.pk, "trigger": trigger}, queue=SCRAPE_QUEUE, trigger=trigger
-        )
+    return runs.request_run(
+        SCRAPE_TASK, {"bot_id": bot.pk, "trigger": trigger}, queue=SCRAPE_QUEUE, trigger=trigger
+    )

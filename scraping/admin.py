@@ -14,6 +14,7 @@ from unfold.paginator import InfinitePaginator
 from accounts.ownership import owned_by
 from scraping import sessions
 from scraping.models import (
+    STATUS_COLOURS,
     BotItem,
     Gap,
     RedditComment,
@@ -23,15 +24,6 @@ from scraping.models import (
     Subreddit,
 )
 
-SESSION_COLOURS = {
-    "queued": "info",
-    "running": "info",
-    "completed": "success",
-    "partial": "warning",
-    "cancelled": "warning",
-    "failed": "danger",
-    "interrupted": "danger",
-}
 OUTCOME_COLOURS = {"ok": "green", "empty": "green", "gap": "orange"}
 REDDIT = "https://www.reddit.com"
 
@@ -76,7 +68,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     list_filter = ["status", "trigger", ("queued_at", RangeDateTimeFilter)]
     search_fields = ["bot_name", "task_id"]
     fieldsets = [
-        (None, {"fields": ["bot", "outcome", "trigger", "error", "task_id"]}),
+        (None, {"fields": ["bot", "status", "trigger", "error", "task_id"]}),
         ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took"]}),
         (
             "Counts",
@@ -99,7 +91,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         """The list of bots links here by bot."""
         return lookup == "bot__id__exact" or super().lookup_allowed(lookup, value, request)
 
-    @display(description="Status", ordering="status", label=SESSION_COLOURS)
+    @display(description="Status", ordering="status", label=STATUS_COLOURS)
     def outcome(self, session: ScrapeSession) -> tuple[str, str]:
         """Where it stands or how it ended."""
         return session.status, session.get_status_display()

@@ -140,16 +140,15 @@ def summary(session: ScrapeSession) -> str:
     """What came of a session in one line."""
     if session.error:
         return session.error
-    bad = [
-        f"{stream}: {outcome['outcome']}"
-        for stream, outcome in session.outcomes.items()
-        if outcome["outcome"] not in GOOD_OUTCOMES
-    ]
     counts = (
         f"{session.posts_seen} posts, {session.comments_seen} comments, {session.new} new, "
         f"{session.matched} matched"
     )
-    return "; ".join([counts, *bad])
+    faults: dict[str, list[str]] = {}
+    for stream, outcome in session.outcomes.items():
+        if outcome["outcome"] not in GOOD_OUTCOMES:
+            faults.setdefault(outcome["outcome"], []).append(stream)
+    return "; ".join([counts, *(f"{name}: {', '.join(of)}" for name, of in faults.items())])
 
 
 def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:

@@ -5,12 +5,11 @@ from django.db import connection
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
 from django_celery_beat.models import PeriodicTask
-from django_celery_results.models import TaskResult
 
 from bots.models import BotConfig
 from bots.services import SCRAPE_TASK
 from jobs import schedules
-from jobs.runs import run_requested
+from jobs.runs import RunRequest, run_requested
 from scraping import sessions
 
 # Installed once; after that they are the operator's.
@@ -27,11 +26,11 @@ SYSTEM_SCHEDULES = [
 
 
 @receiver(run_requested, sender=SCRAPE_TASK, dispatch_uid="scraping.queue_session")
-def queue_session(run: TaskResult, kwargs: dict[str, Any], trigger: str, **_: Any) -> None:
+def queue_session(run: RunRequest, **_: Any) -> None:
     """Write the session of a requested run beside the run's row."""
-    bot = BotConfig.objects.filter(pk=kwargs["bot_id"]).first()
+    bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first()
     if bot is not None:
-        sessions.queue(bot, trigger=trigger, task_id=run.task_id)
+        sessions.queue(bot, trigger=run.trigger, task_id=run.task_id)
 
 
 @receiver(post_migrate, dispatch_uid="scraping.install_schedules")

@@ -4,7 +4,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from config import environment
+from config import console, environment
 from config.environment import BASE_DIR
 from config.logs import logging_config
 
@@ -28,6 +28,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
     "django.contrib.staticfiles",
     "rest_framework",
     "django_celery_beat",
@@ -81,10 +83,12 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 USE_I18N = True
+FORMAT_MODULE_PATH = ["config.formats"]
 USE_TZ = True
 # The zone of the admin's clock and of crontab schedules that name none of their own.
 TIME_ZONE = environment.text("TIME_ZONE", "UTC")
@@ -96,6 +100,8 @@ STORAGES = {
     # Names with a digest in them may be cached for ever; WhiteNoise serves them compressed.
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+
+UNFOLD = console.UNFOLD
 
 REST_FRAMEWORK = {
     # An endpoint that says nothing about permissions is closed, not open.
@@ -158,7 +164,7 @@ ENCRYPTION_KEYS: list[str] = environment.secrets("ENCRYPTION_KEYS", minimum_leng
 REDDIT_URL = environment.http_url("REDDIT_URL", "https://www.reddit.com")
 REDDIT_OAUTH_URL = environment.http_url("REDDIT_OAUTH_URL", "https://oauth.reddit.com")
 # The bundled simulator of Reddit's API, for Reddit apps that are set to it.
-SIMULATOR_URL = environment.http_url("SIMULATOR_URL", "http://127.0.0.1:8765")
+SIMULATOR_URL = environment.http_url("SIMULATOR_URL", "http://127.0.0.1:8090")
 # Seconds that one HTTP request may take, and that one call may take with all its repetitions.
 REDDIT_TIMEOUT_SECONDS = environment.integer("REDDIT_TIMEOUT_SECONDS", 10, minimum=1, maximum=300)
 REDDIT_DEADLINE_SECONDS = environment.integer(

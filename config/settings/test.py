@@ -20,6 +20,10 @@ _VAR = BASE_DIR / "var" / "test"
 # Parallel test processes (gw0, gw1, ...) share the Redis server, not its database.
 _WORKER = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", ""))
 
+# Celery itself reads these, and prefers them to any setting.
+for _name in ("BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND"):
+    os.environ.pop(f"CELERY_{_name}", None)
+
 environment.read_as(DATABASE_URL="TEST_DATABASE_URL", CELERY_BROKER_URL="TEST_CELERY_BROKER_URL")
 environment.provide(
     SECRET_KEY=lambda: generated_secret(_VAR / "secret-key", lambda: secrets.token_urlsafe(48)),

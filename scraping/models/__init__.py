@@ -1,8 +1,9 @@
 from scraping.models.content import BotItem, Content, RedditComment, RedditPost
-from scraping.models.sessions import ScrapeSession
+from scraping.models.sessions import STATUS_COLOURS, ScrapeSession
 from scraping.models.streams import Gap, Stream, Subreddit
 
 __all__ = [
+    "STATUS_COLOURS",
     "BotItem",
     "Content",
     "Gap",

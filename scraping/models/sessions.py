@@ -5,6 +5,16 @@ from django.utils import timezone
 
 from bots.models import BotConfig
 
+STATUS_COLOURS = {
+    "queued": "info",
+    "running": "info",
+    "completed": "success",
+    "partial": "warning",
+    "cancelled": "warning",
+    "failed": "danger",
+    "interrupted": "danger",
+}
+
 
 class ScrapeSession(models.Model):
     """One run of collection, from its request to its end, and what came of it."""
@@ -80,6 +90,11 @@ class ScrapeSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bot_name}, {self.queued_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def colour(self) -> str:
+        """How pages mark the status: info, success, warning or danger."""
+        return STATUS_COLOURS[self.status]
 
     @property
     def duration(self) -> timedelta | None:

@@ -198,6 +198,11 @@ def _user(where: str) -> Handler:
     return lambda call: call.reddit.user(call.path["name"], where, call.params, call.effects)
 
 
+def _front(where: str) -> Handler:
+    """The front page, which for a client without subscriptions is r/all."""
+    return lambda call: call.reddit.listing("all", where, call.params, call.effects)
+
+
 def _search(call: Call) -> Answer:
     return call.reddit.search(call.path.get("names", "all"), call.params, call.effects)
 
@@ -226,6 +231,10 @@ def _routes(simulator: Simulator) -> list[Route]:
         api(f"/r/{{names}}/{where}", where, _listing(where))
         for where in ("new", "hot", "rising", "top", "controversial", "comments")
     ]
+    front = [
+        api(f"/{where}", where, _front(where))
+        for where in ("new", "hot", "rising", "top", "controversial")
+    ]
     trees = [
         api(prefix + rest, "tree", _comments)
         for prefix in ("/comments/{post}", "/r/{names}/comments/{post}")
@@ -246,6 +255,7 @@ def _routes(simulator: Simulator) -> list[Route]:
         Route("/api/v1/access_token", _token_endpoint(simulator), methods=["POST"]),
         *(control_routes(simulator) if simulator.config.control else ()),
         *listings,
+        *front,
         api("/api/info", "info", lambda call: call.reddit.info(call.params)),
         api("/api/morechildren", "morechildren", _morechildren, "GET", "POST"),
         *trees,

@@ -89,9 +89,9 @@ def _comments(
     for delay in delays:
         parent = None
         chance = random()
-        if made and chance > 0.45:
+        if made and chance > 0.35:
             # A reply to the latest comment now and then makes threads deeper than ten levels.
-            parent = made[-1] if chance > 0.8 else made[int(random() * len(made))]
+            parent = made[-1] if chance > 0.72 else made[int(random() * len(made))]
         created = float(int(base + delay))
         if parent is not None and created <= parent.created:
             created = parent.created + 1.0

@@ -1,9 +1,11 @@
 """The embedded servers start from nothing, are shared, end with their last user, survive crashes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -34,12 +36,18 @@ while not Path(sys.argv[2]).exists():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A deep folder with blanks in its path; nothing may run in it after the test."""
-    folder = tmp_path / "a checkout with blanks" / "/".join(["deep"] * 30)
+def folder():
+    """A deep folder with blanks in its path; nothing may run in it after the test.
+
+    Not below pytest's: that is closed to others, to the system user of PostgreSQL among them when
+    we are root, and every other test process closes it anew.
+    """
+    root = Path(tempfile.mkdtemp(prefix="lurker test "))
+    folder = root / "/".join(["deep"] * 30)
     folder.mkdir(parents=True)
     yield folder
     assert servers_in(folder) == []
+    shutil.rmtree(root)
 
 
 @pytest.fixture
@@ -56,6 +64,7 @@ def users(folder, tmp_path):
     for name in ("postgres", "redis"):
         for process_name in ("postgres", "redis-server", "valkey-server"):
             launching.end_all(process_name, cwd=folder / name)
+        shutil.rmtree(launching.socket_dir(folder / name), ignore_errors=True)
 
 
 def servers_in(folder):
@@ -321,11 +330,13 @@ def test_works_for_an_ordinary_user():
     folder = Path("/tmp") / f"lurker-test-{os.getpid()}"
     folder.mkdir(mode=0o700)
     os.chown(folder, uid, -1)
-    # Imports first: the interpreter may lie in a folder that is closed to others.
+    # Imports first, also those of a first use: the interpreter may lie in a closed folder.
     script = """
 import os, sys
 from pathlib import Path
+import redis
 from config.embedded import ensure_servers
+redis.Redis().close()
 os.setgroups([])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[2]))

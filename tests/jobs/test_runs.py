@@ -38,12 +38,12 @@ def closed_port():
 
 @pytest.mark.django_db
 def test_the_row_says_what_was_asked_for():
-    run = request(bot_id=7)
+    requested = request(bot_id=7)
 
-    run.refresh_from_db()
-    assert (run.status, run.task_name) == ("PENDING", TASK)
-    assert json.loads(run.task_kwargs) == {"bot_id": 7}
-    meta = json.loads(run.meta)
+    row = TaskResult.objects.get(task_id=requested.task_id)
+    assert (row.status, row.task_name) == ("PENDING", TASK)
+    assert json.loads(row.task_kwargs) == {"bot_id": 7}
+    meta = json.loads(row.meta)
     assert (meta["queue"], meta["trigger"]) == ("default", "manual")
     assert meta["queued_at"]
 
@@ -78,18 +78,18 @@ def test_a_broker_that_is_away_costs_no_run(scheme, closed_port, monkeypatch, ca
     monkeypatch.setattr(runs, "current_app", lonely)
 
     with transaction.atomic():
-        run = request()
+        request()
 
     assert TaskResult.objects.get().status == "PENDING"
-    assert f"Run {run.task_id} of {TASK} stays PENDING" in caplog.text
+    assert "1 run(s) stay PENDING" in caplog.text
 
 
 @pytest.mark.django_db
 def test_an_app_can_write_beside_the_run():
     told = []
 
-    def listener(run, kwargs, trigger, **_):
-        told.append((run.task_id, kwargs, trigger))
+    def listener(run, **_):
+        told.append(run)
 
     runs.run_requested.connect(listener, sender=TASK)
     try:
@@ -97,4 +97,23 @@ def test_an_app_can_write_beside_the_run():
     finally:
         runs.run_requested.disconnect(listener, sender=TASK)
 
-    assert told == [(run.task_id, {"bot_id": 7}, "manual")]
+    assert told == [run]
+    assert (run.kwargs, run.trigger) == ({"bot_id": 7}, "manual")
+
+
+@pytest.mark.django_db
+def test_a_task_id_is_recorded_once(django_assert_num_queries):
+    runs_of_a_tick = [
+        runs.RunRequest(
+            task=TASK, kwargs={}, queue="default", trigger="schedule", task_id=f"slot-{n}"
+        )
+        for n in range(500)
+    ]
+    with django_assert_num_queries(1):
+        assert len(runs.record(runs_of_a_tick)) == 500
+
+    again = [
+        *runs_of_a_tick[:3],
+        runs.RunRequest(TASK, {}, "default", "schedule", task_id="slot-new"),
+    ]
+    assert runs.record(again) == {"slot-new"}

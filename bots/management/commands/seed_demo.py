@@ -1,6 +1,7 @@
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import User
@@ -41,5 +42,12 @@ class Command(BaseCommand):
                 returncode=2,
             )
         every = timedelta(seconds=options["every"])
-        for bot in demo.seed(owner, every=every, subreddits=options["subreddits"]):
+        try:
+            bots = demo.seed(owner, every=every, subreddits=options["subreddits"])
+        except ValidationError as error:
+            faults = "\n".join(
+                f"{name}: {' '.join(told)}" for name, told in error.message_dict.items()
+            )
+            raise CommandError(faults, returncode=2) from error
+        for bot in bots:
             self.stdout.write(f"{bot.name}: {', '.join(bot.subreddits)}, {bot.timing}")

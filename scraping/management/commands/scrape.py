@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -20,7 +21,7 @@ from scraping.models import ScrapeSession
 from scraping.reddit.errors import RedditError
 
 BAD_ARGUMENTS = 2
-COLUMNS = ("posts_seen", "comments_seen", "new", "updated", "matched", "requests")
+COLUMNS = ("posts_seen", "comments_seen", "new", "matched", "requests")
 
 Row = tuple[str, str, SessionProgress | ScrapeSession | None, list[str]]
 
@@ -205,11 +206,12 @@ def _counts(progress: Any) -> str:
 
 
 def _table(rows: list[Row], *, dry_run: bool) -> Table:
-    table = Table(title="Dry run: nothing was stored" if dry_run else "Sessions")
-    for heading in ("Bot", "Status"):
-        table.add_column(heading)
-    for heading in ("Posts", "Comments", "New", "Updated", "Matched", "Requests", "Seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    title = "Dry run: nothing was stored" if dry_run else "Sessions"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Bot", overflow="ellipsis", no_wrap=True)
+    table.add_column("Status", min_width=len(ScrapeSession.Status.COMPLETED))
+    for heading in ("Posts", "Comments", "New", "Matched", "Requests", "Seconds"):
+        table.add_column(heading, justify="right", min_width=len(heading))
     for name, status, result, _ in rows:
         numbers = [str(getattr(result, column)) if result else "-" for column in COLUMNS]
         duration = getattr(result, "duration", None)

@@ -1,0 +1,108 @@
+"""The admin as the operator's console: its navigation and its front page."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _link(title: str, icon: str, model: str, permission: str | None = None) -> dict[str, Any]:
+    app, name = model.split(".")
+    permission = permission or f"{app}.view_{name}"
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(permission),
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "Lurker",
+    "SITE_HEADER": "Lurker",
+    "SITE_SUBHEADER": "Reddit, collected completely",
+    "SITE_SYMBOL": "radar",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("lurker/icon.svg"),
+        }
+    ],
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "DASHBOARD_CALLBACK": "config.console.dashboard",
+    "COLORS": {
+        # The accent: Reddit's neighbour on the colour wheel, not its orange.
+        "primary": {
+            "50": "oklch(97% .014 254.6)",
+            "100": "oklch(93.2% .032 255.6)",
+            "200": "oklch(88.2% .059 254.1)",
+            "300": "oklch(80.9% .105 251.8)",
+            "400": "oklch(70.7% .165 254.6)",
+            "500": "oklch(62.3% .214 259.8)",
+            "600": "oklch(54.6% .245 262.9)",
+            "700": "oklch(48.8% .243 264.4)",
+            "800": "oklch(42.4% .199 265.6)",
+            "900": "oklch(37.9% .146 265.5)",
+            "950": "oklch(28.2% .091 267.9)",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Collect",
+                "items": [
+                    _link("Bots", "smart_toy", "bots.botconfig"),
+                    _link("Reddit apps", "key", "bots.redditapp"),
+                    _link("Sessions", "history", "scraping.scrapesession"),
+                ],
+            },
+            {
+                "title": "Content",
+                "items": [
+                    _link("Posts", "article", "scraping.redditpost"),
+                    _link("Comments", "forum", "scraping.redditcomment"),
+                    _link("Matches", "target", "scraping.botitem"),
+                ],
+            },
+            {
+                "title": "Coverage",
+                "items": [
+                    _link("Subreddits", "groups", "scraping.subreddit"),
+                    _link("Streams", "water", "scraping.stream"),
+                    _link("Gaps", "report", "scraping.gap"),
+                ],
+            },
+            {
+                "title": "Schedules and runs",
+                "collapsible": True,
+                "items": [
+                    _link("Schedules", "schedule", "django_celery_beat.periodictask"),
+                    _link("Runs", "list_alt", "django_celery_results.taskresult"),
+                    _link("Intervals", "timer", "django_celery_beat.intervalschedule"),
+                    _link("Crontabs", "calendar_month", "django_celery_beat.crontabschedule"),
+                ],
+            },
+            {
+                "title": "People",
+                "collapsible": True,
+                "items": [
+                    _link("Users", "person", "accounts.user"),
+                    _link("Groups", "group", "auth.group"),
+                ],
+            },
+        ],
+    },
+}
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the front page's figures to the admin's context."""
+    from scraping import selectors
+
+    return context | {"title": "Overview", "overview": selectors.overview(request.user)}

@@ -1,0 +1,3 @@
+from jobs.models.policies import SchedulePolicy
+
+__all__ = ["SchedulePolicy"]

@@ -1,0 +1,30 @@
+"""``manage.py reddit_simulator``: the simulator among the project's commands."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from scraping.simulator.config import add_arguments, from_options
+from scraping.simulator.server import SimulatorError, serve
+
+
+class Command(BaseCommand):
+    """Serves until interrupted. The options are those of ``python -m scraping.simulator``."""
+
+    help = "Serve a simulated Reddit API over HTTP."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the simulator's own options."""
+        add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve."""
+        try:
+            serve(from_options(options), announce=self._announce)
+        except SimulatorError as problem:
+            raise CommandError(str(problem), returncode=2) from problem
+
+    def _announce(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

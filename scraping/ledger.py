@@ -25,7 +25,8 @@ def record_walk(streams: Iterable[Stream], walk: Walk) -> list[Gap]:
     gaps = []
     now = timezone.now()
     with transaction.atomic():
-        for stream in streams:
+        # In one order: two bots may name the same subreddits in different ones.
+        for stream in sorted(streams, key=lambda stream: stream.pk):
             gap = _gap(stream, walk)
             if gap:
                 gaps.append(gap)

@@ -9,9 +9,15 @@ from django.db import transaction
 from django_celery_results.models import TaskResult
 
 from config.celery import app
-from jobs import runs
+from jobs import records, runs
+from jobs.task import job
 
-TASK = "tests.task"
+TASK = "tests.collect"
+
+
+@job(name=TASK, queue="default")
+def collect(bot_id: int = 0) -> None:
+    """A job to ask for."""
 
 
 def request(**kwargs):
@@ -40,10 +46,10 @@ def closed_port():
 def test_the_row_says_what_was_asked_for():
     run = request(bot_id=7)
 
-    run.refresh_from_db()
-    assert (run.status, run.task_name) == ("PENDING", TASK)
-    assert json.loads(run.task_kwargs) == {"bot_id": 7}
-    meta = json.loads(run.meta)
+    row = TaskResult.objects.get(task_id=run.task_id)
+    assert (row.status, row.task_name) == ("PENDING", TASK)
+    assert json.loads(row.task_kwargs) == {"bot_id": 7}
+    meta = json.loads(row.meta)
     assert (meta["queue"], meta["trigger"]) == ("default", "manual")
     assert meta["queued_at"]
 
@@ -75,21 +81,21 @@ def test_a_broker_that_is_away_costs_no_run(scheme, closed_port, monkeypatch, ca
     lonely.conf.broker_url = scheme.format(closed_port)
     if scheme.startswith("amqp"):
         lonely.conf.broker_transport_options = {}
-    monkeypatch.setattr(runs, "current_app", lonely)
+    monkeypatch.setattr(records, "current_app", lonely)
 
     with transaction.atomic():
-        run = request()
+        request()
 
     assert TaskResult.objects.get().status == "PENDING"
-    assert f"Run {run.task_id} of {TASK} stays PENDING" in caplog.text
+    assert "1 run(s) stay waiting, the broker does not take them" in caplog.text
 
 
 @pytest.mark.django_db
 def test_an_app_can_write_beside_the_run():
     told = []
 
-    def listener(run, kwargs, trigger, **_):
-        told.append((run.task_id, kwargs, trigger))
+    def listener(run, **_):
+        told.append((run.task_id, run.kwargs, run.trigger))
 
     runs.run_requested.connect(listener, sender=TASK)
     try:

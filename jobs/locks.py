@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,9 @@ from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
 
 # PostgreSQL cuts application_name at 63 bytes.
 APPLICATION_NAME_BYTES = 63
+
+# Keys that begin with this are this app's own; a job cannot declare one.
+RESERVED_PREFIX = "jobs:"
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,80 @@ def lock_id(key: str) -> int:
 
 
 @contextmanager
-def hold(key: str) -> Iterator[None]:
-    """Hold the lock named `key` for the block, or raise `LockHeld` at once."""
-    lock_connection = _connect(key)
-    try:
-        with lock_connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock_id(key)])
-            (acquired,) = cursor.fetchone()
-        if not acquired:
-            raise LockHeld(key, holder(key))
+def hold(key: str, *, wait: float = 0) -> Iterator[None]:
+    """Hold the lock named `key` for the block, or raise `LockHeld`: at once, or after `wait` seconds."""
+    with Lock(key) as lock:
+        lock.acquire(wait=wait)
         yield
-    finally:
-        lock_connection.close()
+
+
+class Lock:
+    """A lock that is held until it is released, or its connection breaks."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self._connection: Psycopg2Connection | None = None
+
+    def acquire(self, *, wait: float = 0) -> None:
+        """Take the lock, or raise `LockHeld`: at once, or after `wait` seconds.
+
+        Raises psycopg2's OperationalError when the database is away.
+        """
+        self.release()
+        connection_of_lock = _connect(self.key)
+        try:
+            if not _acquire(connection_of_lock, self.key, wait):
+                raise LockHeld(self.key, holder(self.key))
+        except BaseException:
+            connection_of_lock.close()
+            raise
+        self._connection = connection_of_lock
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Free the lock and end its connection; again does no harm."""
+        if self._connection is not None:
+            # The server notices the end of a connection a little later; the next to take the lock
+            # must find it free now.
+            with suppress(psycopg2.Error), self._connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock_all()")
+            self._connection.close()
+            self._connection = None
+
+    def fileno(self) -> int:
+        """The socket of its connection, which becomes readable when that breaks."""
+        if self._connection is None or self._connection.closed:
+            return -1
+        return self._connection.fileno()
+
+    def is_alive(self) -> bool:
+        """Whether it is held still; asks the server."""
+        if self._connection is None:
+            return False
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            return False
+        return True
+
+
+def _acquire(lock_connection: Psycopg2Connection, key: str, wait: float) -> bool:
+    with lock_connection.cursor() as cursor:
+        if wait <= 0:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock_id(key)])
+            return bool(cursor.fetchone()[0])
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{wait * 1000:.0f}ms"])
+        try:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [lock_id(key)])
+        except psycopg2.errors.LockNotAvailable:
+            return False
+        return True
 
 
 def is_held(key: str) -> bool:
@@ -108,5 +173,10 @@ def _connect(key: str) -> Psycopg2Connection:
     name = f"lurker {socket.gethostname()}:{os.getpid()} {key}"
     with lock_connection.cursor() as cursor:
         fitting = name.encode()[:APPLICATION_NAME_BYTES].decode(errors="ignore")
-        cursor.execute("SET application_name = %s", [fitting])
+        # The server ends the session of a machine that vanished within half a minute, not two hours.
+        cursor.execute(
+            "SET application_name = %s; SET tcp_keepalives_idle = 10;"
+            "SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3",
+            [fitting],
+        )
     return lock_connection

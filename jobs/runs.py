@@ -1,123 +1,122 @@
-"""Runs: the row first, the message after the commit.
+"""Services for runs: request, run again, cancel. What admin, API and commands call.
 
-A run's row (`django_celery_results.TaskResult`, the only run table) is written in the caller's
-transaction, so a request that was accepted is never lost with a broker, and one that was rolled
-back never runs. The row is written once for a task id: a second request of the same id is refused.
+The beat records the runs of a tick with `record` and sends them with `publish`.
 """
 
 import json
-import logging
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from celery import current_app, states
+from celery import states
+from django.conf import settings
 from django.db import connection, transaction
-from django.dispatch import Signal
-from django.utils import timezone
-from kombu.exceptions import KombuError
+from django_celery_results.models import TaskResult
 
-logger = logging.getLogger(__name__)
+from jobs import registry
+from jobs.records import RunRequest, publish, record, request, run_ended, run_requested
+from jobs.task import Job
+from jobs.transitions import FINAL_STATES, one_line
 
-# Sent inside the caller's transaction with `run` (a RunRequest), so that an app to the right of this
-# one can write what belongs to the run beside it.
-run_requested = Signal()
+__all__ = [
+    "RunRequest",
+    "cancel",
+    "publish",
+    "queue_of",
+    "record",
+    "request",
+    "request_run",
+    "rerun",
+    "run_ended",
+    "run_requested",
+    "validate",
+]
 
-# What a publish raises when the broker is away: kombu's own errors, or the socket's.
-BROKER_ERRORS = (KombuError, OSError)
+CANCEL_WAITING = """
+UPDATE django_celery_results_taskresult SET status = 'REVOKED', date_done = clock_timestamp(),
+    meta = (COALESCE(meta, '{}')::jsonb - '{sweep_at,not_before}'::text[]
+            || jsonb_build_object('reason', %s::text))::text
+WHERE task_id = ANY(%s) AND status IN ('PENDING', 'RETRY')
+RETURNING task_id, task_name
+"""
+
+CANCEL_RUNNING = """
+UPDATE django_celery_results_taskresult
+SET meta = (COALESCE(meta, '{}')::jsonb || jsonb_build_object('cancel', %s::text))::text
+WHERE task_id = ANY(%s) AND status = 'STARTED'
+RETURNING task_id
+"""
 
 
-@dataclass(frozen=True)
-class RunRequest:
-    """One run of a task that is to happen, by whatever door it was asked for."""
+def validate(task: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments as a run records them.
 
-    task: str
-    kwargs: dict[str, Any]
-    queue: str
-    # Which door: schedule, manual, command, api, batch.
-    trigger: str
-    task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    # The name of the schedule that fired it.
-    schedule: str | None = None
-    # After this moment it is too late to start it.
-    expires_at: datetime | None = None
-
-
-def request_run(task: str, kwargs: dict[str, Any], *, queue: str, trigger: str) -> RunRequest:
-    """Record a run as PENDING and publish it when the transaction commits.
-
-    A broker that is away does not fail the caller: the row stays PENDING.
+    Raises `UnknownJob` for a task that is not registered, ValidationError naming the parameter for
+    arguments that do not fit.
     """
-    run = RunRequest(task=task, kwargs=kwargs, queue=queue, trigger=trigger)
+    found = registry.find(task)
+    return found.validate(kwargs) if isinstance(found, Job) else dict(kwargs)
+
+
+def request_run(
+    task: str, kwargs: Mapping[str, Any], *, trigger: str, queue: str | None = None
+) -> RunRequest:
+    """Record a run and publish it when the transaction commits; `queue` is the job's by default.
+
+    Raises as `validate` does. A broker that is away does not fail the caller.
+    """
+    valid = validate(task, kwargs)
+    return request(
+        RunRequest(task=task, kwargs=valid, queue=queue or queue_of(task), trigger=trigger)
+    )
+
+
+def queue_of(task: str) -> str:
+    """The queue in which a task's runs wait unless a run says otherwise."""
+    return getattr(registry.find(task), "queue_name", None) or settings.CELERY_TASK_DEFAULT_QUEUE
+
+
+def rerun(task_ids: Iterable[str], *, trigger: str = "manual") -> list[RunRequest]:
+    """Run ended runs again with their arguments; each old row names its new one.
+
+    Those that have not ended, or were run again before, are left alone.
+    """
+    requested = []
     with transaction.atomic():
-        record([run])
-        run_requested.send(sender=task, run=run)
-        transaction.on_commit(lambda: publish([run]), robust=True)
-    return run
-
-
-def record(runs: Sequence[RunRequest]) -> set[str]:
-    """Write the rows of runs in one statement; return the task ids that were not there before."""
-    if not runs:
-        return set()
-    now = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO django_celery_results_taskresult
-                (task_id, task_name, periodic_task_name, task_args, task_kwargs, meta, status,
-                 content_type, content_encoding, date_created, date_done)
-            SELECT task_id, task_name, schedule, '[]', task_kwargs, meta, %s,
-                   'application/json', 'utf-8', %s, %s
-            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-                 AS r (task_id, task_name, schedule, task_kwargs, meta)
-            ON CONFLICT (task_id) DO NOTHING
-            RETURNING task_id
-            """,
-            [
-                states.PENDING,
-                now,
-                now,
-                [run.task_id for run in runs],
-                [run.task for run in runs],
-                [run.schedule for run in runs],
-                [json.dumps(run.kwargs) for run in runs],
-                [json.dumps(_meta(run, now)) for run in runs],
-            ],
+        rows = TaskResult.objects.select_for_update().filter(
+            task_id__in=list(task_ids), status__in=FINAL_STATES
         )
-        return {task_id for (task_id,) in cursor.fetchall()}
+        for row in rows.order_by("pk"):
+            meta = json.loads(row.meta or "{}")
+            if "rerun_as" in meta or row.task_name is None:
+                continue
+            run = RunRequest(
+                task=row.task_name,
+                kwargs=validate(row.task_name, json.loads(row.task_kwargs or "{}")),
+                queue=meta.get("queue") or queue_of(row.task_name),
+                trigger=trigger,
+                schedule=row.periodic_task_name,
+                notes={"rerun_of": row.task_id},
+            )
+            requested.append(request(run))
+            # Not `save()`: it would set `date_done` anew.
+            TaskResult.objects.filter(pk=row.pk).update(
+                meta=json.dumps(meta | {"rerun_as": run.task_id})
+            )
+    return requested
 
 
-def publish(runs: Sequence[RunRequest]) -> int:
-    """Send the messages of recorded runs; return how many the broker took.
+def cancel(task_ids: Sequence[str], *, reason: str) -> tuple[int, int]:
+    """Cancel runs: those that wait never start, those that run end at their next safe point.
 
-    One that it did not take stays PENDING in the database, and so do those after it.
+    Returns how many of each there were.
     """
-    for sent, run in enumerate(runs):
-        try:
-            current_app.send_task(
-                run.task,
-                kwargs=run.kwargs,
-                task_id=run.task_id,
-                queue=run.queue,
-                expires=run.expires_at,
-                headers={"periodic_task_name": run.schedule} if run.schedule else None,
-            )
-        except BROKER_ERRORS as error:
-            waiting = len(runs) - sent
-            logger.warning(
-                "%d run(s) stay PENDING, the broker does not take them: %s", waiting, error
-            )
-            return sent
-    return len(runs)
-
-
-def _meta(run: RunRequest, queued_at: datetime) -> dict[str, Any]:
-    return {
-        "queue": run.queue,
-        "trigger": run.trigger,
-        "queued_at": queued_at.isoformat(),
-        "expires_at": run.expires_at.isoformat() if run.expires_at else None,
-    }
+    ids = list(task_ids)
+    text = one_line(reason)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(CANCEL_WAITING, [text, ids])
+        waiting = cursor.fetchall()
+        cursor.execute(CANCEL_RUNNING, [text, ids])
+        running = cursor.rowcount
+        for task_id, task in waiting:
+            run_ended.send(sender=task, task_id=task_id, status=states.REVOKED, reason=text)
+    return len(waiting), running

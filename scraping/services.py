@@ -8,7 +8,8 @@ from dataclasses import asdict
 from celery.exceptions import SoftTimeLimitExceeded
 
 from bots.models import BotConfig, RedditApp
-from jobs import locks
+from jobs import cancellation, locks
+from jobs.errors import Cancelled
 from scraping import sessions
 from scraping.collection import Collector, Plan, Progress, client_for
 from scraping.models import ScrapeSession
@@ -39,11 +40,37 @@ def scrape_bot(
     item_limit: int | None = None,
     on_progress: OnProgress = ignore,
 ) -> ScrapeSession:
-    """Run one session of the bot in this process and return it as it ended.
+    """Run one session of the bot in this process, under its lock, and return it as it ended.
 
-    Raises `SessionSkipped` when the bot is gone or inactive, is being scraped by another process,
-    or has had its session for this run. What goes wrong with Reddit is the session's to tell and
-    raises nothing; a bug ends the session as failed and is raised.
+    Raises `SessionSkipped` when another process scrapes the bot, and as `scrape_locked_bot` does.
+    """
+    try:
+        with locks.hold(sessions.lock_key(bot_id)):
+            return scrape_locked_bot(
+                bot_id,
+                trigger=trigger,
+                task_id=task_id,
+                item_limit=item_limit,
+                on_progress=on_progress,
+            )
+    except locks.LockHeld as held:
+        sessions.cancel_queued(task_id, reason=str(held))
+        raise SessionSkipped(str(held)) from held
+
+
+def scrape_locked_bot(
+    bot_id: int,
+    *,
+    trigger: str,
+    task_id: str = "",
+    item_limit: int | None = None,
+    on_progress: OnProgress = ignore,
+) -> ScrapeSession:
+    """Run one session of the bot, whose lock the caller holds, and return it as it ended.
+
+    Raises `SessionSkipped` when the bot is gone or inactive, or has had its session for this run.
+    What goes wrong with Reddit is the session's to tell and raises nothing; a bug ends the session
+    as failed and is raised.
     """
     bot = BotConfig.objects.select_related("reddit_app").filter(pk=bot_id).first()
     if bot is None or not bot.is_active:
@@ -52,17 +79,12 @@ def scrape_bot(
         )
         sessions.cancel_queued(task_id, reason=reason)
         raise SessionSkipped(reason)
+    session = sessions.start(bot, trigger=trigger, task_id=task_id)
+    if session is None:
+        raise SessionSkipped(f"run {task_id} has had its session")
     plan = Plan.of(bot, item_limit=item_limit)
-    try:
-        with locks.hold(sessions.lock_key(bot_id)):
-            session = sessions.start(bot, trigger=trigger, task_id=task_id)
-            if session is None:
-                raise SessionSkipped(f"run {task_id} has had its session")
-            _collect(session, plan, bot.reddit_app, on_progress)
-            return session
-    except locks.LockHeld as held:
-        sessions.cancel_queued(task_id, reason=str(held))
-        raise SessionSkipped(str(held)) from held
+    _collect(session, plan, bot.reddit_app, on_progress)
+    return session
 
 
 def scrape_subreddits(
@@ -87,14 +109,21 @@ def preview(app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore) -> 
 
 
 def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: OnProgress) -> None:
+    def after_page(progress: Progress) -> None:
+        on_progress(progress)
+        cancellation.check()
+
     client = client_for(app)
-    collector = Collector(plan, client, on_progress=on_progress)
+    collector = Collector(plan, client, on_progress=after_page)
     progress = collector.progress
     try:
         collector.run()
         _finish(session, progress, sessions.status_of(progress.outcomes))
     except RedditError as error:
         _finish(session, progress, sessions.status_of(progress.outcomes), error=str(error))
+    except Cancelled as reason:
+        _finish(session, progress, Status.CANCELLED, error=str(reason))
+        raise
     except SoftTimeLimitExceeded:
         _finish(session, progress, Status.PARTIAL, error="The time limit of the task was reached.")
     except BaseException as error:

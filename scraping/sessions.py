@@ -30,9 +30,13 @@ COUNTS = (
 GOOD_OUTCOMES = frozenset({"ok", "empty"})
 
 
+# The lock that a bot's session holds for as long as its process lives.
+LOCK = "scrape-bot:{bot_id}"
+
+
 def lock_key(bot_id: int) -> str:
-    """The lock that a bot's session holds for as long as its process lives."""
-    return f"scrape-bot:{bot_id}"
+    """The key of a bot's lock."""
+    return LOCK.format(bot_id=bot_id)
 
 
 def queue(bot: BotConfig, *, trigger: str, task_id: str) -> ScrapeSession:
@@ -45,7 +49,8 @@ def queue(bot: BotConfig, *, trigger: str, task_id: str) -> ScrapeSession:
 def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession | None:
     """Open the session of a run whose lock the caller holds.
 
-    Returns None when the run has had its session: the message came twice.
+    Returns None when the run has had its session. One that was interrupted, or failed, may have
+    another: the run was started again.
     """
     with transaction.atomic():
         # The lock is ours, so whoever left a session of this bot running is dead.
@@ -54,7 +59,8 @@ def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession |
         if task_id:
             earlier = ScrapeSession.objects.filter(task_id=task_id)
             queued = earlier.filter(status=Status.QUEUED).select_for_update().first()
-            if queued is None and earlier.exclude(status=Status.INTERRUPTED).exists():
+            again = (Status.INTERRUPTED, Status.FAILED)
+            if queued is None and earlier.exclude(status__in=again).exists():
                 return None
             session = queued or session
         return _run(session, lock_key(bot.pk))

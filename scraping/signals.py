@@ -9,7 +9,7 @@ from django_celery_beat.models import PeriodicTask
 from bots.models import BotConfig
 from bots.services import SCRAPE_TASK
 from jobs import schedules
-from jobs.runs import RunRequest, run_requested
+from jobs.runs import RunRequest, run_ended, run_requested
 from scraping import sessions
 
 # Installed once; after that they are the operator's.
@@ -31,6 +31,12 @@ def queue_session(run: RunRequest, **_: Any) -> None:
     bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first()
     if bot is not None:
         sessions.queue(bot, trigger=run.trigger, task_id=run.task_id)
+
+
+@receiver(run_ended, sender=SCRAPE_TASK, dispatch_uid="scraping.cancel_session")
+def cancel_session(task_id: str, reason: str, **_: Any) -> None:
+    """End the session of a run that will not start: skipped, cancelled or too late."""
+    sessions.cancel_queued(task_id, reason=reason)
 
 
 @receiver(post_migrate, dispatch_uid="scraping.install_schedules")

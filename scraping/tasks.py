@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from celery import Task, shared_task
+from celery import Task
 from celery.signals import worker_ready
 
+from jobs.errors import Skip
+from jobs.task import job
 from scraping import services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
@@ -12,27 +14,36 @@ SOFT_LIMIT_SECONDS = 20 * 60
 HARD_LIMIT_SECONDS = 21 * 60
 
 
-@shared_task(
+@job(
     name="scraping.scrape_bot",
     bind=True,
     queue="scraping",
+    title="Scrape a bot's subreddits",
     soft_time_limit=SOFT_LIMIT_SECONDS,
     time_limit=HARD_LIMIT_SECONDS,
+    lock=sessions.LOCK,
 )
 def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
-    """Run one session of a bot. Idempotent: a message that comes twice runs once.
+    """Run one session of a bot.
 
-    Returns the session's id, status and counts, or `skipped` with the reason.
+    Returns the session's id, status and counts. SKIPPED when another session of the bot runs, or
+    the bot is gone or inactive.
     """
     try:
-        session = services.scrape_bot(bot_id, trigger=trigger, task_id=self.request.id or "")
+        session = services.scrape_locked_bot(bot_id, trigger=trigger, task_id=self.request.id or "")
     except services.SessionSkipped as reason:
-        return {"skipped": str(reason)}
+        raise Skip(str(reason)) from reason
     counts = {name: getattr(session, name) for name in sessions.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
 
 
-@shared_task(name="scraping.close_interrupted_sessions", queue="cleanup", time_limit=60)
+@job(
+    name="scraping.close_interrupted_sessions",
+    queue="cleanup",
+    soft_time_limit=50,
+    time_limit=60,
+    history_days=1,
+)
 def close_interrupted_sessions() -> int:
     """End the running sessions whose process died; return how many there were."""
     return sessions.close_interrupted()

@@ -254,10 +254,11 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {
 
 # The run history is in the database. Old rows are removed by a task of `jobs`, in batches; Celery's
 # own clean-up is one DELETE of everything, so it is left out (None).
-CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_BACKEND = "jobs.backend:RunBackend"
 CELERY_RESULT_EXTENDED = True  # name, arguments, worker and queue, too
 CELERY_RESULT_EXPIRES = None
-CELERY_TASK_TRACK_STARTED = True
+# Written by the claim, in the statement that takes the run.
+CELERY_TASK_TRACK_STARTED = False
 # Tasks that a process runs before it opens a new database connection; unset, each opens one.
 CELERY_DB_REUSE_MAX = 500
 

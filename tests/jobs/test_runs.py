@@ -9,9 +9,15 @@ from django.db import transaction
 from django_celery_results.models import TaskResult
 
 from config.celery import app
-from jobs import runs
+from jobs import records, runs
+from jobs.task import job
 
-TASK = "tests.task"
+TASK = "tests.collect"
+
+
+@job(name=TASK, queue="default")
+def collect(bot_id: int = 0) -> None:
+    """A job to ask for."""
 
 
 def request(**kwargs):
@@ -75,13 +81,13 @@ def test_a_broker_that_is_away_costs_no_run(scheme, closed_port, monkeypatch, ca
     lonely.conf.broker_url = scheme.format(closed_port)
     if scheme.startswith("amqp"):
         lonely.conf.broker_transport_options = {}
-    monkeypatch.setattr(runs, "current_app", lonely)
+    monkeypatch.setattr(records, "current_app", lonely)
 
     with transaction.atomic():
         request()
 
     assert TaskResult.objects.get().status == "PENDING"
-    assert "1 run(s) stay PENDING" in caplog.text
+    assert "1 run(s) stay waiting, the broker does not take them" in caplog.text
 
 
 @pytest.mark.django_db

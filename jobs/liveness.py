@@ -1,0 +1,105 @@
+"""The sign of life of a process that runs jobs: an advisory lock under a number of its own.
+
+A started run names the number. PostgreSQL frees the lock when the process dies, however it dies,
+and so everybody can see which started runs have nobody any more: no heartbeat is written, and no
+clock is compared. A thread takes the lock again after PostgreSQL was restarted.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import threading
+import time
+import uuid
+
+import psycopg2
+
+from jobs import locks
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 10
+# A restarted server has no locks. Runs are taken for dead only when it has been up for so long, so
+# that those who live have taken theirs again.
+SETTLE_SECONDS = 15
+RETRY_SECONDS = (0.1, 0.5, 1, 2)
+
+
+class SignOfLife:
+    """Holds the lock of this process until it ends."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        key = f"{locks.RESERVED_PREFIX}process:{uuid.uuid4().hex}"
+        self.number = locks.lock_id(key)
+        self._lock = locks.Lock(key)
+        self._lock.acquire(wait=5)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="sign-of-life", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Give up the lock: what this process has started counts as dead from now on."""
+        self._ended.set()
+        self._lock.release()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            # Nothing comes on this connection unasked but its end.
+            with contextlib.suppress(OSError, ValueError):
+                select.select([self._lock.fileno()], [], [], CHECK_SECONDS)
+            if not self._ended.is_set() and not self._lock.is_alive():
+                self._take_again()
+
+    def _take_again(self) -> None:
+        logger.warning("The sign of life of process %s was lost; taking it again.", self.pid)
+        attempt = 0
+        while not self._ended.is_set():
+            try:
+                self._lock.acquire(wait=5)
+            except (psycopg2.Error, locks.LockHeld):
+                time.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+                attempt += 1
+            else:
+                return
+
+
+_current: SignOfLife | None = None
+_guard = threading.Lock()
+
+
+def number() -> int:
+    """Return the number under which this process is alive; taken at the first call.
+
+    Raises psycopg2's OperationalError when the database is away.
+    """
+    global _current
+    sign = _current
+    if sign is None:
+        with _guard:
+            sign = _current = _current or SignOfLife()
+    return sign.number
+
+
+def abandon() -> None:
+    """Give up the number: the started runs of this process are taken for dead.
+
+    For a process that could not write how a run ended, and goes on under another number.
+    """
+    global _current
+    with _guard:
+        if _current is not None:
+            _current.end()
+        _current = None
+
+
+def _begin_anew_in_child() -> None:
+    # The number and the connection are the parent's; psycopg2 leaves a connection that was made in
+    # another process open when it is dropped.
+    global _current, _guard
+    _current = None
+    _guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew_in_child)

@@ -1,0 +1,209 @@
+"""What a job takes: names, types and defaults, read from its function's signature.
+
+The types are those that JSON has, so that a run's row and its message can carry them: int, float,
+str, bool, list, dict, `Literal[...]`, enumerations (as their values), and `X | None`.
+"""
+
+import enum
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Union
+
+from django.core.exceptions import ValidationError
+
+from jobs.errors import InvalidJob
+
+MISSING = inspect.Parameter.empty
+PLAIN_TYPES: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a job."""
+
+    name: str
+    json_type: type
+    default: Any = MISSING
+    optional: bool = False
+    # The values there are, for a Literal or an enumeration.
+    choices: tuple[Any, ...] = ()
+    enumeration: type[enum.Enum] | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether a run must name it."""
+        return self.default is MISSING
+
+    @property
+    def kind(self) -> str:
+        """What it takes, in words."""
+        choices = ", ".join(map(repr, self.choices))
+        words = f"one of {choices}" if choices else PLAIN_TYPES[self.json_type]
+        return f"{words}, or null" if self.optional else words
+
+    def check(self, value: Any) -> Any:
+        """Return the value as JSON carries it, or raise ValidationError."""
+        if value is None and self.optional:
+            return None
+        if isinstance(value, enum.Enum) and self.enumeration is not None:
+            value = value.value
+        if self.choices:
+            # Not `in`: 1 == True == 1.0, and they are different values.
+            fits = any(value == choice and type(value) is type(choice) for choice in self.choices)
+        elif self.json_type is float:
+            fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+            value = float(value) if fits else value
+        elif self.json_type is int:
+            fits = isinstance(value, int) and not isinstance(value, bool)
+        else:
+            fits = isinstance(value, self.json_type)
+        if not fits:
+            shown = repr(value)
+            if len(shown) > SHOWN_CHARACTERS:
+                shown = f"{shown[:SHOWN_CHARACTERS]}…"
+            raise ValidationError(f"{self.name}: {shown} is not {self.kind}. Give {self.kind}.")
+        return value
+
+
+class Parameters:
+    """The parameters of a job, in the order of its signature."""
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        self.by_name = {parameter.name: parameter for parameter in parameters}
+        self.enumerations = [p for p in parameters if p.enumeration is not None]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], *, bound: bool = False) -> "Parameters":
+        """Read a function's signature; `bound` leaves out its first parameter, the task itself.
+
+        Raises `InvalidJob` for a parameter without a type, or of one that JSON does not have.
+        """
+        try:
+            hints = typing.get_type_hints(function)
+        except NameError as error:
+            raise InvalidJob(f"{function.__qualname__}: {error}.") from error
+        declared = list(inspect.signature(function).parameters.values())
+        if bound:
+            declared = declared[1:]
+        return cls([_parameter(function, p, hints) for p in declared])
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Give positional arguments their names, and validate all."""
+        names = list(self.by_name)
+        if len(args) > len(names):
+            raise ValidationError(
+                f"{len(args)} positional arguments where there are {len(names)} parameters"
+                f"{_listed(names)}. Leave out those beyond."
+            )
+        named = dict(zip(names, args, strict=False))
+        if twice := sorted(named.keys() & kwargs.keys()):
+            raise ValidationError(f"{twice[0]}: given twice, by position and by name. Give one.")
+        return self.validate(named | dict(kwargs))
+
+    def validate(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as a run records them; raise ValidationError naming every fault."""
+        if not isinstance(kwargs, Mapping):
+            raise ValidationError(
+                f'Arguments are {kwargs!r}, not an object. Give {{"name": value}}.'
+            )
+        faults: list[ValidationError] = []
+        valid = {}
+        for name, value in kwargs.items():
+            if name not in self.by_name:
+                known = list(self.by_name)
+                faults.append(
+                    ValidationError(f"{name}: there is no such parameter. Known{_listed(known)}.")
+                )
+                continue
+            try:
+                valid[name] = self.by_name[name].check(value)
+            except ValidationError as error:
+                faults.append(error)
+        faults += [
+            ValidationError(f"{p.name}: is missing. Give {p.kind}.")
+            for p in self.by_name.values()
+            if p.required and p.name not in kwargs
+        ]
+        if faults:
+            raise ValidationError(faults)
+        return valid
+
+    def complete(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return valid arguments with the defaults of those that were not given."""
+        defaults = {p.name: p.default for p in self.by_name.values() if not p.required}
+        return defaults | dict(kwargs)
+
+    def to_python(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as the function takes them: members of enumerations, not values."""
+        converted = dict(kwargs)
+        for parameter in self.enumerations:
+            value = converted.get(parameter.name)
+            if value is not None and parameter.enumeration is not None:
+                converted[parameter.name] = parameter.enumeration(value)
+        return converted
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f": {', '.join(names)}" if names else ": none"
+
+
+def _parameter(
+    function: Callable[..., Any], declared: inspect.Parameter, hints: Mapping[str, Any]
+) -> Parameter:
+    where = f"{function.__qualname__}({declared.name})"
+    if declared.kind in (declared.VAR_POSITIONAL, declared.VAR_KEYWORD):
+        raise InvalidJob(
+            f"{where}: a job names its parameters; *args and **kwargs cannot be shown."
+        )
+    if declared.kind == declared.POSITIONAL_ONLY:
+        raise InvalidJob(f"{where}: a run gives its arguments by name; drop the slash.")
+    if declared.name not in hints:
+        raise InvalidJob(f"{where}: has no type. Annotate it.")
+    hint, optional = _without_none(hints[declared.name])
+    default = declared.default
+    origin = typing.get_origin(hint) or hint
+    choices: tuple[Any, ...] = ()
+    enumeration = None
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        origin = type(choices[0])
+    elif isinstance(origin, type) and issubclass(origin, enum.Enum):
+        enumeration = origin
+        choices = tuple(member.value for member in origin)
+        origin = type(choices[0])
+        if isinstance(default, enum.Enum):
+            default = default.value
+    if origin not in PLAIN_TYPES:
+        raise InvalidJob(
+            f"{where}: {hint!r} cannot stand in a message. Use int, float, str, bool, list, dict, "
+            "a Literal or an enumeration of these."
+        )
+    parameter = Parameter(
+        declared.name, origin, default, optional or default is None, choices, enumeration
+    )
+    if default is not MISSING:
+        try:
+            parameter.check(default)
+        except ValidationError as error:
+            raise InvalidJob(f"{where}: its default does not fit. {error.messages[0]}") from error
+    return parameter
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) not in (Union, types.UnionType):
+        return hint, False
+    members = [member for member in typing.get_args(hint) if member is not types.NoneType]
+    if len(members) != 1:
+        return hint, False
+    return members[0], True

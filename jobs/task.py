@@ -1,0 +1,301 @@
+"""What a job is: a Celery task whose every run is a row first, claimed once, and ended truthfully.
+
+@job(name="reports.send", queue="default", retry_on=(SMTPException,))
+def send_report(report_id: int, copies: int = 1) -> dict[str, int]:
+    \"\"\"Send a report.\"\"\"
+"""
+
+import random
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from celery import shared_task, states
+from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+from celery.result import AsyncResult
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
+
+from jobs import execution, locks, records, transitions
+from jobs.errors import Cancelled, InvalidJob, Skip
+from jobs.parameters import Parameters
+
+# What goes away by itself: the database or the broker is restarted, a deadlock was broken up.
+TRANSIENT = (OperationalError, InterfaceError, BrokerError)
+
+# A key begins with a literal part, so that no parameter's value can make it another job's.
+LOCK_TEMPLATE = re.compile(r"[a-z][a-z0-9-]*(:.+)?")
+NAME = re.compile(r"[a-z_]+(\.[a-z_]+)+")
+
+# Options of Celery's `apply_async` that a run's row has no place for, so that the sweep could not
+# send them again.
+UNSUPPORTED_OPTIONS = (
+    "link",
+    "link_error",
+    "chain",
+    "chord",
+    "group_id",
+    "ignore_result",
+    "replaced_task_nesting",
+    "add_to_parent",
+    "shadow",
+    "time_limit",
+    "soft_time_limit",
+)
+
+
+class Ended:
+    """What a run returns that ended as neither a success nor a failure."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        self.status = status
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"{self.status}: {self.reason}"
+
+
+class Job(DjangoTask):
+    """Base of all jobs; `job` says what the attributes mean. Nothing is kept on `self`."""
+
+    abstract = True
+
+    title: str = ""
+    description: str = ""
+    category: str = ""
+    # Not `queue`, an attribute that Celery is giving up.
+    queue_name: str = "default"
+    retry_on: tuple[type[Exception], ...] = ()
+    max_retries = 3
+    backoff: float = 1
+    backoff_cap: float = 600
+    lock: str | None = None
+    lock_wait: float = 0
+    history_days: int | None = None
+    parameters: Parameters
+
+    # The claim writes STARTED; the row and the sweep decide what a lost worker means.
+    track_started = False
+    acks_late = True
+    acks_on_failure_or_timeout = True
+    reject_on_worker_lost = False
+    retry_on_worker_lost = False
+    ignore_result = False
+    store_errors_even_if_ignored = True
+
+    def validate(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as they are recorded; raise ValidationError naming the parameter."""
+        return self.parameters.validate(kwargs)
+
+    def lock_key(self, kwargs: Mapping[str, Any]) -> str | None:
+        """The key of the lock that a run with these arguments holds, or None.
+
+        Made of validated values only, quoted: text with a colon in it stays one part of the key.
+        """
+        if self.lock is None:
+            return None
+        values = self.parameters.complete(self.parameters.validate(kwargs))
+        return self.lock.format_map({name: quote(str(v), safe="") for name, v in values.items()})
+
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Any,
+    ) -> AsyncResult:
+        """Record a run in the caller's transaction, and publish it on commit.
+
+        Takes Celery's `queue`, `countdown`, `eta` and `expires`. Raises ValidationError for
+        arguments that do not fit, and `InvalidJob` for options that a run cannot keep.
+        """
+        if self.app.conf.task_always_eager:
+            return super().apply_async(args, kwargs, task_id=task_id, **options)
+        if unsupported := [name for name in UNSUPPORTED_OPTIONS if options.get(name)]:
+            raise InvalidJob(
+                f"{self.name}: a run's row cannot keep {', '.join(unsupported)}. "
+                "For several runs with one end use jobs.batches."
+            )
+        run = records.RunRequest(
+            task=self.name,
+            kwargs=self.parameters.bind(args or (), kwargs or {}),
+            queue=options.get("queue") or self.queue_name,
+            trigger="task",
+            expires_at=_moment(options.get("expires")),
+            not_before=_moment(options.get("eta") or options.get("countdown")),
+            **({"task_id": task_id} if task_id else {}),
+        )
+        return self.AsyncResult(records.request(run).task_id)
+
+    def retry(
+        self, *args: Any, exc: Exception | None = None, countdown: float | None = None, **_: Any
+    ) -> None:
+        """End this attempt and run again, after the job's back-off or `countdown` seconds.
+
+        Raises `Retry`, or, when all tries are used up, `exc`.
+        """
+        error = exc or OperationalError("The job asked for another try.")
+        claim = getattr(self.request, "claim", None)
+        if claim is None or claim.failures >= self.max_retries:
+            raise error
+        claim.retry_delay = self.delay_before_retry(claim.failures)
+        if countdown is not None:
+            claim.retry_delay = countdown
+        raise Retry(exc=error, when=claim.retry_delay)
+
+    def delay_before_retry(self, failures: int) -> float:
+        """Seconds to wait after so many failures: exponential, capped, and half of it random.
+
+        Without the random half, all that failed together would come back together.
+        """
+        full = min(self.backoff_cap, self.backoff * 2**failures)
+        return full * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body: directly, or, in a worker, for the one message that gets the claim."""
+        request = self.request
+        if request.called_directly or request.is_eager or hasattr(request, "claim"):
+            return self.run(*args, **kwargs)
+        claim = execution.claim(self, request, args, kwargs)
+        if claim is None:
+            raise Ignore(f"Run {request.id} is waiting for its time, taken, or has ended.")
+        request.claim = claim
+        if claim.meta.get("trigger") == "message":
+            self.parameters.bind(args, kwargs)  # the other doors have validated their arguments
+        if self.parameters.enumerations:
+            kwargs = self.parameters.to_python(kwargs)
+        try:
+            lock = self._locked(args, kwargs)
+        except locks.LockHeld as held:
+            return Ended(transitions.SKIPPED, str(held))
+        try:
+            with lock:
+                return self.run(*args, **kwargs)
+        except Skip as reason:
+            return Ended(transitions.SKIPPED, str(reason))
+        except Cancelled as reason:
+            return Ended(states.REVOKED, str(reason))
+        except Ignore as reason:
+            return Ended(transitions.SKIPPED, str(reason) or "ignored")
+        except (Retry, Reject, SoftTimeLimitExceeded):
+            raise
+        except (*self.retry_on, *TRANSIENT) as error:
+            self.retry(exc=error)
+
+    def _locked(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> AbstractContextManager[Any]:
+        if self.lock is None:
+            return nullcontext()
+        key = self.lock_key(self.parameters.bind(args, kwargs))
+        lock = locks.Lock(str(key))
+        lock.acquire(wait=self.lock_wait)
+        return lock
+
+    def on_retry(
+        self, exc: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: Any
+    ) -> None:
+        """Send the next attempt, which the database knows of by now."""
+        claim = getattr(self.request, "claim", None)
+        if claim is not None:
+            execution.publish_retry(claim, self, args, kwargs)
+
+
+def _moment(value: datetime | float | None) -> datetime | None:
+    """A moment, or so many seconds from now."""
+    if value is None or isinstance(value, datetime):
+        return value
+    return timezone.now() + timedelta(seconds=value)
+
+
+def job(
+    *,
+    name: str,
+    queue: str,
+    title: str = "",
+    description: str = "",
+    category: str = "",
+    soft_time_limit: int | None = None,
+    time_limit: int | None = None,
+    retry_on: tuple[type[Exception], ...] = (),
+    expected: tuple[type[Exception], ...] = (),
+    max_retries: int = 3,
+    backoff: float = 1,
+    backoff_cap: float = 600,
+    lock: str | None = None,
+    lock_wait: float = 0,
+    history_days: int | None = None,
+    bind: bool = False,
+) -> Callable[[Callable[..., Any]], Job]:
+    """Declare a function as a job.
+
+    - `name`: what it is called in messages and rows, for ever: `app.verb_object`.
+    - `title`, `description`, `category`: for people; the function's name and docstring by default.
+    - `soft_time_limit`, `time_limit`: seconds; those of the settings by default.
+    - `retry_on`: errors after which it is run again, besides those of the database and the broker
+      being away. `max_retries` times at most; that bounds attempts whose worker died, too.
+    - `expected`: errors that are no bugs: the run fails with one line and no traceback.
+    - `backoff`, `backoff_cap`: seconds before the second attempt, doubled each time, up to the cap.
+    - `lock`: a key with parameters in it, such as `"scrape-bot:{bot_id}"`. One run at a time on
+      all machines holds it; another waits `lock_wait` seconds for it and is SKIPPED.
+    - `history_days`: how long its rows are kept, where that differs from the setting.
+    - `bind`: the function takes the task as its first argument.
+
+    Raises `InvalidJob`, when the module is imported, for what could not work.
+    """
+
+    def declare(function: Callable[..., Any]) -> Job:
+        if not NAME.fullmatch(name):
+            raise InvalidJob(f"{name!r} is no name of a job. Name it like scraping.scrape_bot.")
+        for error in (*retry_on, *expected):
+            if not (isinstance(error, type) and issubclass(error, Exception)):
+                raise InvalidJob(f"{name}: {error!r} is no class of exceptions.")
+        if soft_time_limit and time_limit and soft_time_limit >= time_limit:
+            raise InvalidJob(
+                f"{name}: soft_time_limit ({soft_time_limit} s) is not below time_limit "
+                f"({time_limit} s)."
+            )
+        parameters = Parameters.of(function, bound=bind)
+        _check_lock(name, lock, parameters)
+        doc = (function.__doc__ or "").strip()
+        limits = {"soft_time_limit": soft_time_limit, "time_limit": time_limit}
+        return shared_task(
+            base=Job,
+            name=name,
+            bind=bind,
+            queue_name=queue,
+            title=title or function.__name__.replace("_", " ").capitalize(),
+            description=description or doc.partition("\n\n")[0].replace("\n    ", " "),
+            category=category or name.partition(".")[0],
+            parameters=parameters,
+            retry_on=tuple(retry_on),
+            throws=tuple(expected),
+            max_retries=max_retries,
+            backoff=backoff,
+            backoff_cap=backoff_cap,
+            lock=lock,
+            lock_wait=lock_wait,
+            history_days=history_days,
+            **{key: value for key, value in limits.items() if value is not None},
+        )(function)
+
+    return declare
+
+
+def _check_lock(name: str, lock: str | None, parameters: Parameters) -> None:
+    if lock is None:
+        return
+    if not LOCK_TEMPLATE.fullmatch(lock) or lock.startswith(locks.RESERVED_PREFIX):
+        raise InvalidJob(
+            f"{name}: the lock {lock!r} must begin with a word of its own and a colon, as in "
+            f"scrape-bot:{{bot_id}}; {locks.RESERVED_PREFIX!r} is taken."
+        )
+    for _, field, _, _ in string.Formatter().parse(lock):
+        if field is not None and field not in parameters.by_name:
+            raise InvalidJob(f"{name}: the lock {lock!r} names {field!r}, which is no parameter.")

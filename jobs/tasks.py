@@ -1,0 +1,30 @@
+"""The jobs that keep the others in order."""
+
+from dataclasses import asdict
+from typing import Any
+
+from celery.signals import worker_ready
+
+from jobs import sweep
+from jobs.task import job
+
+
+@job(
+    name="jobs.sweep",
+    queue="default",
+    title="Sweep runs",
+    category="housekeeping",
+    soft_time_limit=60,
+    time_limit=90,
+    max_retries=0,
+    history_days=1,
+)
+def sweep_runs() -> dict[str, int]:
+    """Sends runs whose message was lost, and ends or repeats those whose worker died."""
+    return asdict(sweep.run())
+
+
+@worker_ready.connect(dispatch_uid="jobs.sweep_at_start")
+def sweep_at_start(**_: Any) -> None:
+    """Take care of what the last worker left as soon as a new one is up."""
+    sweep.run()

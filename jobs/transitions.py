@@ -1,0 +1,277 @@
+"""The statements that move a run from one state to another, one for each change.
+
+PENDING -> STARTED -> SUCCESS | FAILURE | REVOKED | SKIPPED, with RETRY and PENDING between two
+attempts. Every statement names the states it may leave, so that a run only moves forward: whatever
+comes late or twice changes nothing. The database's clock is the only one.
+
+What the columns of `django_celery_results.TaskResult` have no place for is in `meta`, as JSON:
+queue, trigger, attempts (times claimed), failures (attempts that count against max_retries),
+holder (the sign of life of who runs it), history (how earlier attempts ended), reason, duration
+(seconds), not_before and sweep_at (seconds since 1970; when the sweep has to look at it next).
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import states
+from django.db import connection
+
+SKIPPED = "SKIPPED"
+FINAL_STATES = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, SKIPPED})
+OPEN_STATES = frozenset({states.PENDING, states.RETRY, states.STARTED})
+
+# A retry whose message comes a little early, by another machine's clock, is in time.
+EARLY_SECONDS = 1
+# What the sweep waits before it takes a message for lost, the first time.
+LOST_AFTER_SECONDS = 60
+HISTORY_LENGTH = 20
+REASON_LENGTH = 500
+WORKER_LENGTH = 100
+
+CLAIM = """
+UPDATE django_celery_results_taskresult
+SET status = 'STARTED', worker = %s, date_started = clock_timestamp(),
+    meta = (COALESCE(meta, '{}')::jsonb || jsonb_build_object(
+        'holder', %s::bigint,
+        'attempts', COALESCE((meta::jsonb->>'attempts')::int, 0) + 1))::text
+WHERE task_id = %s AND status IN ('PENDING', 'RETRY')
+  AND COALESCE((meta::jsonb->>'not_before')::float8, 0)
+      <= extract(epoch FROM clock_timestamp()) + %s
+RETURNING meta
+"""
+
+CLAIM_WITHOUT_ROW = """
+INSERT INTO django_celery_results_taskresult
+    (task_id, task_name, task_args, task_kwargs, meta, status, worker,
+     content_type, content_encoding, date_created, date_started, date_done)
+VALUES (%s, %s, '[]', %s, %s, 'STARTED', %s,
+        'application/json', 'utf-8', clock_timestamp(), clock_timestamp(), clock_timestamp())
+ON CONFLICT (task_id) DO NOTHING RETURNING meta
+"""
+
+FINISH = """
+UPDATE django_celery_results_taskresult
+SET status = %s, result = %s, traceback = %s, date_done = clock_timestamp(),
+    meta = (meta::jsonb - '{holder,sweep_at,not_before}'::text[] || %s::jsonb)::text
+WHERE task_id = %s AND status IN ('PENDING', 'RETRY', 'STARTED')
+  AND (meta::jsonb->>'attempts')::int = %s
+"""
+
+END = """
+UPDATE django_celery_results_taskresult
+SET status = %s, result = %s, traceback = %s, date_done = clock_timestamp(),
+    meta = (COALESCE(meta, '{}')::jsonb - '{holder,sweep_at,not_before}'::text[]
+            || %s::jsonb)::text
+WHERE task_id = %s AND status IN ('PENDING', 'RETRY', 'STARTED')
+  AND (status <> 'STARTED' OR worker = %s OR %s IS NULL)
+"""
+
+# Back to waiting: RETRY or PENDING, with an entry in the history.
+WAIT_AGAIN = """
+UPDATE django_celery_results_taskresult
+SET status = %s, result = %s, traceback = %s,
+    meta = (meta::jsonb - 'holder' || %s::jsonb || jsonb_build_object(
+        'history', COALESCE(meta::jsonb->'history', '[]'::jsonb) || jsonb_build_object(
+            'attempt', (meta::jsonb->>'attempts')::int, 'worker', worker,
+            'started', date_started, 'ended', clock_timestamp(), 'error', %s::text),
+        'not_before', extract(epoch FROM clock_timestamp()) + %s,
+        'sweep_at', (extract(epoch FROM clock_timestamp()) + %s)::bigint))::text
+WHERE task_id = %s AND status = 'STARTED' AND (meta::jsonb->>'attempts')::int = %s
+"""
+
+INSERT_ENDED = """
+INSERT INTO django_celery_results_taskresult
+    (task_id, task_name, task_args, task_kwargs, meta, status, result, traceback,
+     content_type, content_encoding, date_created, date_done)
+VALUES (%s, %s, '[]', %s, %s, %s, %s, %s,
+        'application/json', 'utf-8', clock_timestamp(), clock_timestamp())
+ON CONFLICT (task_id) DO NOTHING
+"""
+
+STORE_UNCLAIMED = """
+INSERT INTO django_celery_results_taskresult AS r
+    (task_id, task_name, task_args, task_kwargs, meta, status, worker, result, traceback,
+     content_type, content_encoding, date_created, date_done)
+VALUES (%s, %s, %s, %s, '{}', %s, %s, %s, %s,
+        'application/json', 'utf-8', clock_timestamp(), clock_timestamp())
+ON CONFLICT (task_id) DO UPDATE
+SET status = excluded.status, result = excluded.result, traceback = excluded.traceback,
+    worker = excluded.worker, date_done = excluded.date_done
+WHERE r.status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED', 'SKIPPED')
+"""
+
+
+@dataclass
+class Claim:
+    """The right to run a run once, of which there is one at a time."""
+
+    task_id: str
+    task: str
+    attempt: int
+    meta: dict[str, Any]
+    began: float = field(default_factory=time.monotonic)
+    # Seconds until the next attempt, once it is known that there is one.
+    retry_delay: float | None = None
+    # When a safe point asks the database again whether it was cancelled (monotonic clock).
+    look_again: float = 0
+
+    @property
+    def failures(self) -> int:
+        """How many earlier attempts count against max_retries."""
+        return int(self.meta.get("failures", 0))
+
+    @property
+    def seconds(self) -> float:
+        """How long this attempt has run."""
+        return time.monotonic() - self.began
+
+
+def claim(task_id: str, *, task: str, worker: str, holder: int) -> Claim | None:
+    """Take a waiting run for this process, or return None when it is not to be had."""
+    rows = _execute(CLAIM, [worker[:WORKER_LENGTH], holder, task_id, EARLY_SECONDS])
+    return _claim_of(task_id, task, rows)
+
+
+def claim_without_row(
+    task_id: str, *, task: str, worker: str, holder: int, meta: dict[str, Any], kwargs: str
+) -> Claim | None:
+    """Take a run that a stranger sent, writing its row, or return None when there is one."""
+    columns = json.dumps(meta | {"holder": holder, "attempts": 1})
+    rows = _execute(CLAIM_WITHOUT_ROW, [task_id, task, kwargs, columns, worker[:WORKER_LENGTH]])
+    return _claim_of(task_id, task, rows)
+
+
+def _claim_of(task_id: str, task: str, rows: list[tuple[Any, ...]]) -> Claim | None:
+    if not rows:
+        return None
+    meta = json.loads(rows[0][0])
+    return Claim(task_id=task_id, task=task, attempt=meta["attempts"], meta=meta)
+
+
+def finish(
+    claim: Claim, status: str, *, result: str | None, traceback: str | None, reason: str = ""
+) -> bool:
+    """End a claimed run; return False when it had ended, or was taken over."""
+    changes: dict[str, Any] = {"duration": round(claim.seconds, 3)}
+    if reason:
+        changes["reason"] = one_line(reason)
+    return _changed(
+        FINISH,
+        [status, result, storable(traceback), json.dumps(changes), claim.task_id, claim.attempt],
+    )
+
+
+def end(
+    task_id: str,
+    status: str,
+    *,
+    result: str | None = None,
+    traceback: str | None = None,
+    reason: str = "",
+    worker: str | None = None,
+) -> bool:
+    """End a run that this process has not claimed, if it has not ended.
+
+    With `worker`, only one that waits, or that runs on this worker.
+    """
+    changes = json.dumps({"reason": one_line(reason)} if reason else {})
+    return _changed(END, [status, result, storable(traceback), changes, task_id, worker, worker])
+
+
+def wait_again(
+    task_id: str,
+    attempt: int,
+    *,
+    status: str,
+    error: str,
+    failures: int,
+    delay: float,
+    sweep_after: float,
+    result: str | None = None,
+    traceback: str | None = None,
+) -> bool:
+    """Put a started run back among those that wait, not to be claimed for `delay` seconds.
+
+    The sweep sends it when `sweep_after` seconds have passed and nobody has claimed it.
+    """
+    reason = one_line(error)
+    changes = {"failures": failures, "reason": reason}
+    return _changed(
+        WAIT_AGAIN,
+        [
+            status,
+            result,
+            storable(traceback),
+            json.dumps(changes),
+            reason,
+            delay,
+            sweep_after,
+            task_id,
+            attempt,
+        ],
+    )
+
+
+def insert_ended(
+    task_id: str,
+    status: str,
+    *,
+    task: str,
+    kwargs: str,
+    result: str | None,
+    traceback: str | None,
+    reason: str,
+) -> bool:
+    """Write the row of a run that ended before it had one; False when there is one."""
+    meta = json.dumps({"trigger": "message", "reason": one_line(reason)})
+    return _changed(
+        INSERT_ENDED, [task_id, task, kwargs, meta, status, result, storable(traceback)]
+    )
+
+
+def store_unclaimed(
+    task_id: str,
+    status: str,
+    *,
+    task: str | None,
+    args: str | None,
+    kwargs: str | None,
+    worker: str | None,
+    result: str | None,
+    traceback: str | None,
+) -> bool:
+    """Write the result of a task that is no job, unless it has one."""
+    return _changed(
+        STORE_UNCLAIMED,
+        [task_id, task, args, kwargs, status, worker, result, storable(traceback)],
+    )
+
+
+def one_line(text: str) -> str:
+    """The text on one line, short enough for a list, and of characters that JSON columns take."""
+    line = " ".join(storable(text).split()) if text else ""
+    return line if len(line) <= REASON_LENGTH else f"{line[: REASON_LENGTH - 1]}…"
+
+
+def storable(text: Any) -> Any:
+    """The text without what PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
+    if not isinstance(text, str):
+        return None if text is None else storable(str(text))
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode()
+
+
+def _execute(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    # Django would ask `SELECT 1` first; a statement that fails says the same at no cost.
+    connection.health_check_done = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+def _changed(statement: str, parameters: list[Any]) -> bool:
+    connection.health_check_done = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.rowcount == 1

@@ -43,6 +43,10 @@ class RunRequest:
     schedule: str | None = None
     # After this moment it is too late to start it.
     expires_at: datetime | None = None
+    # Positional arguments, for tasks that are scheduled with them.
+    args: Sequence[Any] = ()
+    # What else the message is to carry: any of priority, exchange, routing_key, headers.
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def request_run(task: str, kwargs: dict[str, Any], *, queue: str, trigger: str) -> RunRequest:
@@ -69,10 +73,10 @@ def record(runs: Sequence[RunRequest]) -> set[str]:
             INSERT INTO django_celery_results_taskresult
                 (task_id, task_name, periodic_task_name, task_args, task_kwargs, meta, status,
                  content_type, content_encoding, date_created, date_done)
-            SELECT task_id, task_name, schedule, '[]', task_kwargs, meta, %s,
+            SELECT task_id, task_name, schedule, task_args, task_kwargs, meta, %s,
                    'application/json', 'utf-8', %s, %s
-            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-                 AS r (task_id, task_name, schedule, task_kwargs, meta)
+            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+                 AS r (task_id, task_name, schedule, task_args, task_kwargs, meta)
             ON CONFLICT (task_id) DO NOTHING
             RETURNING task_id
             """,
@@ -83,6 +87,7 @@ def record(runs: Sequence[RunRequest]) -> set[str]:
                 [run.task_id for run in runs],
                 [run.task for run in runs],
                 [run.schedule for run in runs],
+                [json.dumps(list(run.args)) for run in runs],
                 [json.dumps(run.kwargs) for run in runs],
                 [json.dumps(_meta(run, now)) for run in runs],
             ],
@@ -97,14 +102,7 @@ def publish(runs: Sequence[RunRequest]) -> int:
     """
     for sent, run in enumerate(runs):
         try:
-            current_app.send_task(
-                run.task,
-                kwargs=run.kwargs,
-                task_id=run.task_id,
-                queue=run.queue,
-                expires=run.expires_at,
-                headers={"periodic_task_name": run.schedule} if run.schedule else None,
-            )
+            send(run)
         except BROKER_ERRORS as error:
             waiting = len(runs) - sent
             logger.warning(
@@ -114,10 +112,29 @@ def publish(runs: Sequence[RunRequest]) -> int:
     return len(runs)
 
 
+def send(run: RunRequest) -> None:
+    """Send the message of a recorded run; raise one of `BROKER_ERRORS` if it cannot be sent."""
+    options = dict(run.options)
+    headers = dict(options.pop("headers", {}))
+    if run.schedule:
+        headers["periodic_task_name"] = run.schedule
+    if not {"exchange", "routing_key"} & options.keys():
+        options["queue"] = run.queue
+    current_app.send_task(
+        run.task,
+        args=list(run.args),
+        kwargs=run.kwargs,
+        task_id=run.task_id,
+        expires=run.expires_at,
+        headers=headers or None,
+        **options,
+    )
+
+
 def _meta(run: RunRequest, queued_at: datetime) -> dict[str, Any]:
     return {
         "queue": run.queue,
         "trigger": run.trigger,
         "queued_at": queued_at.isoformat(),
         "expires_at": run.expires_at.isoformat() if run.expires_at else None,
-    }
+    } | ({"options": run.options} if run.options else {})

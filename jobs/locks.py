@@ -25,6 +25,22 @@ APPLICATION_NAME_BYTES = 63
 # Keys that begin with this are this app's own; a job cannot declare one.
 RESERVED_PREFIX = "jobs:"
 
+# A dead peer is noticed about six seconds after its last sign of life: by libpq here, by the server
+# there. (Neither does anything on a Unix socket, where the kernel knows at once.)
+LIFE_SIGNS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6000,
+}
+SERVER_LIFE_SIGNS = """
+    SET tcp_keepalives_idle = 3;
+    SET tcp_keepalives_interval = 1;
+    SET tcp_keepalives_count = 3
+"""
+
 
 @dataclass(frozen=True)
 class LockHolder:
@@ -130,6 +146,58 @@ def _acquire(lock_connection: Psycopg2Connection, key: str, wait: float) -> bool
         return True
 
 
+class StandingLock:
+    """A lock that a long-lived process strives for, keeps and may lose, such as a leadership.
+
+    Its connection is kept while waiting, too. Both ends of it notice within seconds when the other
+    machine is gone: this one to stop at once, the server to free the lock for the next.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.acquired = False
+        self._connection: Psycopg2Connection | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free, without waiting; whether this process has it now.
+
+        Raises psycopg2.Error when the database cannot be reached.
+        """
+        if self.acquired:
+            return True
+        try:
+            if self._connection is None:
+                self._connection = _connect(self.key, **LIFE_SIGNS)
+                with self._connection.cursor() as cursor:
+                    cursor.execute(SERVER_LIFE_SIGNS)
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock_id(self.key)])
+                (self.acquired,) = cursor.fetchone()
+        except psycopg2.Error:
+            self.release()
+            raise
+        return self.acquired
+
+    def is_alive(self) -> bool:
+        """Whether this process still has the lock: whether the connection that holds it lives."""
+        if not self.acquired or self._connection is None:
+            return False
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            self.release()
+        return self.acquired
+
+    def release(self) -> None:
+        """Give up the lock and its connection; harmless if there is none."""
+        self.acquired = False
+        if self._connection is not None:
+            with suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None
+
+
 def is_held(key: str) -> bool:
     """Whether any session holds the lock named `key`."""
     return holder(key) is not None
@@ -161,14 +229,14 @@ def holders(keys: list[str]) -> dict[str, LockHolder]:
         return {ids[number]: LockHolder(name, since) for number, name, since in cursor.fetchall()}
 
 
-def _connect(key: str) -> Psycopg2Connection:
+def _connect(key: str, **options: int) -> Psycopg2Connection:
     if settings.LOCK_DATABASE_URL:
-        lock_connection = psycopg2.connect(settings.LOCK_DATABASE_URL)
+        lock_connection = psycopg2.connect(settings.LOCK_DATABASE_URL, **options)
     else:
         parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
         for django_only in ("cursor_factory", "context"):
             parameters.pop(django_only, None)
-        lock_connection = psycopg2.connect(**parameters)
+        lock_connection = psycopg2.connect(**parameters | options)
     lock_connection.autocommit = True
     name = f"lurker {socket.gethostname()}:{os.getpid()} {key}"
     with lock_connection.cursor() as cursor:

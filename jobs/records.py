@@ -53,6 +53,10 @@ class RunRequest:
     expires_at: datetime | None = None
     # Before this moment it is too early.
     not_before: datetime | None = None
+    # Positional arguments, for tasks that are scheduled with them.
+    args: Sequence[Any] = ()
+    # What else the message is to carry: any of priority, exchange, routing_key, headers.
+    options: dict[str, Any] = field(default_factory=dict)
     # What else stands in its row's meta: the run it repeats, the batch it is of.
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -80,10 +84,10 @@ def record(runs: Sequence[RunRequest]) -> set[str]:
             INSERT INTO django_celery_results_taskresult
                 (task_id, task_name, periodic_task_name, task_args, task_kwargs, meta, status,
                  content_type, content_encoding, date_created, date_done)
-            SELECT task_id, task_name, schedule, '[]', task_kwargs, meta, %s,
+            SELECT task_id, task_name, schedule, task_args, task_kwargs, meta, %s,
                    'application/json', 'utf-8', %s, %s
-            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-                 AS r (task_id, task_name, schedule, task_kwargs, meta)
+            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+                 AS r (task_id, task_name, schedule, task_args, task_kwargs, meta)
             ON CONFLICT (task_id) DO NOTHING
             RETURNING task_id
             """,
@@ -94,6 +98,7 @@ def record(runs: Sequence[RunRequest]) -> set[str]:
                 [run.task_id for run in runs],
                 [run.task for run in runs],
                 [run.schedule for run in runs],
+                [json.dumps(list(run.args)) for run in runs],
                 [json.dumps(run.kwargs) for run in runs],
                 [json.dumps(_meta(run, now)) for run in runs],
             ],
@@ -108,16 +113,7 @@ def publish(runs: Sequence[RunRequest], *, countdown: float | None = None) -> in
     """
     for sent, run in enumerate(runs):
         try:
-            current_app.send_task(
-                run.task,
-                kwargs=run.kwargs,
-                task_id=run.task_id,
-                queue=run.queue,
-                countdown=countdown,
-                eta=run.not_before,
-                expires=run.expires_at,
-                headers={"periodic_task_name": run.schedule} if run.schedule else None,
-            )
+            send(run, countdown=countdown)
         except BROKER_ERRORS as error:
             waiting = len(runs) - sent
             logger.warning(
@@ -125,6 +121,27 @@ def publish(runs: Sequence[RunRequest], *, countdown: float | None = None) -> in
             )
             return sent
     return len(runs)
+
+
+def send(run: RunRequest, *, countdown: float | None = None) -> None:
+    """Send the message of a recorded run; raise one of `BROKER_ERRORS` if it cannot be sent."""
+    options = dict(run.options)
+    headers = dict(options.pop("headers", {}))
+    if run.schedule:
+        headers["periodic_task_name"] = run.schedule
+    if not {"exchange", "routing_key"} & options.keys():
+        options["queue"] = run.queue
+    current_app.send_task(
+        run.task,
+        args=list(run.args),
+        kwargs=run.kwargs,
+        task_id=run.task_id,
+        countdown=countdown,
+        eta=run.not_before,
+        expires=run.expires_at,
+        headers=headers or None,
+        **options,
+    )
 
 
 def first_meta(*, queue: str, trigger: str) -> dict[str, Any]:
@@ -147,4 +164,6 @@ def _meta(run: RunRequest, queued_at: datetime) -> dict[str, Any]:
         meta["expires_at"] = run.expires_at.isoformat()
         meta["expires"] = run.expires_at.timestamp()
         sweep_at = min(sweep_at, run.expires_at.timestamp())
+    if run.options:
+        meta["options"] = run.options
     return meta | {"sweep_at": int(sweep_at)} | run.notes

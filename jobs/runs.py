@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django_celery_results.models import TaskResult
 
 from jobs import registry
-from jobs.records import RunRequest, publish, record, request, run_ended, run_requested
+from jobs.records import RunRequest, publish, record, request, run_ended, run_requested, send
 from jobs.task import Job
 from jobs.transitions import FINAL_STATES, one_line
 
@@ -28,6 +28,7 @@ __all__ = [
     "rerun",
     "run_ended",
     "run_requested",
+    "send",
     "validate",
 ]
 

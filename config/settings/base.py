@@ -267,6 +267,9 @@ CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "jobs.scheduler:LeaderScheduler"
 # Seconds between two looks at the schedules: how soon an edit in the admin takes effect.
-CELERY_BEAT_MAX_LOOP_INTERVAL = 2
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+# Seconds after which the beat compares all schedules with the database unasked: how soon a change
+# takes effect that was made past the admin, such as by SQL.
+BEAT_RESYNC_SECONDS = environment.integer("BEAT_RESYNC_SECONDS", 10, minimum=1, maximum=3600)

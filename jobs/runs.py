@@ -13,11 +13,21 @@ from django.db import connection, transaction
 from django_celery_results.models import TaskResult
 
 from jobs import registry
-from jobs.records import RunRequest, publish, record, request, run_ended, run_requested, send
+from jobs.records import (
+    BROKER_ERRORS,
+    RunRequest,
+    publish,
+    record,
+    request,
+    run_ended,
+    run_requested,
+    send,
+)
 from jobs.task import Job
 from jobs.transitions import FINAL_STATES, one_line
 
 __all__ = [
+    "BROKER_ERRORS",
     "RunRequest",
     "cancel",
     "publish",

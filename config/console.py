@@ -84,6 +84,8 @@ UNFOLD = {
                 "items": [
                     _link("Schedules", "schedule", "django_celery_beat.periodictask"),
                     _link("Runs", "list_alt", "django_celery_results.taskresult"),
+                    _link("Failed runs", "error", "jobs.deadletter"),
+                    _link("Batches", "dynamic_feed", "jobs.batch"),
                     _link("Intervals", "timer", "django_celery_beat.intervalschedule"),
                     _link("Crontabs", "calendar_month", "django_celery_beat.crontabschedule"),
                 ],

@@ -1,7 +1,8 @@
 import json
+from typing import Any
 
-from celery import states
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -13,23 +14,21 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from django_celery_results.models import GroupResult, TaskResult
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import runs, schedules
+from jobs import registry, run_admin, runs, schedules  # noqa: F401 - run_admin registers itself
+from jobs.errors import UnknownJob
+from jobs.task import Job
 
-# django-celery-beat's and -results' own admins, in this admin's theme. GroupResult has none: groups
-# need chords, which the database backend cannot count on.
+# django-celery-beat's own admins, in this admin's theme.
 for model in (
     ClockedSchedule,
     CrontabSchedule,
     IntervalSchedule,
     PeriodicTask,
     SolarSchedule,
-    GroupResult,
-    TaskResult,
 ):
     admin.site.unregister(model)
 
@@ -39,12 +38,31 @@ class _TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
 
 
 class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
-    """django-celery-beat's form with themed widgets."""
+    """django-celery-beat's form with themed widgets; takes only what could run."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = _TaskSelect()
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse an unknown task, and arguments that its signature does not take."""
+        data = super().clean()
+        name = data.get("task")
+        if not name or self.errors:
+            return data
+        try:
+            task = registry.find(name)
+        except UnknownJob as error:
+            raise ValidationError({"task": str(error)}) from error
+        if isinstance(task, Job):
+            try:
+                args = json.loads(data.get("args") or "[]")
+                kwargs = json.loads(data.get("kwargs") or "{}")
+                task.parameters.bind(args, kwargs)
+            except ValidationError as error:
+                raise ValidationError({"kwargs": error.messages}) from error
+        return data
 
 
 @admin.register(PeriodicTask)
@@ -94,11 +112,18 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     @admin.action(description="Run now", permissions=["change"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         """Request one run of each selected schedule, recorded before it is sent."""
+        requested = 0
         for row in queryset:
-            runs.request_run(
-                row.task, json.loads(row.kwargs or "{}"), queue=row.queue, trigger="manual"
-            )
-        messages.success(request, f"{len(queryset)} run(s) requested.")
+            try:
+                runs.request_run(
+                    row.task, json.loads(row.kwargs or "{}"), queue=row.queue, trigger="manual"
+                )
+                requested += 1
+            except UnknownJob as error:
+                messages.error(request, f"{row.name}: {error}")
+            except ValidationError as error:
+                messages.error(request, f"{row.name}: {' '.join(error.messages)}")
+        messages.success(request, f"{requested} run(s) requested.")
 
 
 class _UsedBy(TabularInline, beat_admin.PeriodicTaskInline):
@@ -131,54 +156,3 @@ class ClockedScheduleAdmin(beat_admin.ClockedScheduleAdmin, ModelAdmin):
     """Moments for one-off runs."""
 
     inlines = [_UsedBy]
-
-
-@admin.register(TaskResult)
-class TaskResultAdmin(ModelAdmin):
-    """Runs are evidence: nobody adds, edits or deletes them here."""
-
-    list_display = [
-        "task_name",
-        "outcome",
-        "periodic_task_name",
-        "date_created",
-        "date_done",
-        "worker",
-    ]
-    list_filter = ["status"]
-    search_fields = ["task_id", "periodic_task_name"]
-    ordering = ["-date_created"]
-    show_full_result_count = False
-    fieldsets = [
-        (None, {"fields": ["task_name", "status", "periodic_task_name", "worker", "task_id"]}),
-        ("Time", {"fields": ["date_created", "date_started", "date_done"]}),
-        ("Arguments", {"fields": ["task_args", "task_kwargs"]}),
-        ("Result", {"fields": ["result", "traceback", "meta"]}),
-    ]
-
-    @display(
-        description="State",
-        ordering="status",
-        label={
-            states.SUCCESS: "success",
-            states.FAILURE: "danger",
-            states.REVOKED: "warning",
-            states.RETRY: "warning",
-            states.STARTED: "info",
-        },
-    )
-    def outcome(self, run: TaskResult) -> str:
-        """Where the run stands."""
-        return run.status
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody: a run is recorded when it is requested."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: TaskResult | None = None) -> bool:
-        """Nobody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: TaskResult | None = None) -> bool:
-        """Nobody: retention removes old runs."""
-        return False

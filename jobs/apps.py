@@ -6,3 +6,7 @@ class JobsConfig(AppConfig):
 
     name = "jobs"
     verbose_name = "Jobs"
+
+    def ready(self) -> None:
+        """Connect the receivers and register the schedules of this app."""
+        from jobs import signals  # noqa: F401

@@ -90,8 +90,10 @@ class RunBackend(DatabaseBackend):
 
         if not execution.write_end(claim, write):
             logger.warning("Run %s had ended, or was taken over: not %s", claim.task_id, state)
-        elif state in (transitions.SKIPPED, states.REVOKED):
-            run_ended.send(sender=claim.task, task_id=claim.task_id, status=state, reason=reason)
+        elif state in (transitions.SKIPPED, states.REVOKED) or (
+            "batch" in claim.meta and state != states.RETRY
+        ):
+            _tell(claim.task, claim.task_id, state, reason, in_batch="batch" in claim.meta)
 
     def _end_from_outside(
         self,
@@ -115,13 +117,14 @@ class RunBackend(DatabaseBackend):
                 "traceback": None if _is_expected(result, job) else traceback,
                 "reason": reason,
             }
-            if execution.patiently(
+            meta = execution.patiently(
                 lambda: transitions.end(
                     task_id, state, worker=getattr(request, "hostname", None), **values
                 ),
                 seconds=MAIN_PROCESS_PATIENCE_SECONDS,
-            ):
-                run_ended.send(sender=job.name, task_id=task_id, status=state, reason=reason)
+            )
+            if meta is not None:
+                _tell(job.name, task_id, state, reason, in_batch="batch" in meta)
             elif request is not None:
                 # A stranger's message that never came so far as to get its row.
                 arguments = job.parameters.by_name
@@ -159,6 +162,16 @@ class RunBackend(DatabaseBackend):
     def _encoded(self, result: Any, state: str) -> str:
         _, _, content = self.encode_content(self.encode_result(result, state))
         return content
+
+
+def _tell(task: str, task_id: str, status: str, reason: str, *, in_batch: bool) -> None:
+    """Tell of the end of a run. It is written: what goes wrong with a receiver changes nothing."""
+    told = run_ended.send_robust(
+        sender=task, task_id=task_id, status=status, reason=reason, in_batch=in_batch
+    )
+    for _, error in told:
+        if isinstance(error, Exception):
+            logger.error("A receiver of run_ended failed for %s", task_id, exc_info=error)
 
 
 def _wait_for_lost(task_id: str) -> None:

@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 # one can write what belongs to the run beside it.
 run_requested = Signal()
 
-# Sent with `task_id`, `status` and `reason` when a run has ended of which the body did not see the
-# end: it was skipped, cancelled or expired, or its worker died once too often. Sender: the name of
-# the task.
+# Sent with `task_id`, `status`, `reason` and `in_batch` (whether it is of a batch) when a run has
+# ended of which the body did not see the end: it was skipped, cancelled or expired, or its worker
+# died once too often. Sent for every end of a run of a batch. Sender: the name of the task.
 run_ended = Signal()
 
 # What a publish raises when the broker is away: kombu's own errors, or the socket's.

@@ -47,7 +47,7 @@ UPDATE django_celery_results_taskresult SET status = 'REVOKED', date_done = cloc
     meta = (COALESCE(meta, '{}')::jsonb - '{sweep_at,not_before}'::text[]
             || jsonb_build_object('reason', %s::text))::text
 WHERE task_id = ANY(%s) AND status IN ('PENDING', 'RETRY')
-RETURNING task_id, task_name
+RETURNING task_id, task_name, meta::jsonb ? 'batch'
 """
 
 CANCEL_RUNNING = """
@@ -128,6 +128,12 @@ def cancel(task_ids: Sequence[str], *, reason: str) -> tuple[int, int]:
         waiting = cursor.fetchall()
         cursor.execute(CANCEL_RUNNING, [text, ids])
         running = cursor.rowcount
-        for task_id, task in waiting:
-            run_ended.send(sender=task, task_id=task_id, status=states.REVOKED, reason=text)
+        for task_id, task, in_batch in waiting:
+            run_ended.send(
+                sender=task,
+                task_id=task_id,
+                status=states.REVOKED,
+                reason=text,
+                in_batch=in_batch,
+            )
     return len(waiting), running

@@ -22,7 +22,7 @@ from django.db import connection, transaction
 
 from jobs.liveness import SETTLE_SECONDS
 from jobs.records import RunRequest, publish, run_ended
-from jobs.transitions import LOST_AFTER_SECONDS
+from jobs.transitions import FINAL_STATES, LOST_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 CLOSE_LOST = """
 UPDATE django_celery_results_taskresult r
 SET status = lost.status,
-    result = CASE WHEN lost.status = 'FAILURE' THEN lost.result ELSE r.result END,
-    date_done = CASE WHEN lost.status = 'FAILURE' THEN clock_timestamp() ELSE r.date_done END,
+    result = CASE WHEN lost.status <> 'PENDING' THEN lost.result ELSE r.result END,
+    date_done = CASE WHEN lost.status <> 'PENDING' THEN clock_timestamp() ELSE r.date_done END,
     meta = ((r.meta::jsonb - '{holder,not_before,sweep_at}'::text[]) || jsonb_build_object(
         'failures', lost.failures, 'reason', lost.reason,
         'history', COALESCE(r.meta::jsonb->'history', '[]'::jsonb) || jsonb_build_object(
             'attempt', (r.meta::jsonb->>'attempts')::int, 'worker', r.worker,
             'started', r.date_started, 'ended', clock_timestamp(), 'error', lost.reason))
-        || CASE WHEN lost.status = 'FAILURE' THEN '{}'::jsonb ELSE jsonb_build_object(
+        || CASE WHEN lost.status <> 'PENDING' THEN '{}'::jsonb ELSE jsonb_build_object(
             'sweep_at', extract(epoch FROM clock_timestamp())::bigint) END)::text
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[])
      AS lost (id, status, result, failures, reason)
@@ -137,14 +137,22 @@ def close_lost(task_ids: Sequence[str] | None = None) -> int:
         lost = cursor.fetchall()
         if not lost:
             return 0
-        verdicts = [_verdict(task, json.loads(meta or "{}")) for _, _, task, meta in lost]
+        metas = [json.loads(row[3] or "{}") for row in lost]
+        verdicts = [_verdict(row[2], meta) for row, meta in zip(lost, metas, strict=True)]
         cursor.execute(
             CLOSE_LOST, [[row[0] for row in lost], *map(list, zip(*verdicts, strict=True))]
         )
-        for (_, task_id, task, _), (status, _, _, reason) in zip(lost, verdicts, strict=True):
+        for row, meta, (status, _, _, reason) in zip(lost, metas, verdicts, strict=True):
+            _, task_id, task, _ = row
             logger.warning("Run %s of %s is %s: %s", task_id, task, status, reason)
-            if status == states.FAILURE:
-                run_ended.send(sender=task, task_id=task_id, status=status, reason=reason)
+            if status in FINAL_STATES:
+                run_ended.send(
+                    sender=task,
+                    task_id=task_id,
+                    status=status,
+                    reason=reason,
+                    in_batch="batch" in meta,
+                )
     return len(lost)
 
 
@@ -189,6 +197,10 @@ def _take_due() -> list[tuple[RunRequest, bool]]:
             due.append((run, late))
             if late:
                 run_ended.send(
-                    sender=task, task_id=task_id, status=states.REVOKED, reason=meta["reason"]
+                    sender=task,
+                    task_id=task_id,
+                    status=states.REVOKED,
+                    reason=meta["reason"],
+                    in_batch="batch" in meta,
                 )
     return due

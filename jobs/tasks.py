@@ -5,7 +5,7 @@ from typing import Any
 
 from celery.signals import worker_ready
 
-from jobs import sweep
+from jobs import batches, retention, sweep
 from jobs.task import job
 
 
@@ -21,7 +21,20 @@ from jobs.task import job
 )
 def sweep_runs() -> dict[str, int]:
     """Sends runs whose message was lost, and ends or repeats those whose worker died."""
-    return asdict(sweep.run())
+    result = asdict(sweep.run())
+    return result | {"settled": batches.settle()}
+
+
+@job(
+    name="jobs.delete_old_runs",
+    queue="cleanup",
+    category="housekeeping",
+    soft_time_limit=1200,
+    time_limit=1300,
+)
+def delete_old_runs() -> int:
+    """Removes old runs from the history, in batches."""
+    return retention.delete_old_runs()
 
 
 @worker_ready.connect(dispatch_uid="jobs.sweep_at_start")

@@ -66,6 +66,7 @@ SET status = %s, result = %s, traceback = %s, date_done = clock_timestamp(),
             || %s::jsonb)::text
 WHERE task_id = %s AND status IN ('PENDING', 'RETRY', 'STARTED')
   AND (status <> 'STARTED' OR worker = %s OR %s IS NULL)
+RETURNING meta
 """
 
 # Back to waiting: RETRY or PENDING, with an entry in the history.
@@ -171,13 +172,14 @@ def end(
     traceback: str | None = None,
     reason: str = "",
     worker: str | None = None,
-) -> bool:
-    """End a run that this process has not claimed, if it has not ended.
+) -> dict[str, Any] | None:
+    """End a run that this process has not claimed; return its meta, or None when it had ended.
 
     With `worker`, only one that waits, or that runs on this worker.
     """
     changes = json.dumps({"reason": one_line(reason)} if reason else {})
-    return _changed(END, [status, result, storable(traceback), changes, task_id, worker, worker])
+    rows = _execute(END, [status, result, storable(traceback), changes, task_id, worker, worker])
+    return json.loads(rows[0][0]) if rows else None
 
 
 def wait_again(

@@ -182,6 +182,17 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 
+# Seconds after which Redis hands an unacknowledged message to another worker. Above the longest
+# task, or that is handed out while it runs, to end at the claim.
+CELERY_VISIBILITY_TIMEOUT = environment.integer("CELERY_VISIBILITY_TIMEOUT", 7200, minimum=1)
+_QUORUM = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": 5,
+    # RabbitMQ closes the channel of a worker that keeps a message longer; by default 30 minutes,
+    # which is how long a task may run. Milliseconds; RabbitMQ 3.12 and newer.
+    "x-consumer-timeout": CELERY_VISIBILITY_TIMEOUT * 1000,
+}
+
 # Queues instead of priorities: a long backfill in one never delays a short task in another.
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a misspelt queue is an error, not a place to vanish in
@@ -192,7 +203,7 @@ CELERY_TASK_QUEUES = [
         # that was handed out five times is a poison pill; the run's row knows how it ended.
         exchange=Exchange(name, type="topic" if _AMQP else "direct"),
         routing_key=name,
-        queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 5} if _AMQP else None,
+        queue_arguments=_QUORUM if _AMQP else None,
     )
     for name in ("default", "scraping", "cleanup")
 ]
@@ -203,12 +214,10 @@ CELERY_TASK_ROUTES = {"scraping.*": {"queue": "scraping"}}
 # needs more says so itself.
 CELERY_TASK_SOFT_TIME_LIMIT = environment.integer("CELERY_TASK_SOFT_TIME_LIMIT", 1740, minimum=1)
 CELERY_TASK_TIME_LIMIT = environment.integer("CELERY_TASK_TIME_LIMIT", 1800, minimum=2)
-# Seconds after which Redis hands an unacknowledged message to another worker, the only thing that
-# helps when a whole worker dies. Above the longest task, or that runs twice.
-CELERY_VISIBILITY_TIMEOUT = environment.integer("CELERY_VISIBILITY_TIMEOUT", 7200, minimum=1)
 
 # A message is acknowledged when its task is done, so that a worker's death loses nothing; every
 # task can be run again. A task that kills its process is repeated max_retries times, not for ever.
+# (For tasks of libraries: of a job's worker its row says whether it lives, see jobs.liveness.)
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_RETRY_ON_WORKER_LOST = True
@@ -223,8 +232,12 @@ CELERY_WORKER_ETA_TASK_LIMIT = 100
 CELERY_WORKER_CONCURRENCY = environment.integer(
     "CELERY_WORKER_CONCURRENCY", 4, minimum=1, maximum=256
 )
-# A new process now and then, against what leaks in libraries.
+# A new process now and then, against what leaks in libraries, and when one has grown beyond so many
+# MiB; it ends its task first.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 1024 * environment.integer(  # Celery counts in KiB
+    "CELERY_WORKER_MAX_MEMORY_MIB", 512, minimum=64
+)
 # Seconds that running tasks get after SIGTERM, before they go back to the queue. Needs
 # REMAP_SIGTERM=SIGQUIT in the worker's environment and a longer grace of whoever ends it.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = environment.integer(
@@ -257,6 +270,8 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {
 CELERY_RESULT_BACKEND = "jobs.backend:RunBackend"
 CELERY_RESULT_EXTENDED = True  # name, arguments, worker and queue, too
 CELERY_RESULT_EXPIRES = None
+# Days for which runs that have ended are kept.
+RUN_HISTORY_DAYS = environment.integer("RUN_HISTORY_DAYS", 30, minimum=1)
 # Written by the claim, in the statement that takes the run.
 CELERY_TASK_TRACK_STARTED = False
 # Tasks that a process runs before it opens a new database connection; unset, each opens one.

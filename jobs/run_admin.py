@@ -1,0 +1,260 @@
+"""The admin of runs: evidence, which nobody adds, edits or deletes."""
+
+import json
+from typing import Any
+
+from celery import states
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django_celery_results.models import GroupResult, TaskResult
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from jobs import batches, registry, runs
+from jobs.errors import UnknownJob
+from jobs.models import Batch, BatchRun, DeadLetter
+from jobs.transitions import SKIPPED
+
+# django-celery-results' own admins. GroupResult gets none: groups need chords, which the database
+# backend cannot count on.
+admin.site.unregister([GroupResult, TaskResult])
+
+STATES = [
+    states.PENDING,
+    states.STARTED,
+    states.RETRY,
+    states.SUCCESS,
+    SKIPPED,
+    states.FAILURE,
+    states.REVOKED,
+]
+LABELS = {
+    states.SUCCESS: "success",
+    states.FAILURE: "danger",
+    states.REVOKED: "warning",
+    states.RETRY: "warning",
+    SKIPPED: "warning",
+    states.STARTED: "info",
+}
+SHOWN_REASON = 80
+
+
+class _Choices(admin.SimpleListFilter):
+    """A filter whose choices come from the code, not from reading the whole history."""
+
+    field = ""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Those with the chosen value, by the column's index."""
+        return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
+
+
+class OutcomeFilter(_Choices):
+    """By state."""
+
+    title = "state"
+    parameter_name = field = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The states there are."""
+        return [(state, state.capitalize()) for state in STATES]
+
+
+class TaskFilter(_Choices):
+    """By task."""
+
+    title = "task"
+    parameter_name = field = "task_name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The registered jobs."""
+        return [(name, job.title) for name, job in registry.all_jobs().items()]
+
+
+class _ReadOnly(ModelAdmin):
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody: a run is recorded when it is requested."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody: retention removes old runs."""
+        return False
+
+
+@admin.register(TaskResult)
+class TaskResultAdmin(_ReadOnly):
+    """All runs."""
+
+    list_display = [
+        "task_name",
+        "outcome",
+        "reason",
+        "periodic_task_name",
+        "date_created",
+        "waited",
+        "ran",
+        "attempts",
+        "worker",
+    ]
+    list_filter = [OutcomeFilter, TaskFilter]
+    # Exact, so that each of them is found by an index.
+    search_fields = ["=task_id", "=periodic_task_name", "=worker"]
+    search_help_text = "A task id, or the full name of a schedule or worker."
+    date_hierarchy = None
+    ordering = ["-date_created"]
+    actions = ["run_again", "cancel_runs"]
+    fieldsets = [
+        (None, {"fields": ["task_name", "outcome", "reason", "periodic_task_name", "task_id"]}),
+        ("Time", {"fields": ["date_created", "date_started", "date_done", "waited", "ran"]}),
+        ("Arguments", {"fields": ["arguments"]}),
+        ("Result", {"fields": ["pretty_result", "traceback"]}),
+        ("Attempts", {"fields": ["attempts", "worker", "history", "details"]}),
+    ]
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Who may change runs' rows by the model's permission may run and cancel."""
+        return request.user.has_perm("django_celery_results.change_taskresult")
+
+    @display(description="State", ordering="status", label=LABELS)
+    def outcome(self, run: TaskResult) -> str:
+        """Where the run stands."""
+        return run.status
+
+    @admin.display(description="Why")
+    def reason(self, run: TaskResult) -> str:
+        """Why it ended so, in one line."""
+        text = _meta(run).get("reason", "")
+        return text if len(text) <= SHOWN_REASON else f"{text[: SHOWN_REASON - 1]}…"
+
+    @admin.display(description="Waited")
+    def waited(self, run: TaskResult) -> str:
+        """From the request until the last attempt began."""
+        if run.date_started is None:
+            return "-"
+        return f"{(run.date_started - run.date_created).total_seconds():.1f} s"
+
+    @admin.display(description="Ran")
+    def ran(self, run: TaskResult) -> str:
+        """How long the last attempt took."""
+        duration = _meta(run).get("duration")
+        return "-" if duration is None else f"{duration:.1f} s"
+
+    @admin.display(description="Attempts")
+    def attempts(self, run: TaskResult) -> int:
+        """How often it was started."""
+        return _meta(run).get("attempts", 0)
+
+    @admin.display(description="Arguments")
+    def arguments(self, run: TaskResult) -> SafeString:
+        """The arguments, by name."""
+        return _pretty(run.task_kwargs)
+
+    @admin.display(description="Result")
+    def pretty_result(self, run: TaskResult) -> SafeString:
+        """What it returned, or raised."""
+        return _pretty(run.result)
+
+    @admin.display(description="Earlier attempts")
+    def history(self, run: TaskResult) -> SafeString:
+        """How earlier attempts ended."""
+        return _pretty(json.dumps(_meta(run).get("history", [])))
+
+    @admin.display(description="Details")
+    def details(self, run: TaskResult) -> SafeString:
+        """All that is known beside."""
+        return _pretty(json.dumps({k: v for k, v in _meta(run).items() if k != "history"}))
+
+    @admin.action(description="Run again with the same arguments", permissions=["run"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> None:
+        """Request a new run for each ended one, once."""
+        try:
+            again = runs.rerun(queryset.values_list("task_id", flat=True))
+        except (UnknownJob, ValidationError) as error:
+            told = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+            messages.error(request, f"Nothing was requested. {told}")
+            return
+        messages.success(request, f"{len(again)} run(s) requested.")
+        if left := len(queryset) - len(again):
+            messages.warning(request, f"{left} have not ended, or were run again before.")
+
+    @admin.action(description="Cancel", permissions=["run"])
+    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> None:
+        """Cancel what has not ended."""
+        waiting, running = runs.cancel(
+            list(queryset.values_list("task_id", flat=True)), reason=f"Cancelled by {request.user}."
+        )
+        messages.success(
+            request, f"{waiting} will not start; {running} end at their next safe point."
+        )
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(TaskResultAdmin):
+    """Runs that failed for good."""
+
+    list_filter = [TaskFilter]
+    actions = ["run_again"]
+
+
+class _Members(TabularInline):
+    model = BatchRun
+    fields = readonly_fields = ["task_id", "status"]
+    extra = 0
+    can_delete = False
+    per_page = 50
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+
+@admin.register(Batch)
+class BatchAdmin(_ReadOnly):
+    """Runs that were asked for together."""
+
+    list_display = ["name", "status", "progress", "created_at", "finished_at", "summary"]
+    list_filter = ["status"]
+    inlines = [_Members]
+    actions = ["cancel_batches"]
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Who may change batches by the model's permission may cancel them."""
+        return request.user.has_perm("jobs.change_batch")
+
+    @admin.display(description="Done")
+    def progress(self, batch: Batch) -> str:
+        """How many of its runs have ended."""
+        return f"{batch.done} of {batch.total}"
+
+    @admin.action(description="Cancel", permissions=["run"])
+    def cancel_batches(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        """Cancel all their runs that have not ended."""
+        for batch in queryset:
+            batches.cancel_batch(batch.pk, reason=f"Cancelled by {request.user}.")
+        messages.success(request, f"{len(queryset)} batch(es) cancelled.")
+
+
+def _meta(run: TaskResult) -> dict[str, Any]:
+    try:
+        meta = json.loads(run.meta or "{}")
+    except ValueError:
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def _pretty(text: str | None) -> SafeString:
+    try:
+        shown = json.dumps(json.loads(text or "null"), indent=2, ensure_ascii=False)
+    except ValueError:
+        shown = text or ""
+    return format_html("<pre>{}</pre>", shown)

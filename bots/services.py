@@ -29,6 +29,12 @@ def schedule_name(bot_id: int) -> str:
     return f"{SCHEDULE_PREFIX}{bot_id}"
 
 
+def bot_id_of(schedule: str) -> int | None:
+    """The bot that a schedule of this name belongs to, or None for a schedule that is not a bot's."""
+    number = schedule.removeprefix(SCHEDULE_PREFIX)
+    return int(number) if schedule.startswith(SCHEDULE_PREFIX) and number.isdecimal() else None
+
+
 def schedule_spec(bot: BotConfig) -> ScheduleSpec:
     """What the bot's schedule should be."""
     on_crontab = bot.schedule == BotConfig.Schedule.CRONTAB

@@ -1,11 +1,15 @@
+from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
+from django_celery_beat.models import PeriodicTask
 
 from bots import services
 from bots.models import BotConfig
+from jobs import diagnosis
+from jobs.diagnosis import Finding
 
 
 @receiver(post_save, sender=BotConfig, dispatch_uid="bots.schedule_follows_bot")
@@ -26,3 +30,20 @@ def schedule_goes_with_bot(instance: BotConfig, origin: object, **kwargs: Any) -
     """
     if not (isinstance(origin, QuerySet) and origin.model is BotConfig):
         services.remove_schedules([instance.pk])
+
+
+def explain_bot_schedule(row: PeriodicTask) -> Iterator[Finding]:
+    """Say why a bot's schedule is off: beat does not know bots."""
+    bot_id = services.bot_id_of(row.name)
+    if bot_id is None:
+        return
+    bot = BotConfig.objects.filter(pk=bot_id).first()
+    if bot is None:
+        yield Finding("Its bot is gone.", "./manage.py reconcile_schedules removes it.")
+    elif not bot.is_active:
+        yield Finding(f"The bot “{bot}” is inactive.", "Activate it.")
+    elif not bot.auto_scrape_enabled:
+        yield Finding(f"The bot “{bot}” is paused.", "Resume it.")
+
+
+diagnosis.explainers.append(explain_bot_schedule)

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html_join
 from django_celery_beat import admin as beat_admin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -14,12 +15,19 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import registry, run_admin, runs, schedules  # noqa: F401 - run_admin registers itself
+from jobs import (
+    diagnosis,
+    registry,
+    run_admin,  # noqa: F401 - registers itself
+    schedules,
+    statistics,
+)
 from jobs.errors import UnknownJob
+from jobs.models import SchedulePolicy
 from jobs.task import Job
 
 # django-celery-beat's own admins, in this admin's theme.
@@ -65,6 +73,19 @@ class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
         return data
 
 
+class SchedulePolicyInline(StackedInline):
+    """What a schedule does when it is late, when it missed runs, and when its last run goes on."""
+
+    model = SchedulePolicy
+    extra = 0
+    fields = [
+        ("misfire_grace_seconds", "jitter_seconds"),
+        ("max_instances", "skip_if_running"),
+        ("coalesce", "problem"),
+    ]
+    readonly_fields = ["problem"]
+
+
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     """Schedules: what runs when."""
@@ -85,6 +106,38 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     list_per_page = 50
     search_fields = ["name", "task", "description"]
     actions = ["enable_tasks", "disable_tasks", "run_tasks"]
+    inlines = [SchedulePolicyInline]
+    readonly_fields = ["last_run_at", "next_run", "run_statistics", "why"]
+    fieldsets = [
+        (None, {"fields": ["name", "regtask", "task", "enabled", "description"]}),
+        (
+            "When",
+            {
+                "description": "Choose one of the four.",
+                "fields": [
+                    ("interval", "crontab"),
+                    ("solar", "clocked"),
+                    ("start_time", "one_off"),
+                ],
+            },
+        ),
+        (
+            "Arguments",
+            {
+                "description": "As JSON; ./manage.py jobs lists what each job takes.",
+                "fields": ["kwargs", "args"],
+            },
+        ),
+        (
+            "Message",
+            {
+                "description": "A run that has not started when it expires is dropped.",
+                "classes": ["collapse"],
+                "fields": [("expires", "expire_seconds"), ("queue", "priority"), "headers"],
+            },
+        ),
+        ("Runs", {"fields": ["last_run_at", "next_run", "run_statistics", "why"]}),
+    ]
 
     @display(description="Schedule", ordering="name", header=True)
     def name_and_purpose(self, row: PeriodicTask) -> list[str]:
@@ -115,15 +168,44 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
         requested = 0
         for row in queryset:
             try:
-                runs.request_run(
-                    row.task, json.loads(row.kwargs or "{}"), queue=row.queue, trigger="manual"
-                )
+                schedules.run_now(row.name)
                 requested += 1
-            except UnknownJob as error:
+            except (UnknownJob, ValueError) as error:
                 messages.error(request, f"{row.name}: {error}")
             except ValidationError as error:
                 messages.error(request, f"{row.name}: {' '.join(error.messages)}")
         messages.success(request, f"{requested} run(s) requested.")
+
+    @admin.action(description="Resume", permissions=["change"])
+    def enable_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        """Enable the selected schedules."""
+        names = list(queryset.values_list("name", flat=True))
+        messages.success(request, f"{schedules.resume(names)} schedule(s) resumed.")
+
+    @admin.action(description="Pause", permissions=["change"])
+    def disable_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        """Disable the selected schedules."""
+        names = list(queryset.values_list("name", flat=True))
+        messages.success(request, f"{schedules.pause(names)} schedule(s) paused.")
+
+    @admin.display(description="Runs in 30 days")
+    def run_statistics(self, row: PeriodicTask) -> str:
+        """How its runs went and how long they took."""
+        found = statistics.of_schedule(row.name)
+        if not found.ended:
+            return f"{found.runs}, none of which has ended"
+        told = f"{found.runs}, {found.success_share:.0%} of {found.ended} ended well"
+        if found.mean is None:
+            return told
+        return f"{told}; mean {found.mean:.1f} s, p95 {found.p95:.1f} s, p99 {found.p99:.1f} s"
+
+    @admin.display(description="Why is it not running?")
+    def why(self, row: PeriodicTask) -> str:
+        """What keeps it from running, with the remedies."""
+        findings = diagnosis.why(row.name)
+        if not findings:
+            return "Nothing keeps it from running."
+        return format_html_join("", "<div>{} {}</div>", ((f.cause, f.remedy) for f in findings))
 
 
 class _UsedBy(TabularInline, beat_admin.PeriodicTaskInline):

@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import states
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django_celery_results.models import TaskResult
 
@@ -68,8 +69,23 @@ def validate(task: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return found.validate(kwargs) if isinstance(found, Job) else dict(kwargs)
 
 
+def named_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Give positional arguments the names that the task's signature has for them."""
+    found = registry.find(task)
+    if isinstance(found, Job):
+        return found.parameters.bind(args, kwargs)
+    if args:
+        raise ValidationError(f"{task}: is no job, so its positional arguments have no names.")
+    return dict(kwargs)
+
+
 def request_run(
-    task: str, kwargs: Mapping[str, Any], *, trigger: str, queue: str | None = None
+    task: str,
+    kwargs: Mapping[str, Any],
+    *,
+    trigger: str,
+    queue: str | None = None,
+    schedule: str | None = None,
 ) -> RunRequest:
     """Record a run and publish it when the transaction commits; `queue` is the job's by default.
 
@@ -77,7 +93,13 @@ def request_run(
     """
     valid = validate(task, kwargs)
     return request(
-        RunRequest(task=task, kwargs=valid, queue=queue or queue_of(task), trigger=trigger)
+        RunRequest(
+            task=task,
+            kwargs=valid,
+            queue=queue or queue_of(task),
+            trigger=trigger,
+            schedule=schedule,
+        )
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_celery_beat.models import (
     CrontabSchedule,
@@ -21,6 +22,9 @@ from django_celery_beat.models import (
     PeriodicTask,
     PeriodicTasks,
 )
+
+from jobs import runs
+from jobs.runs import RunRequest
 
 # The largest unit that divides an interval is how people say it: "5 minutes", not "300 seconds".
 INTERVAL_UNITS = [
@@ -145,6 +149,31 @@ def reconcile(
     return changes
 
 
+def pause(names: Sequence[str]) -> int:
+    """Disable schedules and return how many were on; they keep what they know of their last run."""
+    return _switch(PeriodicTask.objects.filter(name__in=names, enabled=True), enabled=False)
+
+
+def resume(names: Sequence[str]) -> int:
+    """Enable schedules and return how many were off.
+
+    An interval that is overdue runs at once; a crontab next runs at its next slot.
+    """
+    return _switch(PeriodicTask.objects.filter(name__in=names, enabled=False), enabled=True)
+
+
+def run_now(name: str, *, trigger: str = "manual") -> RunRequest:
+    """Request one run of a schedule's job with its arguments, outside its times.
+
+    Raises PeriodicTask.DoesNotExist, `UnknownJob`, or ValidationError for arguments that do not fit.
+    """
+    row = PeriodicTask.objects.get(name=name)
+    kwargs = runs.named_arguments(
+        row.task, json.loads(row.args or "[]"), json.loads(row.kwargs or "{}")
+    )
+    return runs.request_run(row.task, kwargs, queue=row.queue, trigger=trigger, schedule=name)
+
+
 def install(spec: ScheduleSpec) -> bool:
     """Create a system schedule unless one of its name exists; return whether it was created.
 
@@ -241,6 +270,20 @@ def _write(created: list[PeriodicTask], updated: list[PeriodicTask]) -> None:
             update_fields=[*SPEC_COLUMNS, "date_changed"],
         )
         _announce()
+
+
+def _switch(rows: QuerySet[PeriodicTask], *, enabled: bool) -> int:
+    with transaction.atomic():
+        switched = list(rows.select_for_update())
+        now = timezone.now()
+        PeriodicTask.objects.filter(pk__in=[row.pk for row in switched]).update(
+            enabled=enabled, date_changed=now
+        )
+        if enabled:
+            _forget_missed_slots(switched)
+        if switched:
+            _announce()
+    return len(switched)
 
 
 def _forget_missed_slots(rows: list[PeriodicTask]) -> None:

@@ -1,11 +1,12 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from bots import services
+from jobs.management.output import RowsCommand
 
 
-class Command(BaseCommand):
+class Command(RowsCommand):
     """Heals drift between bots and their schedules."""
 
     help = (
@@ -15,6 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The dry run."""
+        super().add_arguments(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would change, and do not"
         )
@@ -22,8 +24,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         """Reconcile, and print each change."""
         changes = services.reconcile_schedules(dry_run=dry_run)
-        for verb in ("created", "updated", "removed"):
-            for name in getattr(changes, verb):
-                self.stdout.write(f"{'would be ' if dry_run else ''}{verb}: {name}")
-        if not changes:
-            self.stdout.write(self.style.SUCCESS("Nothing to do: every bot's schedule is right."))
+        rows = [
+            {"change": f"would be {verb}" if dry_run else verb, "schedule": name}
+            for verb in ("created", "updated", "removed")
+            for name in getattr(changes, verb)
+        ]
+        empty = "Nothing to do: every bot's schedule is right."
+        self.show(rows, as_json=options["json"], empty=empty)

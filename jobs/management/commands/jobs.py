@@ -1,0 +1,28 @@
+from typing import Any
+
+from jobs import registry
+from jobs.management.output import RowsCommand
+
+
+class Command(RowsCommand):
+    """Lists the registered jobs."""
+
+    help = "List the jobs that can be scheduled and run, with their parameters."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print them."""
+        rows = [
+            {
+                "name": name,
+                "title": job.title,
+                "queue": job.queue_name,
+                "parameters": ", ".join(
+                    f"{p.name}: {p.kind}{'' if p.required else f' = {p.default!r}'}"
+                    for p in job.parameters.by_name.values()
+                ),
+                "lock": job.lock,
+                "seconds": job.time_limit,
+            }
+            for name, job in registry.all_jobs().items()
+        ]
+        self.show(rows, as_json=options["json"], empty="No job is registered.")

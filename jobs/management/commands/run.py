@@ -1,0 +1,76 @@
+import json
+import time
+from typing import Any
+
+from celery import states
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError, CommandParser
+from django_celery_results.models import TaskResult
+
+from jobs import registry, runs
+from jobs.errors import UnknownJob
+from jobs.management.output import BAD_ARGUMENTS, RowsCommand
+from jobs.task import Job
+from jobs.transitions import FINAL_STATES
+
+POLL_SECONDS = 0.2
+
+
+class Command(RowsCommand):
+    """Requests one run of a job."""
+
+    help = (
+        "Request a run of a job. With --wait the exit code says how it ended: 0 well, 1 not well or "
+        "not within --timeout seconds, 2 for bad arguments."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which job, with what."""
+        super().add_arguments(parser)
+        parser.add_argument("job", metavar="JOB", help="its name; ./manage.py jobs lists them")
+        parser.add_argument(
+            "--param", action="append", default=[], metavar="NAME=VALUE", help="repeatable"
+        )
+        parser.add_argument("--wait", action="store_true", help="wait until it has ended")
+        parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="(600)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Request it, and wait if asked to."""
+        try:
+            job = registry.find(options["job"])
+            kwargs = dict(_parameter(job, text) for text in options["param"])
+            run = runs.request_run(options["job"], kwargs, trigger="command")
+        except UnknownJob as error:
+            raise CommandError(str(error), returncode=BAD_ARGUMENTS) from error
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages), returncode=BAD_ARGUMENTS) from error
+        row = TaskResult.objects.get(task_id=run.task_id)
+        deadline = time.monotonic() + options["timeout"]
+        while options["wait"] and row.status not in FINAL_STATES and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            row.refresh_from_db()
+        told = {
+            "task_id": row.task_id,
+            "job": row.task_name,
+            "state": row.status,
+            "result": row.result,
+            "reason": json.loads(row.meta or "{}").get("reason"),
+        }
+        self.show([told], as_json=options["json"])
+        if options["wait"] and row.status != states.SUCCESS:
+            raise SystemExit(1)
+
+
+def _parameter(job: Any, text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE: as text where the parameter is text, else as JSON."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise ValidationError(f"--param: {text!r} is not of the form NAME=VALUE.")
+    known = job.parameters.by_name.get(name) if isinstance(job, Job) else None
+    if known is not None and known.json_type is str and not (known.optional and value == "null"):
+        return name, value
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        # Not JSON: the parameter's own check says what it takes.
+        return name, value

@@ -1,0 +1,26 @@
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from jobs import diagnosis
+from jobs.management.output import RowsCommand
+
+
+class Command(RowsCommand):
+    """Says why a schedule is not running."""
+
+    help = "Say what keeps a schedule from running, with the remedy for each cause."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which schedule."""
+        super().add_arguments(parser)
+        parser.add_argument("schedule", metavar="SCHEDULE", help="its name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print the findings."""
+        findings = diagnosis.why(options["schedule"])
+        self.show(
+            [{"cause": finding.cause, "remedy": finding.remedy} for finding in findings],
+            as_json=options["json"],
+            empty="Nothing keeps it from running.",
+        )

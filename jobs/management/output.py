@@ -1,0 +1,48 @@
+"""Commands that print rows: as a table for eyes, as JSON for programs."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+BAD_ARGUMENTS = 2
+
+
+class RowsCommand(BaseCommand):
+    """A command with `--json`."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The form of the output."""
+        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    def show(self, rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str = "None.") -> None:
+        """Print rows of the same keys."""
+        if as_json:
+            self.stdout.write(json.dumps(list(rows), cls=DjangoJSONEncoder, indent=2))
+            return
+        if not rows:
+            self.stdout.write(empty)
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for number, key in enumerate(rows[0]):
+            # What is copied from here into the next command stays in one piece.
+            table.add_column(
+                key.replace("_", " ").capitalize(), overflow="fold", no_wrap=number == 0
+            )
+        for row in rows:
+            table.add_row(*(escape(_text(value)) for value in row.values()))
+        Console(file=self.stdout._out).print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else str(value)

@@ -105,7 +105,7 @@ class LoadedSchedules:
 
     def forget_version(self, schedule: Schedule) -> None:
         """Have the row read again at the next look."""
-        self.set_version(schedule, schedule.version ^ 1)
+        self.set_version(schedule, 0)
 
     def drop(self, schedule: Schedule) -> None:
         """Forget a schedule that the beat itself has disabled."""

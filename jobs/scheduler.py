@@ -129,7 +129,7 @@ class LeaderScheduler(DatabaseScheduler):
     def _inherit_leadership(self) -> None:
         """Take over from another scheduler of this process: it is the process that leads."""
         predecessor = LeaderScheduler._leader_here and LeaderScheduler._leader_here()
-        if predecessor is not None and predecessor is not self:
+        if predecessor not in (None, self) and predecessor.leadership.acquired:
             self.leadership, predecessor.leadership = predecessor.leadership, self.leadership
             predecessor._step_down("another scheduler of this process took over")
         LeaderScheduler._leader_here = weakref.ref(self)

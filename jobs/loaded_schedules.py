@@ -105,7 +105,8 @@ class LoadedSchedules:
 
     def forget_version(self, schedule: Schedule) -> None:
         """Have the row read again at the next look."""
-        self.set_version(schedule, 0)
+        # Beyond what the server's 64 bits can be, and no two alike: such would cancel out.
+        self.set_version(schedule, (1 << 64) + (schedule.id << 64))
 
     def drop(self, schedule: Schedule) -> None:
         """Forget a schedule that the beat itself has disabled."""

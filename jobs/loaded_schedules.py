@@ -13,11 +13,10 @@ Only rows that are enabled are held, each as a small object; see `Schedule`.
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from celery import Celery
-from celery.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import (
@@ -27,8 +26,8 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from jobs.schedule_rows import Row, Schedule, examine
-from jobs.slots import Crontab, Interval, Moment, Rule, Solar, Timing
+from jobs.schedule_rows import Row, Schedule, examine, rule_of, timing_of_row
+from jobs.slots import Timing
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +105,8 @@ class LoadedSchedules:
 
     def forget_version(self, schedule: Schedule) -> None:
         """Have the row read again at the next look."""
-        self.set_version(schedule, schedule.version ^ 1)
+        # Beyond what the server's 64 bits can be, and no two alike: such would cancel out.
+        self.set_version(schedule, (1 << 64) + (schedule.id << 64))
 
     def drop(self, schedule: Schedule) -> None:
         """Forget a schedule that the beat itself has disabled."""
@@ -190,13 +190,9 @@ class LoadedSchedules:
                 found.changed.append(schedule)
 
     def _schedule(self, row: Row) -> Schedule:
-        rule = Rule(
-            misfire_grace_seconds=row.misfire_grace_seconds,
-            coalesce=row.coalesce is not False,
-            jitter_seconds=row.jitter_seconds or 0,
-            max_instances=1 if row.skip_if_running else row.max_instances,
+        schedule = Schedule(
+            row, rule=self._share(rule_of(row)), timing_key=self._share(row.timing_key)
         )
-        schedule = Schedule(row, rule=self._share(rule), timing_key=self._share(row.timing_key))
         schedule.row_problem = examine(self._app, row)
         self._time(schedule)
         return schedule
@@ -258,24 +254,3 @@ class LoadedSchedules:
                     self._timings[key] = timing
                     different.add(key)
         return different
-
-
-def timing_of_row(kind: str, row: Any) -> Timing | str:
-    """Return a timing from its row, or what is wrong with it."""
-    try:
-        if kind == "interval":
-            return Interval(timedelta(**{row.period: row.every}))
-        if kind == "clocked":
-            return Moment(row.clocked_time)
-        if kind == "solar":
-            return Solar(row.event, row.latitude, row.longitude)
-        return Crontab.parse(
-            minute=row.minute,
-            hour=row.hour,
-            day_of_month=row.day_of_month,
-            month_of_year=row.month_of_year,
-            day_of_week=row.day_of_week,
-            zone=row.timezone,
-        )
-    except (ValueError, TypeError, OverflowError, ImproperlyConfigured) as error:
-        return f"Its {kind} cannot be used: {str(error).strip()}. Correct it or choose another."

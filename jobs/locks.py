@@ -163,7 +163,7 @@ class StandingLock:
 
         Raises psycopg2.Error when the database cannot be reached.
         """
-        if self.acquired:
+        if self.is_alive():
             return True
         try:
             if self._connection is None:

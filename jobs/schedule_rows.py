@@ -9,10 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from celery import Celery
+from celery.exceptions import ImproperlyConfigured
 
 from jobs.slots import (
     Crontab,
+    Interval,
+    Moment,
     Rule,
+    Solar,
     Timing,
     anchor_of,
     jitter_of,
@@ -21,6 +25,8 @@ from jobs.slots import (
 
 EMPTY = {list: "[]", dict: "{}"}
 KINDS = {list: "array", dict: "object"}
+
+TIMING_KINDS = ("interval", "crontab", "solar", "clocked")
 
 
 class Row(NamedTuple):
@@ -56,7 +62,7 @@ class Row(NamedTuple):
     @property
     def timing_key(self) -> tuple[str, int] | None:
         """Which of the four kinds of timing it has, in django-celery-beat's order, and its id."""
-        for kind in ("interval", "crontab", "solar", "clocked"):
+        for kind in TIMING_KINDS:
             if (timing_id := getattr(self, f"{kind}_id")) is not None:
                 return kind, timing_id
         return None
@@ -163,6 +169,37 @@ class Schedule:
         """
         if isinstance(self.timing, Crontab) and looked_at is not None:
             self.last_run_at = max(self.last_run_at or looked_at, looked_at)
+
+
+def rule_of(policy: Any) -> Rule:
+    """Return the rule of a `SchedulePolicy`, or of a row that has its columns."""
+    return Rule(
+        misfire_grace_seconds=policy.misfire_grace_seconds,
+        coalesce=policy.coalesce is not False,
+        jitter_seconds=policy.jitter_seconds or 0,
+        max_instances=1 if policy.skip_if_running else policy.max_instances,
+    )
+
+
+def timing_of_row(kind: str, row: Any) -> Timing | str:
+    """Return a timing from its row, or what is wrong with it."""
+    try:
+        if kind == "interval":
+            return Interval(timedelta(**{row.period: row.every}))
+        if kind == "clocked":
+            return Moment(row.clocked_time)
+        if kind == "solar":
+            return Solar(row.event, row.latitude, row.longitude)
+        return Crontab.parse(
+            minute=row.minute,
+            hour=row.hour,
+            day_of_month=row.day_of_month,
+            month_of_year=row.month_of_year,
+            day_of_week=row.day_of_week,
+            zone=row.timezone,
+        )
+    except (ValueError, TypeError, OverflowError, ImproperlyConfigured) as error:
+        return f"Its {kind} cannot be used: {str(error).strip()}. Correct it or choose another."
 
 
 def examine(app: Celery, row: Row) -> str:

@@ -8,18 +8,20 @@ is for those who look in from outside; `tick()` uses none of it.
 import heapq
 import logging
 import time
+import weakref
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from multiprocessing.util import Finalize
 from typing import Any
 
 import psycopg2
-from celery.beat import event_t
+from celery.beat import Scheduler, event_t
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django.db.models import QuerySet
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from jobs import problems
@@ -48,11 +50,12 @@ class Entry(ModelEntry):
 
     def save(self) -> None:
         """Write last run and count; what the admin edited meanwhile stays."""
-        rows = type(self.model)._default_manager.filter(pk=self.model.pk)
+        rows = PeriodicTask.objects.filter(pk=self.model.pk)
         if not rows.update(
             last_run_at=self.model.last_run_at, total_run_count=self.model.total_run_count
         ):
-            raise type(self.model).DoesNotExist(f"schedule {self.name} was deleted")
+            raise PeriodicTask.DoesNotExist(f"schedule {self.name} was deleted")
+        PeriodicTasks.changed(self.model)
 
 
 class LeaderScheduler(DatabaseScheduler):
@@ -64,9 +67,18 @@ class LeaderScheduler(DatabaseScheduler):
 
     Entry = Entry
 
+    # The scheduler of this process that tried to lead last.
+    _leader_here: "weakref.ref[LeaderScheduler] | None" = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._dirty: set[str] = set()
         self._due_heap: list[event_t] = []
-        super().__init__(*args, **kwargs)
+        # Past DatabaseScheduler's own, which has the process hold on to it for ever.
+        Scheduler.__init__(self, *args, **kwargs)
+        self._finalize = Finalize(self, _close, args=(weakref.ref(self),), exitpriority=5)
+        self.max_interval = (
+            kwargs.get("max_interval") or self.app.conf.beat_max_loop_interval or RETRY_SECONDS
+        )
         self.leadership = StandingLock(LEADER_LOCK)
         self.publisher = Publisher(self.app)
         self.loaded = LoadedSchedules(self.app)
@@ -101,16 +113,26 @@ class LeaderScheduler(DatabaseScheduler):
         if self.leadership.acquired and not self.leadership.is_alive():
             self._step_down("its connection to the database was lost")
         if not self.leadership.acquired:
+            self._inherit_leadership()
             if not self.leadership.acquire():
                 if self._leads is not False:
                     logger.info("beat: another beat leads; standing by")
                     self._leads = False
                 return False
+        if self._leads is not True:
             # What another beat has fired since is in the database, and only there.
             self._forget_all()
             logger.info("beat: leads from now on")
             self._leads = True
         return True
+
+    def _inherit_leadership(self) -> None:
+        """Take over from another scheduler of this process: it is the process that leads."""
+        predecessor = LeaderScheduler._leader_here and LeaderScheduler._leader_here()
+        if predecessor not in (None, self) and predecessor.leadership.acquired:
+            self.leadership, predecessor.leadership = predecessor.leadership, self.leadership
+            predecessor._step_down("another scheduler of this process took over")
+        LeaderScheduler._leader_here = weakref.ref(self)
 
     def _step_down(self, why: str) -> None:
         logger.warning("beat: leads no longer, %s", why)
@@ -249,6 +271,11 @@ class LeaderScheduler(DatabaseScheduler):
         """Return all enabled schedules: a filter by the hour hides what was missed."""
         return self.Model.objects.enabled()
 
+    def all_as_schedule(self) -> dict[str, ModelEntry]:
+        """Return an entry for each enabled schedule, by name. Reads all of them."""
+        self._last_timestamp = self.Changes.last_change()
+        return super().all_as_schedule()
+
     def schedule_changed(self) -> bool:
         """Whether a change was announced since the last call.
 
@@ -265,6 +292,8 @@ class LeaderScheduler(DatabaseScheduler):
 
     def sync(self) -> None:
         """Write back entries that were reserved by hand; those that fail stay to be written."""
+        if not self._dirty:
+            return
         written = set()
         try:
             self._replace_old_connection()
@@ -284,3 +313,8 @@ class LeaderScheduler(DatabaseScheduler):
         super().close()
         self.publisher.close()
         self.leadership.release()
+
+
+def _close(scheduler: "weakref.ref[LeaderScheduler]") -> None:
+    if (living := scheduler()) is not None:
+        living.close()

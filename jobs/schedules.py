@@ -25,6 +25,8 @@ from django_celery_beat.models import (
 
 from jobs import runs
 from jobs.runs import RunRequest
+from jobs.schedule_rows import TIMING_KINDS, rule_of, timing_of_row
+from jobs.slots import Rule, anchor_of, due, jitter_of, next_fire
 
 # The largest unit that divides an interval is how people say it: "5 minutes", not "300 seconds".
 INTERVAL_UNITS = [
@@ -185,20 +187,38 @@ def install(spec: ScheduleSpec) -> bool:
 
 
 def find(names: Iterable[str]) -> dict[str, PeriodicTask]:
-    """Return the schedules of these names, with their timings, in one query."""
+    """Return the schedules of these names, with timings and policies, in one query."""
     rows = PeriodicTask.objects.filter(name__in=list(names))
-    return {row.name: row for row in rows.select_related("interval", "crontab", "solar", "clocked")}
+    related = ("interval", "crontab", "solar", "clocked", "policy")
+    return {row.name: row for row in rows.select_related(*related)}
 
 
 def next_run_at(row: PeriodicTask, now: datetime | None = None) -> datetime | None:
-    """Return when beat will fire the schedule next, or None for one that is disabled."""
-    if not row.enabled or row.scheduler is None:
-        return None
+    """Return when the beat will fire the schedule next, by its policy and with its jitter.
+
+    None if it will not: it is disabled, ended, marked with a problem, or without a usable timing.
+    """
     now = now or timezone.now()
-    last = row.last_run_at or row.date_changed or now
-    timing = row.schedule
-    timing.nowfun = lambda: now  # else it counts from the clock's time, not from what was asked
-    return max(now, now + timing.remaining_estimate(last))
+    kind = next((kind for kind in TIMING_KINDS if getattr(row, kind) is not None), None)
+    policy = getattr(row, "policy", None)
+    if not row.enabled or kind is None or (policy is not None and policy.problem):
+        return None
+    timing = timing_of_row(kind, getattr(row, kind))
+    if isinstance(timing, str):
+        return None
+    rule = Rule() if policy is None else rule_of(policy)
+    jitter = jitter_of(row.name, rule.jitter_seconds)
+    decided = anchor_of(
+        timing,
+        last_run_at=row.last_run_at,
+        start_time=row.start_time,
+        known_since=row.date_changed or now,
+    )
+    missed = due(timing, decided, now, rule, jitter)
+    at = now if missed and missed.slots else None
+    if at is None:
+        at = next_fire(timing, missed.newest if missed else decided, jitter)
+    return None if at is None or (row.expires is not None and at >= row.expires) else at
 
 
 class _Timings:

@@ -223,7 +223,9 @@ Stretch = tuple[datetime, datetime, timedelta]
 def _stretches(day: date, zone: ZoneInfo) -> list[Stretch]:
     """Return the spans of UTC, each of one offset, in which it is this date in the zone."""
     start = _midnight(day, zone, fold=0)
-    end = _midnight(day + ONE_DAY, zone, fold=1)
+    # The later of the two: a midnight that comes twice ends the date the second time, and one that
+    # is left out ends it where the clock jumps.
+    end = max(_midnight(day + ONE_DAY, zone, fold=fold) for fold in (0, 1))
     if start >= end:  # a date that the zone left out, as Samoa did in 2011
         return []
     stretches: list[Stretch] = []

@@ -279,37 +279,37 @@ class TestReconcile:
 
     def reconcile(self, *options):
         output = io.StringIO()
-        call_command("reconcile_schedules", *options, stdout=output)
-        return output.getvalue()
+        call_command("reconcile_schedules", "--json", *options, stdout=output)
+        return [(row["change"], row["schedule"]) for row in json.loads(output.getvalue())]
 
     def test_it_says_and_does_what_is_needed(self, drift):
         missing, drifted, _ = drift
 
         said = self.reconcile()
 
-        assert said.splitlines() == [
-            f"created: scrape-bot-{missing.pk}",
-            f"updated: scrape-bot-{drifted.pk}",
-            "removed: scrape-bot-999999999",
+        assert said == [
+            ("created", f"scrape-bot-{missing.pk}"),
+            ("updated", f"scrape-bot-{drifted.pk}"),
+            ("removed", "scrape-bot-999999999"),
         ]
         assert [schedule(bot).enabled for bot in drift] == [True] * 3
         assert schedule(drifted).task == "scraping.scrape_bot"
         assert PeriodicTask.objects.filter(name="An operator's own").exists()
-        assert "Nothing to do" in self.reconcile()
+        assert self.reconcile() == []
 
     def test_a_dry_run_says_it_and_does_nothing(self, drift):
         before = versions()
 
         said = self.reconcile("--dry-run")
 
-        assert len(said.splitlines()) == 3
-        assert all(line.startswith("would be ") for line in said.splitlines())
+        assert len(said) == 3
+        assert all(change.startswith("would be ") for change, _ in said)
         assert versions() == before
 
     def test_when_all_is_right_nothing_is_written(self):
         bots(3)
 
         with recorded_statements() as statements:
-            assert "Nothing to do" in self.reconcile()
+            assert self.reconcile() == []
 
         assert writes(statements) == []

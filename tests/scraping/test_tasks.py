@@ -35,7 +35,7 @@ def worker(broker):
 
 
 def wait_for(task_id):
-    done = ("SUCCESS", "FAILURE")
+    done = ("SUCCESS", "FAILURE", "SKIPPED")
     wait_until(
         lambda: TaskResult.objects.filter(task_id=task_id, status__in=done).exists(),
         what=f"run {task_id} has ended",
@@ -70,8 +70,8 @@ def test_a_run_that_has_nothing_to_do_says_why(worker):
 
     run = wait_for(sent.id)
 
-    assert run.status == "SUCCESS"
-    assert "does not exist any more" in run.result
+    assert run.status == "SKIPPED"
+    assert "does not exist any more" in json.loads(run.meta)["reason"]
 
 
 def test_reddits_faults_end_the_session_and_not_the_task(reddit, worker):

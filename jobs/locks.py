@@ -146,7 +146,7 @@ def _acquire(lock_connection: Psycopg2Connection, key: str, wait: float) -> bool
         return True
 
 
-class StandingLock:
+class StandingLock(Lock):
     """A lock that a long-lived process strives for, keeps and may lose, such as a leadership.
 
     Its connection is kept while waiting, too. Both ends of it notice within seconds when the other
@@ -154,25 +154,22 @@ class StandingLock:
     """
 
     def __init__(self, key: str) -> None:
-        self.key = key
+        super().__init__(key)
         self.acquired = False
-        self._connection: Psycopg2Connection | None = None
 
-    def acquire(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take the lock if it is free, without waiting; whether this process has it now.
 
         Raises psycopg2.Error when the database cannot be reached.
         """
-        if self.is_alive():
+        if self.acquired:
             return True
         try:
             if self._connection is None:
                 self._connection = _connect(self.key, **LIFE_SIGNS)
                 with self._connection.cursor() as cursor:
                     cursor.execute(SERVER_LIFE_SIGNS)
-            with self._connection.cursor() as cursor:
-                cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock_id(self.key)])
-                (self.acquired,) = cursor.fetchone()
+            self.acquired = _acquire(self._connection, self.key, 0)
         except psycopg2.Error:
             self.release()
             raise
@@ -180,22 +177,14 @@ class StandingLock:
 
     def is_alive(self) -> bool:
         """Whether this process still has the lock: whether the connection that holds it lives."""
-        if not self.acquired or self._connection is None:
-            return False
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except psycopg2.Error:
+        if self.acquired and not super().is_alive():
             self.release()
         return self.acquired
 
     def release(self) -> None:
         """Give up the lock and its connection; harmless if there is none."""
         self.acquired = False
-        if self._connection is not None:
-            with suppress(psycopg2.Error):
-                self._connection.close()
-            self._connection = None
+        super().release()
 
 
 def is_held(key: str) -> bool:

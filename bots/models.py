@@ -127,7 +127,10 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
         from bots import services
 
         with transaction.atomic():
-            services.remove_schedules(list(self.values_list("pk", flat=True)))
+            # Locked first: a session that stores a bot's items meanwhile is waited for, so that
+            # none comes after those that are deleted with the bot.
+            keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
+            services.remove_schedules(keys)
             return super().delete()
 
     delete.alters_data = True
@@ -282,6 +285,14 @@ class BotConfig(models.Model):
         """Store the bot and, through the signal, its schedule: both or neither."""
         with transaction.atomic():
             super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the bot and, through the signal, its schedule: both or neither."""
+        with transaction.atomic():
+            BotConfig.objects.select_for_update().filter(pk=self.pk).first()
+            return super().delete(*args, **kwargs)
+
+    delete.alters_data = True
 
     @property
     def interval(self) -> timedelta:

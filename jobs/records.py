@@ -36,6 +36,10 @@ run_ended = Signal()
 # What a publish raises when the broker is away: kombu's own errors, or the socket's.
 BROKER_ERRORS = (KombuError, OSError)
 
+# How long a message may take, and how fast a failure is no time-out.
+SEND_SECONDS = 5
+QUICK_SECONDS = 1
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -108,16 +112,7 @@ def publish(runs: Sequence[RunRequest], *, countdown: float | None = None) -> in
     """
     for sent, run in enumerate(runs):
         try:
-            current_app.send_task(
-                run.task,
-                kwargs=run.kwargs,
-                task_id=run.task_id,
-                queue=run.queue,
-                countdown=countdown,
-                eta=run.not_before,
-                expires=run.expires_at,
-                headers={"periodic_task_name": run.schedule} if run.schedule else None,
-            )
+            _send(run, countdown)
         except BROKER_ERRORS as error:
             waiting = len(runs) - sent
             logger.warning(
@@ -125,6 +120,30 @@ def publish(runs: Sequence[RunRequest], *, countdown: float | None = None) -> in
             )
             return sent
     return len(runs)
+
+
+def _send(run: RunRequest, countdown: float | None) -> None:
+    options: dict[str, Any] = {
+        "kwargs": run.kwargs,
+        "task_id": run.task_id,
+        "queue": run.queue,
+        "countdown": countdown,
+        "eta": run.not_before,
+        "expires": run.expires_at,
+        "headers": {"periodic_task_name": run.schedule} if run.schedule else None,
+        # RabbitMQ: writing, and waiting for the confirmation.
+        "timeout": SEND_SECONDS,
+        "confirm_timeout": SEND_SECONDS,
+    }
+    began = time.monotonic()
+    try:
+        current_app.send_task(run.task, retry_policy={"max_retries": 0}, **options)
+    except BROKER_ERRORS:
+        # A connection that broke while it was idle fails at once, and a new one helps. A broker
+        # that is frozen does not: each further try would make the caller wait as long again.
+        if time.monotonic() - began > QUICK_SECONDS:
+            raise
+        current_app.send_task(run.task, retry_policy={"max_retries": 1}, **options)
 
 
 def first_meta(*, queue: str, trigger: str) -> dict[str, Any]:

@@ -34,3 +34,13 @@ def row_versions(table, key="id", keys=None):
             None if keys is None else [list(keys)],
         )
         return {row[0]: row[1:] for row in cursor.fetchall()}
+
+
+def sessions_waiting_for_locks():
+    """How many sessions of this test's database wait for a lock that another one holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_stat_clear_snapshot(); SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return cursor.fetchone()[0]

@@ -48,7 +48,7 @@ class Tokens:
 
     def grant(self, authorization: str | None, form: Mapping[str, str]) -> Answer:
         """Answer ``POST /api/v1/access_token``."""
-        credentials = _basic(authorization)
+        credentials = basic(authorization)
         if credentials is None or not self._known(*credentials):
             answer = error(401)
             answer.headers["www-authenticate"] = 'Basic realm="reddit"'
@@ -133,7 +133,8 @@ class Tokens:
         return len(ended)
 
 
-def _basic(authorization: str | None) -> tuple[str, str] | None:
+def basic(authorization: str | None) -> tuple[str, str] | None:
+    """Client id and secret out of an Authorization header, if it holds them."""
     kind, _, value = (authorization or "").partition(" ")
     if kind.lower() != "basic":
         return None

@@ -3,7 +3,6 @@
 import io
 
 import pytest
-from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
@@ -69,5 +68,6 @@ def test_without_an_owner_it_says_how_to_get_one(options):
 def test_what_the_admin_would_refuse_is_refused():
     SuperuserFactory()
 
-    with pytest.raises(ValidationError, match="outside what a bot may do"):
+    with pytest.raises(CommandError, match="every: Every 1 seconds is outside") as refused:
         seed("--every", "1")
+    assert refused.value.returncode == 2

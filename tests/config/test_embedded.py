@@ -128,9 +128,12 @@ def test_many_processes_at_once_share_one_server_and_the_last_one_stops_it(users
     assert postmaster(folder) is not None
 
     before = postmaster(folder)
-    for user in started[:3]:
+    started[0].send(signal.SIGINT)  # an exit in order, at which it looks for other users
+    started[0].wait()
+    for user in started[1:3]:
         user.kill()
     assert can_query(folder)
+    assert can_ping(folder)
     assert postmaster(folder) == before
 
     users.leave()

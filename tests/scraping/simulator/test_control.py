@@ -30,6 +30,8 @@ from .api import START, Api
         ("subreddits", {"name": "python", "status": "closed"}, "status"),
         ("subreddits", {"status": "ok"}, "name"),
         ("tokens/expire", {"client": 7}, "client"),
+        ("users", {"name": "nobody_at_all", "status": "ok"}, "name"),
+        ("users", {"name": "x", "status": "asleep"}, "status"),
         ("items", {"subreddit": "nowhere"}, "subreddit"),
         ("items", {"subreddit": "python", "created_utc": 4e9}, "created_utc"),
         ("items", {"parent_id": "t3_zzz"}, "parent_id"),
@@ -145,6 +147,23 @@ def test_items_change_and_come_back(own, sim):
     assert data()["author"] == "[deleted]"
 
 
+def test_a_deleted_account_takes_its_name_along(own, sim):
+    comment = own.page("/r/python/comments", limit=1)["children"][0]["data"]
+    name = comment["author"]
+    assert own.raw(f"/user/{name}").status_code == 200
+    sim.control("users", {"name": name.upper(), "status": "deleted"})
+    shown = own.page("/r/python/comments", limit=1)["children"][0]["data"]
+    assert (shown["name"], shown["body"]) == (comment["name"], comment["body"])
+    assert shown["author"] == "[deleted]"
+    assert "author_fullname" not in shown
+    assert own.raw(f"/user/{name}").status_code == 404
+    assert own.raw(f"/user/{name}/about").status_code == 404
+    sim.control("users", {"name": name, "status": "suspended"})
+    assert own.get(f"/user/{name}/about")["data"]["is_suspended"] is True
+    sim.control("users", {"name": name, "status": "ok"})
+    assert own.page("/r/python/comments", limit=1)["children"][0]["data"] == comment
+
+
 def test_a_new_subreddit_is_empty_until_something_is_posted(own, sim):
     sim.control("subreddits", {"name": "BrandNew", "status": "ok"})
     assert own.names("/r/brandnew/new") == []
@@ -167,8 +186,7 @@ def test_requests_are_counted_by_client_kind_and_status(own, sim):
         "new": {"200": 1, "302": 1},
         "comments": {"200": 1},
     }
-    assert journal["clients"]["other"] == {"info": {"200": 1}}
-    assert journal["clients"][""] == {"token": {"200": 1}}
+    assert journal["clients"]["other"] == {"info": {"200": 1}, "token": {"200": 1}}
     assert [entry["path"] for entry in journal["latest"]][1:3] == [
         "/r/python/new",
         "/r/python+berlin/comments",

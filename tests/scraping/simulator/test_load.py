@@ -201,6 +201,14 @@ def test_recorded_items_can_be_deleted_edited_and_scored(serve):
     assert api.page("/r/kettles/new")["children"][0]["data"]["odd"] == post("x")["odd"]
 
 
+def test_a_recorded_author_can_go(serve):
+    api = serve(lines(post("l1", author_fullname="t2_x")))
+    api.sim.control("users", {"name": "ann", "status": "deleted"})
+    data = api.page("/r/kettles/new")["children"][0]["data"]
+    assert (data["author"], data["title"]) == ("[deleted]", "Title of l1")
+    assert "author_fullname" not in data
+
+
 def test_users_of_recorded_items(serve):
     api = serve(lines(post("k1"), comment("k2", "t3_k1", "t3_k1")))
     assert api.names("/user/ANN/submitted") == ["t3_k1"]

@@ -17,6 +17,7 @@ from scraping.simulator.server import SimulatorError, SimulatorServer
 
 from .api import START, Api
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -36,6 +36,10 @@ run_ended = Signal()
 # What a publish raises when the broker is away: kombu's own errors, or the socket's.
 BROKER_ERRORS = (KombuError, OSError)
 
+# How long a message may take, and how fast a failure is no time-out.
+SEND_SECONDS = 5
+QUICK_SECONDS = 1
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -131,17 +135,27 @@ def send(run: RunRequest, *, countdown: float | None = None) -> None:
         headers["periodic_task_name"] = run.schedule
     if not {"exchange", "routing_key"} & options.keys():
         options["queue"] = run.queue
-    current_app.send_task(
-        run.task,
-        args=list(run.args),
-        kwargs=run.kwargs,
-        task_id=run.task_id,
-        countdown=countdown,
-        eta=run.not_before,
-        expires=run.expires_at,
-        headers=headers or None,
-        **options,
-    )
+    options |= {
+        "args": list(run.args),
+        "kwargs": run.kwargs,
+        "task_id": run.task_id,
+        "countdown": countdown,
+        "eta": run.not_before,
+        "expires": run.expires_at,
+        "headers": headers or None,
+        # RabbitMQ: writing, and waiting for the confirmation.
+        "timeout": SEND_SECONDS,
+        "confirm_timeout": SEND_SECONDS,
+    }
+    began = time.monotonic()
+    try:
+        current_app.send_task(run.task, retry_policy={"max_retries": 0}, **options)
+    except BROKER_ERRORS:
+        # A connection that broke while it was idle fails at once, and a new one helps. A broker
+        # that is frozen does not: each further try would make the caller wait as long again.
+        if time.monotonic() - began > QUICK_SECONDS:
+            raise
+        current_app.send_task(run.task, retry_policy={"max_retries": 1}, **options)
 
 
 def first_meta(*, queue: str, trigger: str) -> dict[str, Any]:

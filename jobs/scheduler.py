@@ -114,7 +114,7 @@ class LeaderScheduler(DatabaseScheduler):
             self._step_down("its connection to the database was lost")
         if not self.leadership.acquired:
             self._inherit_leadership()
-            if not self.leadership.acquire():
+            if not self.leadership.try_acquire():
                 if self._leads is not False:
                     logger.info("beat: another beat leads; standing by")
                     self._leads = False

@@ -1,15 +1,175 @@
-"""A beat inside the test process, and schedules for it."""
+"""Workers with jobs of the tests on either broker, beats inside the test process, and servers to kill."""
 
+import os
+import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from celery import Celery
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_results.models import TaskResult
+from kombu import Connection
+from kombu.exceptions import KombuError
 
 from config.celery import app
+from config.embedded.redis import RedisServer
+from jobs import records, runs
 from jobs.models import SchedulePolicy
 from jobs.scheduler import LeaderScheduler
+from tests.jobs import worker_jobs
+from tests.processes import running_processes, wait_until
+
+RABBITMQ_URL = os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+# A worker reads it as its visibility time-out; longer than most tests, shorter than patience.
+VISIBILITY_SECONDS = "6"
+
+
+def rabbitmq_answers():
+    try:
+        with Connection(RABBITMQ_URL, connect_timeout=2) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+    except (KombuError, OSError):
+        return False
+    return True
+
+
+class Broker:
+    """A broker with a queue of this test's own, and a Celery application that sends to it."""
+
+    def __init__(self, url, *, queue="default"):
+        self.url = url
+        self.queue = queue
+        self.sender = Celery("sender", set_as_current=False)
+        self.sender.config_from_object("django.conf:settings", namespace="CELERY")
+        self.sender.conf.broker_url = url
+        self.sender.conf.task_queues = worker_jobs.queues(url, queue)
+        if url.startswith("amqp"):
+            self.sender.conf.broker_transport_options = {"confirm_publish": True}
+        self.environment = {
+            "TEST_CELERY_BROKER_URL": url,
+            "CELERY_BROKER_URL": url,  # Celery itself prefers it to any setting
+            "TEST_QUEUE": queue,
+        }
+
+    def close(self):
+        if self.url.startswith("amqp"):
+            with Connection(self.url) as connection:
+                channel = connection.default_channel
+                channel.queue_delete(self.queue)
+                channel.exchange_delete(self.queue)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def either_broker(request, broker, monkeypatch):
+    """The embedded Redis, then RabbitMQ where there is one. This process publishes to it, too."""
+    if request.param == "redis":
+        used = Broker(broker)
+    else:
+        if not rabbitmq_answers():
+            pytest.skip(f"no RabbitMQ answers at {RABBITMQ_URL}; set TEST_RABBITMQ_URL")
+        used = Broker(RABBITMQ_URL, queue=f"test-{uuid.uuid4().hex[:12]}")
+    monkeypatch.setattr(records, "current_app", used.sender)
+    yield used
+    used.sender.close()
+    used.close()
+
+
+@pytest.fixture
+def own_redis(tmp_path, monkeypatch):
+    """A Redis server that the test may kill or freeze, and that this process publishes to."""
+    data_dir = tmp_path / "redis"
+    data_dir.mkdir()
+    server = RedisServer(data_dir)
+    server.start()
+    server.broker = Broker(server.url())
+    monkeypatch.setattr(records, "current_app", server.broker.sender)
+    yield server
+    if server.process() is not None:
+        server.process().resume()
+    server.stop()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the jobs of the tests leave their files."""
+    path = tmp_path / "files"
+    path.mkdir()
+    return Folder(path)
+
+
+class Folder:
+    """Counts what jobs have left."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def count(self, name):
+        return len(list(self.path.glob(f"{name}.*")))
+
+    def wait_for(self, name, number=1, seconds=20):
+        wait_until(
+            lambda: self.count(name) >= number, seconds=seconds, what=f"{number} times {name}"
+        )
+
+    def release(self):
+        (self.path / "release").touch()
+
+
+@pytest.fixture
+def start_worker(process_environment, tmp_path, folder):
+    """Start a worker with the tests' jobs."""
+    with running_processes(folder=tmp_path, environment=process_environment) as processes:
+
+        def start(broker=None, *options, name="", concurrency=1, **environment):
+            return processes.worker(
+                *options,
+                name=name,
+                concurrency=concurrency,
+                application="tests.jobs.worker_jobs",
+                queues=broker.queue if broker else "default",
+                environment={
+                    "TASK_FOLDER": str(folder.path),
+                    "CELERY_VISIBILITY_TIMEOUT": VISIBILITY_SECONDS,
+                }
+                | (broker.environment if broker else {})
+                | environment,
+            )
+
+        yield start
+
+
+def request(name, kwargs=None, *, broker=None, **options):
+    """Ask for a run of one of the tests' jobs."""
+    return runs.request_run(
+        name, kwargs or {}, trigger="manual", queue=broker.queue if broker else None, **options
+    )
+
+
+def row_of(run):
+    return TaskResult.objects.get(task_id=run.task_id)
+
+
+def state_of(run):
+    return row_of(run).status
+
+
+def ended_row(run, seconds=30):
+    """Wait for the end of a run and return its row."""
+    wait_until(
+        lambda: state_of(run) not in ("PENDING", "RETRY", "STARTED"),
+        seconds=seconds,
+        what=f"the end of {run.task}: {state_of(run)}",
+    )
+    return row_of(run)
+
+
+def publish_again(run, times=1):
+    """Send copies of a run's message."""
+    for _ in range(times):
+        assert runs.publish([run]) == 1
+
 
 # A registered task that needs no Reddit; it is never run here.
 TASK = "scraping.close_interrupted_sessions"

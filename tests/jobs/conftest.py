@@ -216,7 +216,7 @@ def schedule(name="hourly", *, every=3600, overdue=None, policy=None, **columns)
         columns["interval"] = interval(every)
     if overdue is not None:
         columns["last_run_at"] = timezone.now() - timedelta(seconds=every + overdue)
-    row = PeriodicTask.objects.create(name=name, **{"task": TASK, **columns})
+    row = PeriodicTask.objects.create(name=name, **{"task": TASK, "queue": "scraping", **columns})
     if policy is not None:
         SchedulePolicy.objects.create(periodic_task=row, **policy)
     return row

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import psycopg2
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_results.models import TaskResult
@@ -55,7 +56,9 @@ def slots_of(row):
 
 
 def messages(broker_client, queue="scraping"):
-    return [json.loads(message)["headers"]["id"] for message in broker_client.lrange(queue, 0, -1)]
+    # Kombu adds the prefix of the test's keys to its own commands, of which LRANGE is none.
+    key = f"{settings.BROKER_PREFIX}{queue}"
+    return [json.loads(message)["headers"]["id"] for message in broker_client.lrange(key, 0, -1)]
 
 
 @pytest.fixture

@@ -103,4 +103,4 @@ def test_an_app_can_write_beside_the_run():
     finally:
         runs.run_requested.disconnect(listener, sender=TASK)
 
-    assert told == [(run.task_id, {"bot_id": 7}, "manual")]
+    assert told == [run]

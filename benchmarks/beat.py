@@ -2,9 +2,10 @@
 
 Ratios say how many times better ours is: `beat_edit_speedup_*` (seconds from one edit until the
 scheduler acts on it), `beat_writeback_statement_ratio` and `beat_writeback_speedup` (writing back
-500 fired entries), while `beat_memory_ratio_*` is the memory per schedule, ours as a share of
-stock's, each in a fresh process. `beat_p99_lateness_s` is how late runs are recorded, in seconds,
-while 50 a second fall due for a minute among 100,000 schedules.
+500 fired entries; `beat_fire_500_s` is that and recording their runs, which stock does not). The
+memory per schedule, each in a fresh process, is `beat_memory_ratio_*`, as a share of stock's.
+`beat_p99_lateness_s` is how late runs are recorded, in seconds, while 50 a second fall due for a
+minute among 100,000 schedules.
 
 Works in a database of its own on the embedded PostgreSQL, which it drops; BENCH_HOLD_SECONDS makes
 the minute shorter.
@@ -28,6 +29,8 @@ from config.environment import BASE_DIR
 DATABASE = "bench_beat"
 SIZES = {"10k": 10_000, "100k": 100_000}
 FIRED = 500
+# The best of so many counts, for both alike.
+ROUNDS = 3
 PER_SECOND = 50
 HOLD_SECONDS = int(os.environ.get("BENCH_HOLD_SECONDS", "60"))
 # Of the one process that measures one thing.
@@ -58,6 +61,7 @@ def run() -> dict[str, float]:
         stock = _child("writeback_stock", FIRED, environment)
     numbers["beat_writeback_statement_ratio"] = stock["statements"] / ours["statements"]
     numbers["beat_writeback_speedup"] = stock["seconds"] / ours["seconds"]
+    numbers["beat_fire_500_s"] = ours["fire_s"]
     numbers["beat_writeback_ours_s"] = ours["seconds"]
     numbers["beat_writeback_stock_s"] = stock["seconds"]
     return numbers
@@ -293,33 +297,46 @@ def _measured() -> Iterator[dict[str, float]]:
 
 
 def writeback_ours(count: int) -> dict[str, float]:
-    """Fire all; recording the runs is part of it."""
-    from jobs.firing import fire
+    """Write back fired entries; `fire_s` is all of firing them, recording their runs included."""
+    from django.db import transaction
+    from django.utils import timezone
+
+    from jobs.firing import decide, fire, write_back
 
     scheduler = _scheduler("ours")
     scheduler.tick()
-    _make_due()
-    found = scheduler.loaded.refresh()
-    from django.utils import timezone
-
-    with _measured() as measured:
-        outcome = fire(scheduler.app, scheduler.loaded, found.changed, timezone.now())
-    if len(outcome.runs) != count:
-        raise RuntimeError(f"{len(outcome.runs)} of {count} were fired")
+    rounds, fires = [], []
+    for _ in range(ROUNDS):
+        _make_due()
+        due = scheduler.loaded.refresh().changed
+        decisions = [decide(schedule, timezone.now()) for schedule in due]
+        with _measured() as measured, transaction.atomic():
+            written = write_back(decisions)
+        rounds.append(measured)
+        _make_due()
+        due = scheduler.loaded.refresh().changed
+        began = time.perf_counter()
+        fired = fire(scheduler.app, scheduler.loaded, due, timezone.now())
+        fires.append(time.perf_counter() - began)
+        if not len(written) == len(fired.runs) == count:
+            raise RuntimeError(f"{len(written)} and {len(fired.runs)} of {count} were fired")
     scheduler.close()
-    return measured
+    return min(rounds, key=lambda found: found["seconds"]) | {"fire_s": min(fires)}
 
 
 def writeback_stock(count: int) -> dict[str, float]:
-    """Write back as many entries as stock's `sync` does after they were sent; no run is recorded."""
+    """Write back as many entries as stock's `sync` does after they were sent."""
     scheduler = _scheduler("stock")
-    for entry in list(scheduler.schedule.values()):
-        scheduler.schedule[entry.name] = scheduler.reserve(entry)
-    if len(scheduler._dirty) != count:
-        raise RuntimeError(f"{len(scheduler._dirty)} of {count} are to be written")
-    with _measured() as measured:
-        scheduler.sync()
-    return measured
+    rounds = []
+    for _ in range(ROUNDS):
+        for entry in list(scheduler.schedule.values()):
+            scheduler.schedule[entry.name] = scheduler.reserve(entry)
+        if len(scheduler._dirty) != count:
+            raise RuntimeError(f"{len(scheduler._dirty)} of {count} are to be written")
+        with _measured() as measured:
+            scheduler.sync()
+        rounds.append(measured)
+    return min(rounds, key=lambda found: found["seconds"])
 
 
 def empty_broker(_: int) -> dict[str, float]:

@@ -73,12 +73,12 @@ def fire(app: Celery, loaded: LoadedSchedules, batch: Sequence[Schedule], now: d
     Two statements, and one more if any of them limits its instances. Raises a DatabaseError with
     nothing decided.
     """
-    decisions = {schedule.id: found for schedule in batch if (found := _decide(schedule, now))}
+    decisions = {schedule.id: found for schedule in batch if (found := decide(schedule, now))}
     if not decisions:
         return Outcome(decided=list(batch))
     _limit(decisions.values())
     with transaction.atomic():
-        rows = _write_back(list(decisions.values()))
+        rows = write_back(list(decisions.values()))
         requested = [
             _run(app, decisions[row["id"]], row, slot, now)
             for row in rows
@@ -103,7 +103,8 @@ def fire(app: Celery, loaded: LoadedSchedules, batch: Sequence[Schedule], now: d
     )
 
 
-def _decide(schedule: Schedule, now: datetime) -> Decision | None:
+def decide(schedule: Schedule, now: datetime) -> Decision | None:
+    """Return what is to become of a schedule now; None if nothing is due or it cannot be fired."""
     if schedule.problem:
         return None
     if schedule.expires is not None and now >= schedule.expires:
@@ -136,7 +137,7 @@ def _limit(decisions: Iterable[Decision]) -> None:
             decision.slots = decision.slots[skipped:]
 
 
-def _write_back(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+def write_back(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     """Advance the rows in one statement and return those that were as they had been read.
 
     A row that somebody else has locked is passed over: an edit that is not committed for a minute

@@ -26,7 +26,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from jobs.schedule_rows import Row, Schedule, examine, rule_of, timing_of_row
+from jobs.schedule_rows import Registry, Row, Schedule, examine, rule_of, timing_of_row
 from jobs.slots import Timing
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class LoadedSchedules:
     """The enabled schedules, by id."""
 
     def __init__(self, app: Celery) -> None:
-        self._app = app
+        self._registry = Registry(app)
         self.by_id: dict[int, Schedule] = {}
         self._blocks: dict[int, int] = {}
         self._timings: dict[TimingKey, Timing | str] = {}
@@ -193,7 +193,7 @@ class LoadedSchedules:
         schedule = Schedule(
             row, rule=self._share(rule_of(row)), timing_key=self._share(row.timing_key)
         )
-        schedule.row_problem = examine(self._app, row)
+        schedule.row_problem = examine(self._registry, row)
         self._time(schedule)
         return schedule
 

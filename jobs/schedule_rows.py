@@ -202,9 +202,18 @@ def timing_of_row(kind: str, row: Any) -> Timing | str:
         return f"Its {kind} cannot be used: {str(error).strip()}. Correct it or choose another."
 
 
-def examine(app: Celery, row: Row) -> str:
+class Registry:
+    """What the Celery application knows, as far as a schedule can name it."""
+
+    def __init__(self, app: Celery) -> None:
+        self.tasks = app.tasks
+        # None: a queue is made when it is named.
+        self.queues = None if app.conf.task_create_missing_queues else frozenset(app.amqp.queues)
+
+
+def examine(registry: Registry, row: Row) -> str:
     """Return why no run can be made of a row's columns, with the remedy, or an empty text."""
-    if row.task not in app.tasks:
+    if row.task not in registry.tasks:
         return f"No task is registered as {row.task!r}: correct its name or remove the schedule."
     for column, text, wanted in (
         ("args", row.args, list),
@@ -220,9 +229,9 @@ def examine(app: Celery, row: Row) -> str:
         if not isinstance(value, wanted):
             return f"Its {column} are {value!r}, not a JSON {KINDS[wanted]}: correct them."
     is_routed = row.exchange or row.routing_key
-    if row.queue and not is_routed and not _knows_queue(app, row.queue):
+    if row.queue and not is_routed and registry.queues and row.queue not in registry.queues:
         return (
-            f"There is no queue {row.queue!r}: choose one of {', '.join(sorted(app.amqp.queues))}."
+            f"There is no queue {row.queue!r}: choose one of {', '.join(sorted(registry.queues))}."
         )
     return ""
 
@@ -244,7 +253,3 @@ def queue_of(app: Celery, task: str, queue: str | None) -> str:
         return queue
     routed = app.amqp.router.route({}, task).get("queue")
     return getattr(routed, "name", routed) or app.conf.task_default_queue
-
-
-def _knows_queue(app: Celery, queue: str) -> bool:
-    return app.conf.task_create_missing_queues or queue in app.amqp.queues

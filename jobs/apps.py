@@ -6,3 +6,7 @@ class JobsConfig(AppConfig):
 
     name = "jobs"
     verbose_name = "Jobs"
+
+    def ready(self) -> None:
+        """Connect the signals."""
+        from jobs import signals  # noqa: F401

@@ -139,6 +139,10 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
         ("Runs", {"fields": ["last_run_at", "next_run", "run_statistics", "why"]}),
     ]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
+        """Join what tells the next run: the timing, as django-celery-beat does, and the policy."""
+        return super().get_queryset(request).select_related("policy")
+
     @display(description="Schedule", ordering="name", header=True)
     def name_and_purpose(self, row: PeriodicTask) -> list[str]:
         """The name, and under it what it is for."""

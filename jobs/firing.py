@@ -61,6 +61,13 @@ class Outcome:
     # Changed or locked by someone else since they were read: to be read and tried again.
     contested: list[Schedule] = field(default_factory=list)
 
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            runs=self.runs + other.runs,
+            decided=self.decided + other.decided,
+            contested=self.contested + other.contested,
+        )
+
 
 def task_id_of(schedule_id: int, slot: datetime) -> str:
     """Return the task id of a schedule's run in a slot, the same in every beat."""

@@ -137,19 +137,25 @@ class Schedule:
 
     def plan(self) -> None:
         """Set `due` from what it ran last."""
-        if isinstance(self.timing, str):
-            self.due = None
-            return
-        self.due = next_fire(self.timing, self.anchor, self.jitter)
+        self.due = self.next_after(None)
         if self.expires is not None and (self.due is None or self.due > self.expires):
             self.due = self.expires  # to be switched off then
 
-    def next_after(self, moment: datetime) -> datetime | None:
-        """Return when the first slot after a moment would run, or None."""
+    def next_after(self, moment: datetime | None) -> datetime | None:
+        """Return when its next slot runs, or the next one after a moment; None if there is none.
+
+        A timing that leads nowhere becomes its problem.
+        """
         if isinstance(self.timing, str):
             return None
-        anchor = self.timing.latest(self.anchor, moment) or self.anchor
-        return next_fire(self.timing, anchor, self.jitter)
+        try:
+            decided = self.anchor
+            if moment is not None:
+                decided = self.timing.latest(decided, moment) or decided
+            return next_fire(self.timing, decided, self.jitter)
+        except (ArithmeticError, ValueError, RuntimeError) as error:
+            self.timing = f"Its next run cannot be computed ({error}): choose another timing."
+            return None
 
     def take_over(self, known: "Schedule", looked_at: datetime | None) -> None:
         """Keep what an edit of the row must not change; `known` stood for it until `looked_at`."""

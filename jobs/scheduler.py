@@ -11,21 +11,27 @@ import time
 import weakref
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from multiprocessing.util import Finalize
 from typing import Any
 
 import psycopg2
 from celery.beat import Scheduler, event_t
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    close_old_connections,
+    connection,
+)
 from django.db.models import QuerySet
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from jobs import problems
-from jobs.firing import fire
+from jobs.firing import Outcome, fire
 from jobs.loaded_schedules import LoadedSchedules, Refreshed
 from jobs.locks import StandingLock
 from jobs.publisher import Publisher
@@ -73,9 +79,8 @@ class LeaderScheduler(DatabaseScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._dirty: set[str] = set()
         self._due_heap: list[event_t] = []
-        # Past DatabaseScheduler's own, which has the process hold on to it for ever.
+        # Past DatabaseScheduler's own, which has the process hold on to it, and write at its end.
         Scheduler.__init__(self, *args, **kwargs)
-        self._finalize = Finalize(self, _close, args=(weakref.ref(self),), exitpriority=5)
         self.max_interval = (
             kwargs.get("max_interval") or self.app.conf.beat_max_loop_interval or RETRY_SECONDS
         )
@@ -195,7 +200,7 @@ class LeaderScheduler(DatabaseScheduler):
             if not self.leadership.is_alive():
                 self._step_down("its connection to the database was lost")
                 return False
-            outcome = fire(self.app, self.loaded, batch, now)
+            outcome = self._fire_apart(batch, now)
             done = True
         finally:
             if not done:  # nothing was written: all of it is due as before
@@ -214,7 +219,19 @@ class LeaderScheduler(DatabaseScheduler):
             self._push(schedule)
         if outcome.contested:
             self._resync_at = 0.0
+        problems.report(outcome.decided)
         return True
+
+    def _fire_apart(self, batch: list[Schedule], now: datetime) -> Outcome:
+        """Fire a batch, and without the ones that the database refuses to take."""
+        try:
+            return fire(self.app, self.loaded, batch, now)
+        except (DataError, IntegrityError) as error:
+            if len(batch) == 1:
+                batch[0].row_problem = f"The database refuses its run: {str(error).strip()}"
+                return Outcome(decided=batch)
+        middle = len(batch) // 2
+        return self._fire_apart(batch[:middle], now) + self._fire_apart(batch[middle:], now)
 
     def _pause(self) -> float:
         if not self._due_heap:
@@ -313,8 +330,3 @@ class LeaderScheduler(DatabaseScheduler):
         super().close()
         self.publisher.close()
         self.leadership.release()
-
-
-def _close(scheduler: "weakref.ref[LeaderScheduler]") -> None:
-    if (living := scheduler()) is not None:
-        living.close()

@@ -212,7 +212,7 @@ def beat(no_schedules, broker):
 
 def schedule(name="hourly", *, every=3600, overdue=None, policy=None, **columns):
     """Create a schedule, due so many seconds ago if `overdue` is given."""
-    if not {"crontab", "clocked", "solar"} & columns.keys():
+    if not {"interval", "crontab", "clocked", "solar"} & columns.keys():
         columns["interval"] = interval(every)
     if overdue is not None:
         columns["last_run_at"] = timezone.now() - timedelta(seconds=every + overdue)

@@ -473,3 +473,57 @@ def test_due_entries_are_never_filtered_out(beat):
     schedule("far", crontab=daily(hour))
     assert [row.name for row in beat.scheduler.enabled_models()] == ["far"]
     assert set(beat.scheduler.all_as_schedule()) == {"far"}
+
+
+def test_a_timing_beyond_the_calendar_is_a_problem_and_no_crash(beat):
+    eternal = IntervalSchedule.objects.create(every=900_000_000, period="days")
+    schedule("eternal", interval=eternal)
+    schedule(overdue=1)
+    beat.tick()
+    assert len(runs_of("hourly")) == 1
+    policy = SchedulePolicy.objects.get()
+    assert policy.periodic_task.name == "eternal"
+    assert "cannot be computed" in policy.problem
+
+
+def test_a_run_that_the_database_refuses_does_not_stop_the_others(beat):
+    schedule("refused", overdue=1, total_run_count=2_147_483_647)
+    for number in range(3):
+        schedule(f"fine {number}", overdue=1)
+    beat.tick()
+    assert TaskResult.objects.count() == 3
+    policy = SchedulePolicy.objects.get()
+    assert policy.periodic_task.name == "refused"
+    assert "refuses" in policy.problem
+
+
+def test_an_interval_that_is_switched_off_and_on_keeps_step(beat):
+    row = schedule(overdue=-600)
+    beat.tick()
+    due = beat.knows()["hourly"].due
+    for enabled in (False, True):
+        row = PeriodicTask.objects.get(pk=row.pk)
+        row.enabled = enabled
+        row.save()
+        beat.tick()
+    assert beat.knows()["hourly"].due == due
+
+
+def test_a_crontab_that_was_off_has_missed_nothing(beat):
+    hour = (timezone.now() - timedelta(hours=5)).hour
+    row = schedule(
+        "daily", crontab=daily(hour), last_run_at=timezone.now() - timedelta(days=2), enabled=False
+    )
+    row.enabled = True
+    row.save()
+    beat.tick()
+    assert runs_of("daily") == []
+
+
+def test_the_list_of_schedules_reads_policies_with_them(
+    no_schedules, admin_client, django_assert_max_num_queries
+):
+    for number in range(30):
+        schedule(f"listed {number}", policy={"jitter_seconds": 60})
+    with django_assert_max_num_queries(12):
+        assert admin_client.get("/admin/django_celery_beat/periodictask/").status_code == 200

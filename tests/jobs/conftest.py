@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from django.core.management import call_command
+from django.db import connection
 from django_celery_results.models import TaskResult
 from kombu import Connection
 from kombu.exceptions import KombuError
 
+from config.embedded.postgres import PostgresServer
 from config.embedded.redis import RedisServer
+from config.environment import parse_database_url
 from jobs import records, runs
 from tests.jobs import worker_jobs
 from tests.processes import running_processes, wait_until
@@ -163,3 +167,20 @@ def publish_again(run, times=1):
     """Send copies of a run's message."""
     for _ in range(times):
         assert runs.publish([run]) == 1
+
+
+@pytest.fixture
+def own_postgres(transactional_db, tmp_path):
+    """A PostgreSQL server that the test may stop; this process works on its database, too."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = PostgresServer(folder / "postgres", durable=False)
+    server.start()
+    kept = dict(connection.settings_dict)
+    connection.close()
+    connection.settings_dict.update(parse_database_url(server.url()))
+    call_command("migrate", verbosity=0)
+    yield server
+    connection.close()
+    connection.settings_dict.update(kept)
+    server.stop()

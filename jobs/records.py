@@ -7,6 +7,7 @@ back never runs. The row is written once for a task id: a second request of the 
 
 import json
 import logging
+import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from celery import current_app, states
 from django.db import connection, transaction
 from django.dispatch import Signal
 from django.utils import timezone
 from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from jobs.transitions import LOST_AFTER_SECONDS
 
@@ -33,8 +36,8 @@ run_requested = Signal()
 # died once too often. Sent for every end of a run of a batch. Sender: the name of the task.
 run_ended = Signal()
 
-# What a publish raises when the broker is away: kombu's own errors, or the socket's.
-BROKER_ERRORS = (KombuError, OSError)
+# What a publish raises when the broker is away: kombu's own errors, its drivers', or the socket's.
+BROKER_ERRORS = (KombuError, AMQPError, RedisError, OSError)
 
 # How long a message may take, and how fast a failure is no time-out.
 SEND_SECONDS = 5
@@ -129,6 +132,8 @@ def publish(runs: Sequence[RunRequest], *, countdown: float | None = None) -> in
 
 def send(run: RunRequest, *, countdown: float | None = None) -> None:
     """Send the message of a recorded run; raise one of `BROKER_ERRORS` if it cannot be sent."""
+    if run.not_before is not None:
+        countdown = (run.not_before - timezone.now()).total_seconds()
     options = dict(run.options)
     headers = dict(options.pop("headers", {}))
     if run.schedule:
@@ -139,8 +144,9 @@ def send(run: RunRequest, *, countdown: float | None = None) -> None:
         "args": list(run.args),
         "kwargs": run.kwargs,
         "task_id": run.task_id,
-        "countdown": countdown,
-        "eta": run.not_before,
+        # Whole seconds: Celery's delayed delivery on RabbitMQ fails for a part of one. The claim
+        # takes a message that comes less than a second early.
+        "countdown": math.ceil(countdown) if countdown and countdown > 0 else None,
         "expires": run.expires_at,
         "headers": headers or None,
         # RabbitMQ: writing, and waiting for the confirmation.

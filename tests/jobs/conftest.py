@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_results.models import TaskResult
@@ -14,7 +16,9 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from config.celery import app
+from config.embedded.postgres import PostgresServer
 from config.embedded.redis import RedisServer
+from config.environment import parse_database_url
 from jobs import records, runs
 from jobs.models import SchedulePolicy
 from jobs.scheduler import LeaderScheduler
@@ -235,3 +239,20 @@ def waiting_in(queue):
     """Messages in a queue of the Redis broker."""
     with app.connection_for_write() as connection:
         return connection.default_channel.client.llen(queue)
+
+
+@pytest.fixture
+def own_postgres(transactional_db, tmp_path):
+    """A PostgreSQL server that the test may stop; this process works on its database, too."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = PostgresServer(folder / "postgres", durable=False)
+    server.start()
+    kept = dict(connection.settings_dict)
+    connection.close()
+    connection.settings_dict.update(parse_database_url(server.url()))
+    call_command("migrate", verbosity=0)
+    yield server
+    connection.close()
+    connection.settings_dict.update(kept)
+    server.stop()

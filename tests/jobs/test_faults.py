@@ -4,10 +4,14 @@ The numbers are those of the list of faults in the documentation of the task pat
 """
 
 import json
+import signal
+import time
 
 import pytest
+from django.db import connection
 
 from jobs import sweep
+from jobs.models import DeadLetter
 from tests.jobs.conftest import ended_row, publish_again, request, row_of, state_of
 from tests.processes import wait_until
 
@@ -49,8 +53,6 @@ def test_1_the_broker_is_lost_while_a_task_runs(own_redis, start_worker, folder)
 
 
 def test_2_the_broker_is_frozen(own_redis, start_worker, folder):
-    import time
-
     start_worker(own_redis.broker)
     before = request("tests.mark", {"name": "before"})
     assert ended_row(before).status == "SUCCESS"
@@ -85,8 +87,6 @@ def test_3_the_broker_is_down_when_a_run_is_asked_for(own_redis, start_worker, f
 def test_4_a_task_that_kills_its_process_is_not_repeated_for_ever(
     either_broker, start_worker, folder
 ):
-    from jobs.models import DeadLetter
-
     worker = start_worker(either_broker)
     run = request("tests.kill_me", broker=either_broker)
 
@@ -159,6 +159,50 @@ def test_7_a_stopped_worker_gives_its_run_back(either_broker, start_worker, fold
     assert folder.count("long-done") == 1
 
 
+def test_8_postgresql_is_down_when_a_run_ends(broker, own_postgres, start_worker, folder):
+    worker = start_worker(
+        DATABASE_URL=own_postgres.url(), TEST_DATABASE_URL=own_postgres.url(), concurrency=2
+    )
+    ends = request("tests.hold", {"name": "ends", "seconds": 60})
+    folder.wait_for("ends-held")
+
+    stop_at_once(own_postgres)
+    folder.release()
+    worker.wait_for("The database is away, trying again")
+    own_postgres.start()
+
+    connection.close()
+    assert ended_row(ends, seconds=30).status == "SUCCESS"
+    assert meta_of(ends)["attempts"] == 1
+    assert folder.count("ends-held") == 1
+
+
+def test_a_run_that_goes_on_over_a_restart_of_postgresql_is_not_taken_for_dead(
+    broker, own_postgres, start_worker, folder
+):
+    worker = start_worker(DATABASE_URL=own_postgres.url(), TEST_DATABASE_URL=own_postgres.url())
+    run = request("tests.hold", {"name": "long", "seconds": 60})
+    folder.wait_for("long-held")
+
+    stop_at_once(own_postgres)
+    own_postgres.start()
+    connection.close()
+    sweep.run()
+
+    assert state_of(run) == "STARTED"
+    worker.wait_for("sign of life")
+    folder.release()
+    assert ended_row(run).status == "SUCCESS"
+    assert meta_of(run)["attempts"] == 1
+
+
+def stop_at_once(server):
+    """As `pg_ctl stop -m immediate` does."""
+    process = server.process()
+    process.send_signal(signal.SIGQUIT)
+    process.wait(20)
+
+
 def test_hard_and_soft_time_limits_say_so(either_broker, start_worker):
     start_worker(either_broker)
     soft = request("tests.overtime", {"stubborn": False}, broker=either_broker)
@@ -189,8 +233,6 @@ def test_a_transient_error_is_tried_again_and_then_is_a_dead_letter(
 
 def make_due(run):
     """Let the sweep look at it now, not in a minute."""
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE django_celery_results_taskresult"

@@ -1,0 +1,125 @@
+"""What the task path costs: no-op tasks a second through one real worker of two processes.
+
+Three workers, one after the other, in each of several rounds, on the same Redis and PostgreSQL
+(one that waits for the disk, as in production): bare Celery without any result; stock
+django-celery-results that tracks STARTED, as its documentation sets it up (`stock_reused`: with
+database connections kept); and a job of Lurker's with the production settings, each run of which is
+recorded when it is asked for, when it starts and when it ends. The messages lie in the queue before
+the worker begins; what is timed is from its first task until the last is acknowledged.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg2
+import redis
+
+from config.embedded.postgres import PostgresServer
+from config.embedded.redis import RedisServer
+
+ROUNDS = 1
+TASKS = {"bare": 2000, "stock": 300, "stock_reused": 500, "ours": 1500}
+PROCESSES = 4
+SECONDS = 60
+APPLICATION = "benchmarks._task_path_app"
+
+
+def run() -> dict[str, float]:
+    """Tasks a second of each, the median of the rounds, and the ratios of ours to the others."""
+    rates: dict[str, list[float]] = {kind: [] for kind in TASKS}
+    with tempfile.TemporaryDirectory(prefix="task-path-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "redis").mkdir()
+        postgres, broker = PostgresServer(folder / "postgres"), RedisServer(folder / "redis")
+        try:
+            postgres.start()
+            broker.start()
+            environment = os.environ | {
+                "DJANGO_SETTINGS_MODULE": "config.settings.local",
+                "DATABASE_URL": postgres.url(),
+                "CELERY_BROKER_URL": broker.url(),
+                "LOG_LEVEL": "WARNING",
+            }
+            _call(environment, "-m", "django", "migrate", "--verbosity", "0")
+            for _ in range(ROUNDS):
+                for kind in TASKS:
+                    rates[kind].append(_rate(kind, environment, broker, folder))
+                    _expect_recorded(kind, postgres)
+        finally:
+            broker.stop()
+            postgres.stop()
+    median = {kind: statistics.median(values) for kind, values in rates.items()}
+    return {f"task_path_{kind}_per_s": rate for kind, rate in median.items()} | {
+        "task_path_vs_stock": median["ours"] / median["stock"],
+        "task_path_vs_stock_reused": median["ours"] / median["stock_reused"],
+        "task_path_vs_bare": median["ours"] / median["bare"],
+    }
+
+
+def _rate(kind: str, environment: Mapping[str, str], broker: RedisServer, folder: Path) -> float:
+    number = TASKS[kind]
+    environment = environment | {"TASK_PATH_KIND": kind}
+    if kind == "bare":
+        environment.pop("DJANGO_SETTINGS_MODULE")
+    _call(environment, "-m", APPLICATION, str(number))
+    with redis.Redis(unix_socket_path=str(broker.socket)) as client:
+        worker = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", APPLICATION, "worker"),
+                *("--queues", "default", "--concurrency", str(PROCESSES), "--loglevel", "WARNING"),
+                *(
+                    "--task-events",
+                    "--without-gossip",
+                    "--without-mingle",
+                    "--hostname",
+                    f"{kind}@%h",
+                ),
+            ],
+            env=environment,
+            stdout=(folder / "worker.log").open("ab"),
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            deadline = time.monotonic() + SECONDS
+            began = None
+            while (left := client.llen("default") + client.hlen("unacked")) or began is None:
+                if began is None and left < number:
+                    began, first = time.perf_counter(), left
+                if time.monotonic() > deadline or worker.poll() is not None:
+                    log = (folder / "worker.log").read_text()[-4000:]
+                    raise RuntimeError(f"{kind}: {left} of {number} tasks are left.\n{log}")
+                time.sleep(0.005)
+            return first / (time.perf_counter() - began)
+        finally:
+            worker.terminate()
+            worker.wait(30)
+
+
+def _expect_recorded(kind: str, postgres: PostgresServer) -> None:
+    """A worker that failed every task would be fast, too."""
+    connection = psycopg2.connect(postgres.url())
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM django_celery_results_taskresult WHERE status = 'SUCCESS'"
+            )
+            (recorded,) = cursor.fetchone()
+            # Each begins with an empty history.
+            cursor.execute("TRUNCATE django_celery_results_taskresult")
+    finally:
+        connection.close()
+    expected = 0 if kind == "bare" else TASKS[kind]
+    if recorded != expected:
+        raise RuntimeError(f"{kind}: {recorded} of {expected} runs are recorded as SUCCESS.")
+
+
+def _call(environment: Mapping[str, str], *arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], env=dict(environment), check=True)

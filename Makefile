@@ -10,12 +10,13 @@ ARGS ?=
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The stamp holds what was installed: a changed lock file or interpreter installs anew.
+# The stamp holds what was installed: a changed lock file or interpreter installs anew. Without
+# --no-compile pip spends a third of the time on modules that are never imported.
 $(VENV)/.installed: requirements/test.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lurker needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/test.txt
 	@touch $@
 
 .PHONY: install
@@ -33,8 +34,12 @@ lint: install  ## ruff (lint and format) and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 
-# Parallel test processes; each has a database and a broker database of its own.
+# Parallel test processes; each has a database and keys in the broker of its own.
 JOBS ?= 2
+
+# Tests run on servers that the environment names, and else on embedded ones.
+export TEST_DATABASE_URL ?= $(DATABASE_URL)
+export TEST_CELERY_BROKER_URL ?= $(CELERY_BROKER_URL)
 
 .PHONY: test
 test: install  ## all tests (ARGS="-k words" for some); starts its own servers and ends them

@@ -28,7 +28,7 @@ BOTS: list[dict[str, Any]] = [
         "include_terms": "photo\nrecipe\nre:question|help",
     },
     {
-        "name": "Science, a locked door",
+        "name": "Science, locked door",
         "subreddits": "AskScience, python, TeamBackroom",
         "comments": BotConfig.Comments.NONE,
     },
@@ -62,7 +62,15 @@ def seed(
             BotConfigForm,
             owner,
             BotConfig.objects.filter(owner=owner, name=bot["name"]).first(),
-            bot | {"reddit_app": app.pk, "every": int(every.total_seconds()), "period": "seconds"},
+            bot
+            | {
+                "reddit_app": app.pk,
+                "schedule": BotConfig.Schedule.INTERVAL,
+                "every": int(every.total_seconds()),
+                "period": BotConfig.Period.SECONDS,
+                "is_active": True,
+                "auto_scrape_enabled": True,
+            },
         )
         for bot in bots
     ]

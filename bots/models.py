@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -127,7 +127,10 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
         from bots import services
 
         with transaction.atomic():
-            services.remove_schedules(list(self.values_list("pk", flat=True)))
+            # Locked first: a session that stores a bot's items meanwhile is waited for, so that
+            # none comes after those that are deleted with the bot.
+            keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
+            services.remove_schedules(keys)
             return super().delete()
 
     delete.alters_data = True
@@ -283,6 +286,14 @@ class BotConfig(models.Model):
         with transaction.atomic():
             super().save(*args, **kwargs)
 
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the bot and, through the signal, its schedule: both or neither."""
+        with transaction.atomic():
+            BotConfig.objects.select_for_update().filter(pk=self.pk).first()
+            return super().delete(*args, **kwargs)
+
+    delete.alters_data = True
+
     @property
     def interval(self) -> timedelta:
         """The time between two runs, for bots on an interval."""
@@ -303,15 +314,25 @@ class BotConfig(models.Model):
             f"every {unit.removesuffix('s')}" if self.every == 1 else f"every {self.every} {unit}"
         )
 
-    def clean(self) -> None:
-        """Normalise what was typed; raise a ValidationError that names each field at fault."""
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Normalise lists before their lengths are checked: a link is longer than its name."""
         faults: dict[str, Any] = {}
-        for name, clean_value in FIELD_CLEANERS.items():
+        for name in FIELD_CLEANERS.keys() - set(exclude or ()):
             try:
-                setattr(self, name, clean_value(getattr(self, name) or []))
+                setattr(self, name, FIELD_CLEANERS[name](getattr(self, name) or []))
             except ValidationError as error:
                 faults[name] = error.messages
-        if not self.subreddits and "subreddits" not in faults:
+        try:
+            super().clean_fields(exclude={*(exclude or ()), *faults})
+        except ValidationError as error:
+            faults = error.update_error_dict(faults)
+        if faults:
+            raise ValidationError(faults)
+
+    def clean(self) -> None:
+        """Check what fields say together; raise a ValidationError that names each one at fault."""
+        faults: dict[str, Any] = {}
+        if not self.subreddits:
             faults["subreddits"] = "Name at least one subreddit."
         if self.listing == self.Listing.SEARCH and not self.search_query.strip():
             faults["search_query"] = "The listing “Search” needs a query."

@@ -23,7 +23,14 @@ PATTERN_PREFIX = "re:"
 # RE2's memory per pattern; a larger pattern is refused when it is saved, not when it runs.
 PATTERN_MEMORY_BYTES = 1 << 20
 
-CRONTAB_FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+# With the characters that django-celery-beat has room for.
+CRONTAB_FIELDS = {
+    "minute": 240,
+    "hour": 96,
+    "day of month": 124,
+    "month": 64,
+    "day of week": 64,
+}
 
 
 def split_lines(text: str) -> list[str]:
@@ -104,4 +111,10 @@ def clean_crontab(expression: str) -> str:
         crontab(*fields[:2], day_of_month=fields[2], month_of_year=fields[3], day_of_week=fields[4])
     except (CrontabParseException, ValueError) as error:
         raise ValidationError(f"“{expression}” is not a crontab: {error}") from error
+    for (name, room), text in zip(CRONTAB_FIELDS.items(), fields, strict=True):
+        if len(text) > room:
+            raise ValidationError(
+                f"“{text}” ({name}) has {len(text)} characters, at most {room} can be stored: write "
+                "it shorter, for example with a range."
+            )
     return " ".join(fields)

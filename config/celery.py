@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Celery, signals
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from config.celery_redis import survive_lost_connections
 from config.heartbeat import ConsumerPulse, start_beat_pulse
@@ -33,7 +34,10 @@ def refuse_to_start_with_errors(**_: Any) -> None:
     """End a worker or beat whose settings fail the system checks; Celery ignores the outcome."""
     from config.checks import refuse_errors
 
-    refuse_errors()
+    try:
+        refuse_errors()
+    except ImproperlyConfigured as problem:
+        raise SystemExit(str(problem)) from None  # an exception would only be logged
 
 
 @signals.task_prerun.connect

@@ -10,6 +10,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from config.environment import BROKER_SCHEMES
@@ -141,11 +142,13 @@ def postgres_is_recent(
 
 
 def refuse_errors() -> None:
-    """End this process with a message if a check of the settings finds an error."""
+    """Raise `ImproperlyConfigured` if a check of the settings finds an error."""
     errors = [
         message
         for message in checks.run_checks()
         if message.is_serious() and not message.is_silenced()
     ]
     if errors:
-        raise SystemExit("Lurker does not start:\n" + "\n".join(str(error) for error in errors))
+        raise ImproperlyConfigured(
+            "Lurker does not start:\n" + "\n".join(str(error) for error in errors)
+        )

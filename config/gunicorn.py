@@ -19,3 +19,5 @@ max_requests_jitter = 500
 # decided by TRUST_PROXY_HEADERS.
 forwarded_allow_ips = "*"
 accesslog = None  # the proxy in front has one
+# Its default folder is the home directory, which a container's user does not have.
+control_socket_disable = True

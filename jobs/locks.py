@@ -78,6 +78,9 @@ def hold(key: str) -> Iterator[None]:
             raise LockHeld(key, holder(key))
         yield
     finally:
+        # The end of the connection frees it too, but not before the server has noticed that.
+        with suppress(psycopg2.Error), lock_connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock_all()")
         lock_connection.close()
 
 

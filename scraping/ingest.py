@@ -3,13 +3,13 @@
 An unchanged item writes no row version. Absence (NULL in staging) never overwrites knowledge.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from io import StringIO
 from typing import Any
 
-import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -69,7 +69,7 @@ class Table:
             column: f"COALESCE(s.{column}, t.{column})"
             for column in self.columns
             if column not in ("fullname", "extra")
-        } | {"extra": "t.extra || s.extra"}
+        } | {"edited_at": _edited_at("s"), "extra": "t.extra || s.extra"}
         columns = ["fullname", *merged]
         return f"""
             INSERT INTO {self.name} AS t ({", ".join(columns)}, first_seen_at, refreshed_at)
@@ -86,6 +86,11 @@ class Table:
         """  # noqa: S608  (names of our own columns, no input)
 
 
+def _edited_at(given: str) -> str:
+    # "Not edited" takes a known time back; "edited" alone, as of the early years, leaves it.
+    return f"CASE WHEN {given}.edited IS FALSE THEN NULL ELSE COALESCE({given}.edited_at, t.edited_at) END"
+
+
 def _fresh(column: str, merged: str) -> str:
     # For a row that is not there yet, `t` is all NULL: jsonb's || would make that NULL too.
     return "COALESCE(t.extra, '{}'::jsonb) || s.extra" if column == "extra" else merged
@@ -95,6 +100,8 @@ def _onto(column: str) -> str:
     # Also when the row came from another worker after the join looked for it.
     if column == "extra":
         return "t.extra || EXCLUDED.extra"
+    if column == "edited_at":
+        return _edited_at("EXCLUDED")
     return f"COALESCE(EXCLUDED.{column}, t.{column})"
 
 
@@ -162,5 +169,6 @@ def _copy_value(value: Any) -> str:
     if value is False:
         return "f"
     if isinstance(value, dict):
-        return orjson.dumps(value).decode().translate(COPY_ESCAPES)
+        # Not orjson, which refuses integers beyond 64 bits; jsonb takes any.
+        return json.dumps(value, ensure_ascii=False).translate(COPY_ESCAPES)
     return value.isoformat() if isinstance(value, datetime) else str(value)

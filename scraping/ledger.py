@@ -15,7 +15,6 @@ from scraping.walks import End, Walk
 PROBE_PAUSE = timedelta(hours=1)
 
 GAP_REASONS = {
-    End.LISTING_END: Gap.Reason.LISTING_CAP,
     End.ITEM_LIMIT: Gap.Reason.ITEM_LIMIT,
     End.BROKEN_LISTING: Gap.Reason.BROKEN_LISTING,
 }
@@ -26,7 +25,8 @@ def record_walk(streams: Iterable[Stream], walk: Walk) -> list[Gap]:
     gaps = []
     now = timezone.now()
     with transaction.atomic():
-        for stream in streams:
+        # In one order: two bots may name the same subreddits in different ones.
+        for stream in sorted(streams, key=lambda stream: stream.pk):
             gap = _gap(stream, walk)
             if gap:
                 gaps.append(gap)
@@ -45,11 +45,10 @@ def record_walk(streams: Iterable[Stream], walk: Walk) -> list[Gap]:
 
 
 def _gap(stream: Stream, walk: Walk) -> Gap | None:
-    """What lies between the stream's watermark and the oldest item that the walk reached."""
-    if walk.end == End.OVERLAP or stream.watermark is None:
+    """What lies between the stream's watermark and the oldest item of it that the walk reached."""
+    cut_off = walk.reached_cap(stream.subreddit.name)
+    if stream.watermark is None or (walk.end in (End.OVERLAP, End.LISTING_END) and not cut_off):
         return None
-    if walk.end == End.LISTING_END and not walk.reached_cap(stream.subreddit.name):
-        return None  # The whole listing was read, and Reddit did not cut it off.
     reached = _reached(stream, walk)
     if reached is None or reached <= stream.watermark:
         return None
@@ -57,16 +56,18 @@ def _gap(stream: Stream, walk: Walk) -> Gap | None:
         stream=stream,
         starts_at=stream.watermark,
         ends_at=reached,
-        reason=GAP_REASONS[walk.end],
+        reason=Gap.Reason.LISTING_CAP if cut_off else GAP_REASONS[walk.end],
     )
 
 
 def _reached(stream: Stream, walk: Walk) -> datetime | None:
-    """How far back the walk has read this stream. Reddit cuts each member of a listing off alone."""
+    """How far back the walk has read this stream.
+
+    Reddit cuts each member of a merged listing off by itself: below that point the others' items
+    go on, and may well reach known ground, but prove nothing of this one.
+    """
     name = stream.subreddit.name
-    if walk.end == End.LISTING_END and walk.reached_cap(name):
-        return walk.by_subreddit[name.lower()].oldest
-    return walk.total.oldest
+    return walk.by_subreddit[name.lower()].oldest if walk.reached_cap(name) else walk.total.oldest
 
 
 def record_status(name: str, status: str) -> None:

@@ -35,7 +35,7 @@ def ensure_streams(names: Iterable[str], kind: str) -> list[Stream]:
     names = list(names)
     ids = ensure_subreddits(dict.fromkeys(names))
     Stream.objects.bulk_create(
-        [Stream(subreddit_id=key, kind=kind) for key in ids.values()], ignore_conflicts=True
+        [Stream(subreddit_id=key, kind=kind) for key in sorted(ids.values())], ignore_conflicts=True
     )
     streams = Stream.objects.filter(subreddit__in=ids.values(), kind=kind)
     by_subreddit = {stream.subreddit_id: stream for stream in streams.select_related("subreddit")}

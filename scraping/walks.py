@@ -55,21 +55,21 @@ class Walk:
     end: End | None = None
     total: Seen = field(default_factory=Seen)
     by_subreddit: dict[str, Seen] = field(default_factory=dict)
-    known_below_floor: int = 0
+    known_below_floor: set[str] = field(default_factory=set)
 
     def add(self, item: ParsedItem, *, known: bool) -> None:
         """Take note of one item of a page."""
-        if item.stickied:
-            return  # Stands on top however old it is.
+        if item.stickied or item.subreddit is None:
+            return  # Pinned or an ad: stands there however old it is.
         self.total.add(item.created_at)
-        self.by_subreddit.setdefault((item.subreddit or "").lower(), Seen()).add(item.created_at)
+        self.by_subreddit.setdefault(item.subreddit.lower(), Seen()).add(item.created_at)
         if known and self.floor is not None and item.created_at < self.floor:
-            self.known_below_floor += 1
+            self.known_below_floor.add(item.fullname)  # A page may bring one again.
 
     @property
     def overlaps(self) -> bool:
         """Whether it has met known ground."""
-        return self.known_below_floor >= KNOWN_ITEMS
+        return len(self.known_below_floor) >= KNOWN_ITEMS
 
     def reached_cap(self, subreddit: str) -> bool:
         """Whether Reddit may have cut this subreddit's part of the listing off."""

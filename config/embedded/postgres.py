@@ -46,9 +46,9 @@ def ensure_postgres(data_dir: Path, *, durable: bool = True) -> str:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     server = PostgresServer(data_dir, durable=durable)
     with lifetime.exclusively(data_dir):
+        lifetime.use(data_dir, server.stop)  # first: what is half started is ended at exit, too
         if not server.is_healthy():
             server.start()
-        lifetime.use(data_dir, server.stop)
     return server.url()
 
 

@@ -8,6 +8,7 @@ without a subreddit, NUL characters and lone surrogates, dump lines without `nam
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,13 @@ DELETED_TEXT = "[deleted]"
 REMOVED_TEXT = "[removed]"
 # Of `removed_by_category`: the author's own doing, as opposed to a moderator's or Reddit's.
 DELETED_CATEGORIES = frozenset({"deleted", "author"})
+
+# Generous: Reddit's ids have 2 to 8 characters. What is longer or of other characters is none, and
+# would not fit an index, where it cost its whole page.
+IDENTIFIER = re.compile(r"[!-~]{1,60}")
+SUBREDDIT_NAME = re.compile(r"[ -~]{1,100}")
+# JSON as deep as this is no field of an item but an attack on whoever reads it.
+MAX_DEPTH = 40
 
 POST_EXTRA = ("gallery_data", "poll_data", "link_flair_template_id", "content_categories")
 COMMENT_EXTRA = ("author_flair_template_id", "associated_award")
@@ -108,14 +116,14 @@ def parse_post(data: Any) -> ParsedPost:
         link_flair_text=reader.text("link_flair_text"),
         num_comments=reader.integer("num_comments"),
         num_crossposts=reader.integer("num_crossposts"),
-        upvote_ratio=reader.number("upvote_ratio"),
+        upvote_ratio=reader.real("upvote_ratio"),
         over_18=reader.flag("over_18"),
         spoiler=reader.flag("spoiler"),
         is_self=reader.flag("is_self"),
         is_video=reader.flag("is_video"),
         quarantine=reader.flag("quarantine"),
         post_hint=reader.text("post_hint"),
-        crosspost_parent=reader.text("crosspost_parent"),
+        crosspost_parent=reader.reference("crosspost_parent"),
         removed_by_category=category,
     )
 
@@ -131,8 +139,8 @@ def parse_comment(data: Any) -> ParsedComment:
             extra=COMMENT_EXTRA,
         ),
         body=body,
-        link_fullname=reader.text("link_id"),
-        parent_fullname=reader.text("parent_id"),
+        link_fullname=reader.reference("link_id"),
+        parent_fullname=reader.reference("parent_id"),
         is_submitter=reader.flag("is_submitter"),
         controversiality=reader.integer("controversiality"),
     )
@@ -153,17 +161,19 @@ def clean_text(text: str) -> str:
     return text
 
 
-def clean_json(value: Any) -> Any:
-    """Make a decoded JSON value storable as jsonb: texts cleaned, NaN and infinities null."""
+def clean_json(value: Any, *, depth: int = 0) -> Any:
+    """Make a decoded JSON value storable as jsonb: texts cleaned, NaN, infinities and abysses null."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, dict):
-        return {clean_text(str(key)): clean_json(entry) for key, entry in value.items()}
+    if not isinstance(value, dict | list):
+        return value
+    if depth == MAX_DEPTH:
+        return None
     if isinstance(value, list):
-        return [clean_json(entry) for entry in value]
-    return value
+        return [clean_json(entry, depth=depth + 1) for entry in value]
+    return {clean_text(key): clean_json(entry, depth=depth + 1) for key, entry in value.items()}
 
 
 def _post_removal(category: str | None, author: str | None, selftext: str | None) -> str:
@@ -196,11 +206,13 @@ class _Reader:
     def _fullname(self, kind: str) -> str:
         name = self._data.get("name")
         if isinstance(name, str) and name.startswith(f"{kind}_"):
-            return clean_text(name)
+            identifier = name.removeprefix(f"{kind}_")
+            if IDENTIFIER.fullmatch(identifier):
+                return name
         identifier = self._data.get("id")
-        if isinstance(identifier, str) and identifier:
-            return f"{kind}_{clean_text(identifier)}"
-        raise ParseError("?", f"neither name nor id, keys: {', '.join(sorted(self._data)[:10])}")
+        if isinstance(identifier, str) and IDENTIFIER.fullmatch(identifier):
+            return f"{kind}_{identifier}"
+        raise ParseError("?", f"neither name nor id, keys: {sorted(self._data)[:10]!r}")
 
     def text(self, key: str) -> str | None:
         value = self._data.get(key, ...)
@@ -215,6 +227,11 @@ class _Reader:
         if text is None:
             raise self._fault(key, "text")
         return text
+
+    def reference(self, key: str) -> str | None:
+        """Another thing's fullname."""
+        text = self.text(key)
+        return text if not text or IDENTIFIER.fullmatch(text) else self._odd(key, "a fullname")
 
     def flag(self, key: str) -> bool | None:
         value = self._data.get(key)
@@ -234,6 +251,13 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return self._odd(key, "a number")
         return value
+
+    def real(self, key: str) -> float | None:
+        number = self.number(key)
+        try:
+            return None if number is None else float(number)
+        except OverflowError:
+            return self._odd(key, "a number that fits")
 
     def integer(self, key: str) -> int | None:
         number = self.number(key)
@@ -260,9 +284,9 @@ class _Reader:
     def _subreddit(self) -> str | None:
         name = self.text("subreddit")
         # Python and PostgreSQL fold the case of other letters differently, and Reddit has none.
-        return (
-            self._odd("subreddit", "an ASCII name") if name and not name.isascii() else name or None
-        )
+        if name and not SUBREDDIT_NAME.fullmatch(name):
+            return self._odd("subreddit", "an ASCII name")
+        return name or None
 
     def common(self, *, removal: str, score_hidden: bool | None, extra: tuple[str, ...]) -> dict:
         created_at = self.moment("created_utc")
@@ -277,7 +301,7 @@ class _Reader:
         return {
             "fullname": self.fullname,
             "subreddit": self._subreddit(),
-            "subreddit_fullname": self.text("subreddit_id") or None,
+            "subreddit_fullname": self.reference("subreddit_id") or None,
             "author": author,
             "author_fullname": author_fullname,
             "author_flair_text": self.text("author_flair_text"),

@@ -1,6 +1,7 @@
 """The HTTP face of a simulator: a Starlette application."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .auth import Token, Tokens
+from .auth import Token, Tokens, basic
 from .budget import Budget, Standing
 from .config import SimulatorConfig
 from .control import control_routes
@@ -93,7 +94,14 @@ class Application:
         if scope["type"] == "http":
             path = scope["path"].rstrip("/").removesuffix(".json").rstrip("/")
             scope["path"] = path or "/"
-        await self._inner(scope, receive, send)
+        try:
+            await self._inner(scope, receive, send)
+        except ClientDisconnect:
+            return
+        except Exception:
+            # uvicorn is told to be quiet, or a cancelled drip would look like a failure.
+            traceback.print_exc()
+            raise
 
 
 async def _parameters(request: Request) -> dict[str, str]:
@@ -138,7 +146,10 @@ def _endpoint(
 
 def _token_endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        plan = simulator.plan(request.method, request.scope["path"], None)
+        authorization = request.headers.get("authorization")
+        credentials = basic(authorization)
+        client = None if credentials is None else credentials[0]
+        plan = simulator.plan(request.method, request.scope["path"], client)
         if plan.delay:
             await asyncio.sleep(plan.delay)
         try:
@@ -147,8 +158,8 @@ def _token_endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[Respo
             return Response()
         answer = plan.answer
         if answer is None:
-            answer = simulator.tokens.grant(request.headers.get("authorization"), form)
-        return _finish(simulator, request, "token", None, answer, plan)
+            answer = simulator.tokens.grant(authorization, form)
+        return _finish(simulator, request, "token", client, answer, plan)
 
     return endpoint
 
@@ -198,6 +209,11 @@ def _user(where: str) -> Handler:
     return lambda call: call.reddit.user(call.path["name"], where, call.params, call.effects)
 
 
+def _front(where: str) -> Handler:
+    """The front page, which for a client without subscriptions is r/all."""
+    return lambda call: call.reddit.listing("all", where, call.params, call.effects)
+
+
 def _search(call: Call) -> Answer:
     return call.reddit.search(call.path.get("names", "all"), call.params, call.effects)
 
@@ -226,6 +242,10 @@ def _routes(simulator: Simulator) -> list[Route]:
         api(f"/r/{{names}}/{where}", where, _listing(where))
         for where in ("new", "hot", "rising", "top", "controversial", "comments")
     ]
+    front = [
+        api(f"/{where}", where, _front(where))
+        for where in ("new", "hot", "rising", "top", "controversial")
+    ]
     trees = [
         api(prefix + rest, "tree", _comments)
         for prefix in ("/comments/{post}", "/r/{names}/comments/{post}")
@@ -246,6 +266,7 @@ def _routes(simulator: Simulator) -> list[Route]:
         Route("/api/v1/access_token", _token_endpoint(simulator), methods=["POST"]),
         *(control_routes(simulator) if simulator.config.control else ()),
         *listings,
+        *front,
         api("/api/info", "info", lambda call: call.reddit.info(call.params)),
         api("/api/morechildren", "morechildren", _morechildren, "GET", "POST"),
         *trees,

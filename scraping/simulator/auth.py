@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .errors import Answer, content, error
-from .pages import dumps
+from .errors import Answer, error, spaced
 
 INSTALLED = "https://oauth.reddit.com/grants/installed_client"
 
@@ -49,7 +48,7 @@ class Tokens:
 
     def grant(self, authorization: str | None, form: Mapping[str, str]) -> Answer:
         """Answer ``POST /api/v1/access_token``."""
-        credentials = _basic(authorization)
+        credentials = basic(authorization)
         if credentials is None or not self._known(*credentials):
             answer = error(401)
             answer.headers["www-authenticate"] = 'Basic realm="reddit"'
@@ -64,16 +63,16 @@ class Tokens:
                 given = form.get("refresh_token", "")
                 known = self._refresh_tokens
                 if not given or (known is not None and given not in known):
-                    return Answer(400, dumps({"error": 400}))
+                    return spaced(400, {"error": 400})
                 return self._give(client_id, refresh_token=given)
             case value if value == INSTALLED:
                 if not 20 <= len(form.get("device_id", "")) <= 30:
-                    return content(
-                        dumps({"error_description": "bad device_id", "error": "invalid_request"})
+                    return spaced(
+                        200, {"error_description": "bad device_id", "error": "invalid_request"}
                     )
                 return self._give(client_id, device_id=form["device_id"])
             case _:
-                return content(dumps({"error": "unsupported_grant_type"}))
+                return spaced(200, {"error": "unsupported_grant_type"})
 
     def _known(self, client_id: str, secret: str) -> bool:
         if self._clients is None:
@@ -82,20 +81,19 @@ class Tokens:
 
     def _password(self, client_id: str, secret: str, form: Mapping[str, str]) -> Answer:
         if not secret:
-            return content(
-                dumps(
-                    {
-                        "error_description": "Only script apps may use password auth",
-                        "error": "unauthorized_client",
-                    }
-                )
+            return spaced(
+                200,
+                {
+                    "error_description": "Only script apps may use password auth",
+                    "error": "unauthorized_client",
+                },
             )
         name, password = form.get("username", ""), form.get("password", "")
         good = bool(name and password)
         if self._users is not None:
             good = good and self._users.get(name) == password
         if not good:
-            return content(dumps({"error": "invalid_grant"}))
+            return spaced(200, {"error": "invalid_grant"})
         return self._give(client_id, user=name)
 
     def _give(self, client_id: str, *, user: str | None = None, **extra: str) -> Answer:
@@ -106,16 +104,15 @@ class Tokens:
             }
         token = Token(secrets.token_urlsafe(32), client_id, user, now + self.lifetime)
         self._tokens[token.value] = token
-        return content(
-            dumps(
-                {
-                    "access_token": token.value,
-                    "token_type": "bearer",
-                    "expires_in": int(self.lifetime),
-                    "scope": "*",
-                    **extra,
-                }
-            )
+        return spaced(
+            200,
+            {
+                "access_token": token.value,
+                "token_type": "bearer",
+                "expires_in": int(self.lifetime),
+                "scope": "*",
+                **extra,
+            },
         )
 
     def check(self, authorization: str | None) -> Token | None:
@@ -136,7 +133,8 @@ class Tokens:
         return len(ended)
 
 
-def _basic(authorization: str | None) -> tuple[str, str] | None:
+def basic(authorization: str | None) -> tuple[str, str] | None:
+    """Client id and secret out of an Authorization header, if it holds them."""
     kind, _, value = (authorization or "").partition(" ")
     if kind.lower() != "basic":
         return None

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from . import mutations
 from .faults import BadInput, take
-from .model import Item
+from .model import ACCOUNT_STATUSES, Item
 from .pages import dumps
 
 if TYPE_CHECKING:
@@ -178,6 +178,19 @@ def _subreddit(simulator: "Simulator", request: Request, data: Mapping[str, Any]
     return {"name": sub.name, "status": sub.status, "fullname": sub.fullname}
 
 
+def _account(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+    _only(data, "name", "status")
+    name = take(data, "name", str, "", "give a user's name")
+    status = data.get("status")
+    if status not in ACCOUNT_STATUSES:
+        raise BadInput("status", status, f"give one of {', '.join(ACCOUNT_STATUSES)}")
+    number = simulator.reddit.author_number(name)
+    if number is None:
+        raise BadInput("name", name, "give the name of somebody who has written something")
+    user = simulator.world.set_account(number, status)
+    return {"name": user.name, "status": status, "fullname": f"t2_{user.id}"}
+
+
 def _shown(simulator: "Simulator", item: Item) -> dict[str, Any]:
     return asdict(simulator.world.truth(item))
 
@@ -211,6 +224,7 @@ def control_routes(simulator: "Simulator") -> list[Route]:
         ("POST", "/clock", _clock),
         ("POST", "/tokens/expire", _expire),
         ("POST", "/subreddits", _subreddit),
+        ("POST", "/users", _account),
         ("POST", "/items", _add_item),
         ("POST", "/items/{fullname}", _change_item),
     )

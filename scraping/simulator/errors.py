@@ -1,11 +1,11 @@
 """Answers other than content: statuses, headers and bodies as recorded from Reddit."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from .model import Subreddit
-from .pages import dumps
 from .text import to_html
 
 JSON = "application/json; charset=UTF-8"
@@ -42,10 +42,15 @@ def content(body: bytes) -> Answer:
     return Answer(200, body)
 
 
+def spaced(status: int, value: dict[str, Any]) -> Answer:
+    """JSON with the spaces that Reddit's small answers have: their lengths are as recorded."""
+    return Answer(status, json.dumps(value).encode())
+
+
 def error(status: int, **fields: Any) -> Answer:
     """``{"message": ..., "error": <status>}`` with further fields before."""
     message = _MESSAGES.get(status, "Error")
-    return Answer(status, dumps({**fields, "message": message, "error": status}))
+    return spaced(status, {**fields, "message": message, "error": status})
 
 
 def unauthorized() -> Answer:

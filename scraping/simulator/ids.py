@@ -4,8 +4,9 @@ Post ids grow with time, as Reddit's do. Comment ids do not: they are spread ove
 of eight characters, so that a client which orders by them fails here as it would there.
 """
 
-from .model import base36
+import re
 
+_ID = re.compile(r"[1-9a-z][0-9a-z]{0,9}")
 _SUBREDDITS = 1024
 _POST_EPOCH = 1_500_000_000
 _RANGE = 36**8
@@ -29,12 +30,9 @@ def comment_number(serial: int, subreddit: int) -> int:
 
 def subreddit_of(kind: str, identifier: str) -> int | None:
     """Which subreddit (by index) an id would belong to, had this scheme made it."""
-    try:
-        number = int(identifier, 36)
-    except ValueError:
+    if not _ID.fullmatch(identifier):
         return None
-    if base36(number) != identifier:
-        return None
+    number = int(identifier, 36)
     if kind == "t3":
         return number % _SUBREDDITS
     return (number * _GATHER) % _RANGE // _COMMENTS if number < _RANGE else None

@@ -30,18 +30,76 @@ _CREATED = attrgetter("created")
 _RANKING_SECONDS = 60.0
 """Rankings other than by age are computed afresh once a virtual minute."""
 
+_CHUNK = 100
+
 Key = tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class View:
-    """One subreddit's listing. ``as_of`` is the moment whose scores the keys were made from."""
+    """One subreddit's listing: items under ascending keys, read from its source as needed.
 
-    keys: list[Key]
-    items: list[Item]
-    as_of: float
-    until: float
-    version: int
+    Most requests want the newest hundred of a thousand, often of a hundred subreddits at once.
+    ``as_of`` is the moment whose scores the keys were made from, ``until`` the moment at which
+    something that was read changes.
+    """
+
+    __slots__ = ("_position", "_source", "as_of", "items", "keys", "until", "version")
+
+    def __init__(
+        self,
+        *,
+        as_of: float,
+        until: float = NEVER,
+        version: int = 0,
+        ranked: Sequence[tuple[Key, Item]] = (),
+        source: Sequence[Item] = (),
+        position: int = 0,
+    ) -> None:
+        self.keys = [key for key, _ in ranked]
+        self.items = [item for _, item in ranked]
+        self.as_of = as_of
+        self.until = until
+        self.version = version
+        self._source = source
+        self._position = position
+        """So many items of the source, which is oldest first, are still to be read."""
+
+    def extend(self, now: float, most: int = _CHUNK) -> bool:
+        """Read on; False when there is nothing more that the listing shows."""
+        source, items, keys, until = self._source, self.items, self.keys, self.until
+        enough = min(CAP, len(items) + most)
+        before = len(items)
+        position = self._position
+        while position and len(items) < enough:
+            position -= 1
+            item = source[position]
+            if item.visible_from > now:
+                until = min(until, item.visible_from)
+            elif item.gone_at > now:
+                items.append(item)
+                keys.append((-item.created, -item.number))
+                if item.gone_at < until:
+                    until = item.gone_at
+        self._position, self.until = position, until
+        return len(items) > before
+
+    def reach(self, key: Key, now: float) -> None:
+        """Read on until behind this key."""
+        while (not self.keys or self.keys[-1] <= key) and self.extend(now):
+            pass
+
+    def all(self, now: float) -> list[Item]:
+        """Every item of the listing."""
+        while self.extend(now, CAP):
+            pass
+        return self.items
+
+    def from_position(self, start: int, now: float) -> Iterator[tuple[Key, Item]]:
+        """The items from a position on."""
+        position = start
+        while position < len(self.items) or self.extend(now):
+            yield self.keys[position], self.items[position]
+            position += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +155,7 @@ def _newest(source: Sequence[Item], now: float, version: int) -> View:
     until = source[arrived].created if arrived < len(source) else NEVER
     # The next hour is generated only when the clock reaches it.
     until = min(until, (now // 3600 + 1) * 3600)
-    items: list[Item] = []
-    for position in range(arrived - 1, -1, -1):
-        item = source[position]
-        if item.visible_from > now:
-            until = min(until, item.visible_from)
-        elif item.gone_at > now:
-            items.append(item)
-            until = min(until, item.gone_at)
-            if len(items) == CAP:
-                break
-    return View([item.key for item in items], items, now, until, version)
+    return View(as_of=now, until=until, version=version, source=source, position=arrived)
 
 
 def _ranked(source: Sequence[Item], now: float, version: int, *, sort: str, period: str) -> View:
@@ -120,12 +168,7 @@ def _ranked(source: Sequence[Item], now: float, version: int, *, sort: str, peri
         ((rank(item, sort, now), item) for item in source[first:arrived] if item.listed(now)),
         key=itemgetter(0),
     )[:CAP]
-    until = now + _RANKING_SECONDS
-    return View([key for key, _ in ranked], [item for _, item in ranked], now, until, version)
-
-
-def _position(view: View, key: Key) -> int:
-    return bisect_left(view.keys, key)
+    return View(as_of=now, until=now + _RANKING_SECONDS, version=version, ranked=ranked)
 
 
 def page(
@@ -148,8 +191,10 @@ def page(
     for view in views:
         start = 0
         if after is not None:
-            start = bisect_right(view.keys, rank(after, sort, _as_of(view, sort, now)))
-        tails.append(zip(islice(view.keys, start, None), islice(view.items, start, None)))  # noqa: B905
+            key = rank(after, sort, _as_of(view, sort, now))
+            view.reach(key, now)
+            start = bisect_right(view.keys, key)
+        tails.append(view.from_position(start, now))
     merged = _merge(tails, reverse=False)
     items = [item for _, item in islice(merged, limit)]
     more = next(iter(merged), None) is not None
@@ -169,7 +214,8 @@ def _before(views: Sequence[View], *, sort: str, limit: int, anchor: Item, now: 
     heads: list[Iterator[tuple[Key, Item]]] = []
     for view in views:
         key = rank(anchor, sort, _as_of(view, sort, now))
-        position = _position(view, key)
+        view.reach(key, now)
+        position = bisect_left(view.keys, key)
         present = present or (position < len(view.keys) and view.items[position] is anchor)
         heads.append(
             zip(reversed(view.keys[:position]), reversed(view.items[:position]), strict=True)

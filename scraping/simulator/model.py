@@ -7,6 +7,7 @@ from typing import Any
 NEVER = math.inf
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
+ACCOUNT_STATUSES = ("ok", "suspended", "deleted")
 STATUSES = ("ok", "private", "banned", "quarantined", "gated", "missing")
 
 

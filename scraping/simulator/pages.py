@@ -51,6 +51,16 @@ class Pages:
                 if kept is not None:
                     self._size -= len(kept[2])
 
+    def _untouched(self, item: Item, now: float) -> bool:
+        """Whether a recorded item is still what was recorded."""
+        return (
+            item.raw is not None
+            and item.fields is None
+            and now < item.gone_at
+            and now < item.edited_at
+            and not self._renderer.anonymous(item)
+        )
+
     def _keep(
         self, item: Item, form: str, now: float, build: Callable[[], tuple[bytes, float]]
     ) -> bytes:
@@ -72,7 +82,7 @@ class Pages:
 
     def thing(self, item: Item, now: float) -> bytes:
         """``{"kind": ..., "data": {...}}`` as listings show it."""
-        if _untouched(item, now):
+        if self._untouched(item, now):
             return _recorded(item)
         kept = self._kept.get((item, "listing"))
         if kept is not None and kept[0] <= now < kept[1]:
@@ -95,14 +105,14 @@ class Pages:
 
     def bare(self, item: Item, now: float) -> bytes:
         """As `/api/info` shows it: comments without what belongs to their post."""
-        if isinstance(item, Post) or _untouched(item, now):
+        if isinstance(item, Post) or self._untouched(item, now):
             return self.thing(item, now)
         body = self._base(item, now)
         return _thing(b"t1", body[:-1] + b',"replies":""}')
 
     def post_page(self, post: Post, now: float) -> bytes:
         """As its own page shows a post: with `num_duplicates`."""
-        if _untouched(post, now):
+        if self._untouched(post, now):
             return _recorded(post)
 
         def build() -> tuple[bytes, float]:
@@ -134,15 +144,8 @@ def _dumps_as(item: Item, data: dict[str, Any]) -> bytes:
     return dumps(data) if item.raw is None else json.dumps(data).encode()
 
 
-def _untouched(item: Item, now: float) -> bool:
-    """Whether a recorded item is still what was recorded."""
-    return (
-        item.raw is not None and item.fields is None and now < item.gone_at and now < item.edited_at
-    )
-
-
 def _recorded(item: Item) -> bytes:
-    assert item.raw is not None  # noqa: S101 - see _untouched
+    assert item.raw is not None  # noqa: S101 - see Pages._untouched
     if isinstance(item, Post):
         return _thing(b"t3", item.raw)
     return _thing(b"t1", item.raw[:-1] + b',"replies":""}')

@@ -6,7 +6,8 @@ from random import Random
 from typing import Any, Protocol
 from uuid import UUID
 
-from . import text
+from . import media as media_fields
+from . import templates, text
 from .drift import HIDDEN_SECONDS, next_change, num_comments, score
 from .model import Comment, Item, Post, Subreddit
 from .roster import stable_seed
@@ -14,95 +15,6 @@ from .roster import stable_seed
 WRONG_BY = 8 * 3600
 """`created` is Reddit's local time mistaken for UTC; only `created_utc` is right."""
 _SITE = "https://www.reddit.com"
-_WIDTHS = (108, 216, 320, 640)
-
-# Values that are the same on every item of a public reader, or nearly.
-_COMMON: dict[str, Any] = {
-    "all_awardings": [],
-    "approved_at_utc": None,
-    "approved_by": None,
-    "archived": False,
-    "author_flair_background_color": None,
-    "author_flair_css_class": None,
-    "author_flair_template_id": None,
-    "author_flair_text": None,
-    "author_flair_text_color": None,
-    "author_is_blocked": False,
-    "awarders": [],
-    "banned_at_utc": None,
-    "banned_by": None,
-    "can_gild": False,
-    "can_mod_post": False,
-    "distinguished": None,
-    "downs": 0,
-    "gilded": 0,
-    "gildings": {},
-    "likes": None,
-    "locked": False,
-    "mod_note": None,
-    "mod_reason_by": None,
-    "mod_reason_title": None,
-    "mod_reports": [],
-    "num_reports": None,
-    "removal_reason": None,
-    "report_reasons": None,
-    "saved": False,
-    "send_replies": True,
-    "stickied": False,
-    "top_awarded_type": None,
-    "total_awards_received": 0,
-    "treatment_tags": [],
-    "user_reports": [],
-}
-_POST: dict[str, Any] = _COMMON | {
-    "allow_live_comments": False,
-    "category": None,
-    "clicked": False,
-    "content_categories": None,
-    "contest_mode": False,
-    "discussion_type": None,
-    "hidden": False,
-    "is_created_from_ads_ui": False,
-    "is_crosspostable": True,
-    "is_meta": False,
-    "is_original_content": False,
-    "is_robot_indexable": True,
-    "link_flair_background_color": "",
-    "link_flair_css_class": None,
-    "link_flair_richtext": [],
-    "link_flair_text": None,
-    "link_flair_text_color": "dark",
-    "link_flair_type": "text",
-    "media": None,
-    "media_embed": {},
-    "media_only": False,
-    "no_follow": False,
-    "num_crossposts": 0,
-    "pinned": False,
-    "pwls": 6,
-    "removed_by": None,
-    "removed_by_category": None,
-    "secure_media": None,
-    "secure_media_embed": {},
-    "spoiler": False,
-    "suggested_sort": None,
-    "thumbnail_height": None,
-    "thumbnail_width": None,
-    "view_count": None,
-    "visited": False,
-    "wls": 6,
-}
-_COMMENT: dict[str, Any] = _COMMON | {
-    "associated_award": None,
-    "collapsed": False,
-    "collapsed_because_crowd_control": None,
-    "collapsed_reason": None,
-    "collapsed_reason_code": None,
-    "comment_type": None,
-    "controversiality": 0,
-    "no_follow": True,
-    "unrepliable_reason": None,
-}
 
 
 class Author(Protocol):
@@ -116,6 +28,8 @@ class Authors(Protocol):
     """Finds users and, for crossposts, the post that was shared."""
 
     def author(self, index: int) -> Author: ...
+
+    def author_gone(self, index: int) -> bool: ...
 
     def crosspost_parent(self, post: Post) -> Post | None: ...
 
@@ -145,71 +59,9 @@ def post_path(post: Post) -> str:
     return str(given) if given else f"/r/{name}/comments/{post.id}/{text.slug(heading(post))}/"
 
 
-def _signed(name: str, width: int, seed: int) -> str:
-    # Any digits that look like a signature and differ from item to item will do.
-    mark = (seed * 0x9E3779B97F4A7C15F39CC0605CEDC835 + width) % 2**160
-    return f"https://preview.redd.it/{name}.jpg?width={width}&crop=smart&auto=webp&s={mark:040x}"
-
-
 @lru_cache(maxsize=4096)
 def _template(subreddit: str, label: str) -> str:
     return str(UUID(int=stable_seed(subreddit, label) << 64 | stable_seed(label, subreddit)))
-
-
-def _preview(post: Post, media: str) -> dict[str, Any]:
-    resolutions = [
-        {"url": _signed(media, width, post.seed), "width": width, "height": width * 9 // 16}
-        for width in _WIDTHS
-    ]
-    source = {"url": _signed(media, 1280, post.seed), "width": 1280, "height": 720}
-    image = {"source": source, "resolutions": resolutions, "variants": {}, "id": media * 2}
-    return {"images": [image], "enabled": post.style == "image"}
-
-
-def _gallery(post: Post, media: str) -> dict[str, Any]:
-    count = 2 + post.seed % 4
-    names = [f"{media}{position}" for position in range(count)]
-    return {
-        "is_gallery": True,
-        "gallery_data": {
-            "items": [
-                {"media_id": name, "id": post.number % 10**9 + position}
-                for position, name in enumerate(names)
-            ]
-        },
-        "media_metadata": {
-            name: {
-                "status": "valid",
-                "e": "Image",
-                "m": "image/jpg",
-                "p": [
-                    {"y": width, "x": width, "u": _signed(name, width, post.seed)}
-                    for width in _WIDTHS
-                ],
-                "s": {"y": 2160, "x": 2160, "u": _signed(name, 2160, post.seed)},
-                "id": name,
-            }
-            for name in names
-        },
-    }
-
-
-def _video(media: str) -> dict[str, Any]:
-    return {
-        "reddit_video": {
-            "bitrate_kbps": 2400,
-            "fallback_url": f"https://v.redd.it/{media}/CMAF_720.mp4?source=fallback",
-            "has_audio": True,
-            "height": 720,
-            "width": 1280,
-            "scrubber_media_url": f"https://v.redd.it/{media}/CMAF_96.mp4",
-            "dash_url": f"https://v.redd.it/{media}/DASHPlaylist.mpd?a=1&v=1&f=sd",
-            "duration": 12 + len(media),
-            "hls_url": f"https://v.redd.it/{media}/HLSPlaylist.m3u8?a=1&v=1&f=sd",
-            "is_gif": False,
-            "transcoding_status": "completed",
-        }
-    }
 
 
 class Renderer:
@@ -218,10 +70,14 @@ class Renderer:
     def __init__(self, authors: Authors) -> None:
         self._authors = authors
 
+    def anonymous(self, item: Item) -> bool:
+        """Whether the account behind the item has been deleted."""
+        return self._authors.author_gone(item.author)
+
     def author_fields(self, item: Item, *, gone: bool) -> dict[str, Any]:
         """Who wrote it. A deleted author's keys are absent, not null."""
         given = item.fields or {}
-        if gone or given.get("author") == "[deleted]":
+        if gone or given.get("author") == "[deleted]" or self._authors.author_gone(item.author):
             return {"author": "[deleted]"}
         author = self._authors.author(item.author)
         return {
@@ -243,7 +99,7 @@ class Renderer:
         points, score_until = score(post, now)
         comments, comments_until = num_comments(post, now)
         until = min(score_until, comments_until, next_change(post, now))
-        data = dict(_POST)
+        data = dict(templates.POST)
         data.update(self.author_fields(post, gone=state == "deleted"))
         data.update(self._place(sub))
         path = post_path(post)
@@ -327,12 +183,12 @@ class Renderer:
             )
             data["url"] = _SITE + post_path(parent)
         elif post.style == "gallery":
-            data.update(_gallery(post, media), domain="reddit.com")
+            data.update(media_fields.gallery(post, media), domain="reddit.com")
             data["url"] = f"{_SITE}/gallery/{post.id}"
         elif post.style == "image":
             data.update(post_hint="image", domain="i.redd.it", url=f"https://i.redd.it/{media}.jpg")
         elif post.style == "video":
-            video = _video(media)
+            video = media_fields.video(media)
             data.update(media=video, secure_media=video, post_hint="hosted:video")
             data.update(domain="v.redd.it", url=f"https://v.redd.it/{media}")
         else:
@@ -340,9 +196,11 @@ class Renderer:
             data.update(post_hint="link", domain=site, url=f"https://{site}/{media}?utm=a&ref=b")
         data["url_overridden_by_dest"] = data["url"]
         if post.style in ("image", "link", "video"):
-            data["preview"] = _preview(post, media)
+            data["preview"] = media_fields.preview(post, media)
             data.update(
-                thumbnail=_signed(media, 140, post.seed), thumbnail_height=78, thumbnail_width=140
+                thumbnail=media_fields.signed(media, 140, post.seed),
+                thumbnail_height=78,
+                thumbnail_width=140,
             )
 
     def _gone_post(self, post: Post, data: dict[str, Any], state: str) -> None:
@@ -375,7 +233,7 @@ class Renderer:
         until = min(until, next_change(comment, now))
         hidden = sub.hide_scores and now < comment.created + HIDDEN_SECONDS
         gone = state in ("deleted", "removed")
-        data = dict(_COMMENT)
+        data = dict(templates.COMMENT)
         data.update(self.author_fields(comment, gone=gone))
         data.update(self._place(sub))
         rng = _random(comment)
@@ -437,6 +295,9 @@ class Renderer:
             data.update(item.fields)
         if item.edited_at <= now:
             data["edited"] = item.edited_at
+        if self._authors.author_gone(item.author):
+            data["author"] = "[deleted]"
+            forget_author(data)
         state = item.state(now)
         if state in ("deleted", "removed"):
             if isinstance(item, Post):

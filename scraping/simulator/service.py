@@ -164,7 +164,7 @@ class Reddit:
             view = self._views.get(sub, kind="t3", sort="new", period="all", now=now)
             found = [
                 item
-                for item in view.items
+                for item in view.all(now)
                 if item.created >= oldest and isinstance(item, Post) and matcher(item, now)
             ]
             views.append(self._sorted(found, sort, now))
@@ -172,8 +172,7 @@ class Reddit:
 
     def _sorted(self, items: Sequence[Item], sort: str, now: float) -> View:
         ranked = sorted(((rank(item, sort, now), item) for item in items), key=lambda pair: pair[0])
-        ranked = ranked[:CAP]
-        return View([key for key, _ in ranked], [item for _, item in ranked], now, now, 0)
+        return View(as_of=now, ranked=ranked[:CAP])
 
     # One thing
 
@@ -270,18 +269,22 @@ class Reddit:
             view = self._views.get(sub, kind="t3", sort="new", period="all", now=now)
             found.extend(
                 self.world.pages.thing(item, now)
-                for item in view.items
+                for item in view.all(now)
                 if isinstance(item, Post) and self._renderer.post(item, now)[0].get("url") == url
             )
         return found[:_MOST]
 
     # Users
 
+    def author_number(self, name: str) -> int | None:
+        """The number of the account with this name, if it has written anything."""
+        return self._bylines.number(name, self.world.now())
+
     def user(self, name: str, where: str, params: Params, effects: Effects = NO_EFFECTS) -> Answer:
         """``/user/NAME/{submitted,comments,overview,about}``."""
         now = self.world.now()
         number = self._bylines.number(name, now)
-        if number is None:
+        if number is None or number in self.world.deleted_authors:
             return error(404)
         account = self.world.author(number)
         kind = {"submitted": "t3", "comments": "t1"}.get(where)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from random import Random
 
@@ -57,6 +57,7 @@ class World:
         self._users: dict[int, User] = {}
         self._names: dict[str, int] = {}
         self.named_authors: dict[int, str] = {}
+        self.deleted_authors: set[int] = set()
         self.pages = Pages(Renderer(self), capacity=cache_bytes)
         for sub in subreddits:
             self.add_subreddit(sub)
@@ -229,6 +230,21 @@ class World:
             )
             self._users[index] = user
             self._names[name.lower()] = index
+        return user
+
+    def author_gone(self, index: int) -> bool:
+        """Whether the account was deleted, or was never recorded."""
+        return index in self.deleted_authors
+
+    def set_account(self, index: int, status: str) -> User:
+        """Suspend, delete or restore an account. What it wrote stays, without its name."""
+        user = replace(self.author(index), suspended=status == "suspended")
+        self._users[index] = user
+        if status == "deleted":
+            self.deleted_authors.add(index)
+        else:
+            self.deleted_authors.discard(index)
+        self.changed()
         return user
 
     def crosspost_parent(self, post: Post) -> Post | None:

@@ -23,10 +23,11 @@ def own_redis(tmp_path):
 
 def test_a_worker_that_holds_a_message_survives_the_loss_of_redis(processes, own_redis, tmp_path):
     worker = processes.worker(
-        application="tests.config.broker_loss_tasks",
+        application="tests.config.worker_tasks",
         concurrency=2,  # one process holds the message, for the other the worker waits at Redis
         environment={
             "TEST_CELERY_BROKER_URL": own_redis.url(),
+            "TEST_BROKER_PREFIX": "",
             "TASK_FOLDER": str(tmp_path),
         },
     )

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,12 +36,18 @@ while not Path(sys.argv[2]).exists():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A deep folder with blanks in its path; nothing may run in it after the test."""
-    folder = tmp_path / "a checkout with blanks" / "/".join(["deep"] * 30)
+def folder():
+    """A deep folder with blanks in its path; nothing may run in it after the test.
+
+    Not below pytest's: that is closed to others, to the system user of PostgreSQL among them when
+    we are root, and every other test process closes it anew.
+    """
+    root = Path(tempfile.mkdtemp(prefix="lurker test "))
+    folder = root / "/".join(["deep"] * 30)
     folder.mkdir(parents=True)
     yield folder
     assert servers_in(folder) == []
+    shutil.rmtree(root)
 
 
 @pytest.fixture
@@ -121,9 +128,12 @@ def test_many_processes_at_once_share_one_server_and_the_last_one_stops_it(users
     assert postmaster(folder) is not None
 
     before = postmaster(folder)
-    for user in started[:3]:
+    started[0].send(signal.SIGINT)  # an exit in order, at which it looks for other users
+    started[0].wait()
+    for user in started[1:3]:
         user.kill()
     assert can_query(folder)
+    assert can_ping(folder)
     assert postmaster(folder) == before
 
     users.leave()

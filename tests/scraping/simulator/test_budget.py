@@ -11,7 +11,7 @@ from .api import START, Api
 @pytest.fixture(scope="module")
 def tight():
     with SimulatorServer(
-        start=START, speed=0.0, subreddits=2, budget=5, window=1.0, control=True
+        start=START, speed=0.0, subreddits=2, budget=5, window=2.0, control=True
     ) as server:
         yield server
 
@@ -24,18 +24,20 @@ def test_headers_count_and_the_budget_ends(tight):
     for client in (api, second, api, second, api):
         answer = client.raw("/r/python/new", limit=1)
         assert answer.status_code == 200
-        names = ("x-ratelimit-remaining", "x-ratelimit-used", "x-ratelimit-reset")
+        names = ("x-ratelimit-remaining", "x-ratelimit-used")
         seen.append(tuple(answer.headers[name] for name in names))
+        assert answer.headers["x-ratelimit-reset"] in ("1", "2")
     # Both tokens of one client id draw on the same budget.
-    assert seen == [(f"{4 - n}.0", str(n + 1), "1") for n in range(5)]
+    assert seen == [(f"{4 - n}.0", str(n + 1)) for n in range(5)]
     refused = second.raw("/r/python/new")
     assert refused.status_code == 429
     assert refused.headers["content-type"] == "text/html; charset=UTF-8"
-    assert refused.headers["retry-after"] == "1"
+    wait = refused.headers["retry-after"]
+    assert wait in ("1", "2")
     assert refused.text.lstrip().startswith("<!doctype html>")
     assert not [name for name in refused.headers if name.startswith("x-ratelimit")]
     assert other.raw("/r/python/new").status_code == 200
-    time.sleep(1.0)
+    time.sleep(int(wait))
     assert api.raw("/r/python/new").headers["x-ratelimit-used"] == "1"
 
 

@@ -134,7 +134,11 @@ def test_top_is_by_score_within_its_period(api):
 
 
 def test_all_holds_the_open_subreddits(api):
-    shown = {item["subreddit"] for item in api.walk("/r/all/new")}
+    shown, after = set(), None
+    for _ in range(10):
+        page = api.page("/r/all/new", limit=100, **({"after": after} if after else {}))
+        shown |= {child["data"]["subreddit"] for child in page["children"]}
+        after = page["after"]
     assert {"python", "berlin", "AskScience"} <= shown
     assert not shown & {"TeamBackroom", "ForbiddenFarm", "FringeTheories", "HarshFootage"}
 

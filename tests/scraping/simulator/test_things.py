@@ -70,9 +70,10 @@ def test_search_by_field_and_phrase(api):
 
 
 def test_search_without_restriction_looks_everywhere(api):
-    found = api.walk("/r/python/search", q="self:yes", sort="new", t="day")
-    assert len({item["subreddit"] for item in found}) > 3
-    assert len(api.walk("/search", q="self:yes", sort="new", t="day")) == len(found)
+    query = {"q": "self:yes", "sort": "new", "t": "hour", "limit": 100}
+    found = api.page("/r/python/search", **query)["children"]
+    assert len({child["data"]["subreddit"] for child in found}) > 3
+    assert api.page("/search", **query)["children"] == found
 
 
 def test_user_listings_hold_what_the_user_wrote(api):

@@ -1,4 +1,4 @@
-"""A Celery application with Lurker's configuration and two tasks, for workers of the tests."""
+"""A Celery application with Lurker's configuration and a few tasks, for workers of the tests."""
 
 import os
 import time
@@ -21,4 +21,14 @@ def hold(seconds):
 @app.task(name="tests.mark", queue="default")
 def mark(name):
     """Leave a file."""
+    (Path(os.environ["TASK_FOLDER"]) / name).touch()
+
+
+@app.task(name="tests.query", queue="default")
+def query(name):
+    """Ask the database, and leave a file if it answers."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
     (Path(os.environ["TASK_FOLDER"]) / name).touch()

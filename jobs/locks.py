@@ -129,11 +129,13 @@ class StandingLock:
 
     def release(self) -> None:
         """Give up the lock and its connection; harmless if there is none."""
-        self.acquired = False
         if self._connection is not None:
-            with suppress(psycopg2.Error):
-                self._connection.close()
+            with suppress(psycopg2.Error), self._connection.cursor() as cursor:
+                if self.acquired:  # closing alone frees it when the server gets round to it
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", [lock_id(self.key)])
+            self._connection.close()
             self._connection = None
+        self.acquired = False
 
 
 def is_held(key: str) -> bool:

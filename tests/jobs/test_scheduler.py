@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -367,6 +367,24 @@ def test_a_slot_that_is_recorded_already_is_not_sent_again(beat):
     beat.resync()
     assert len(runs_of("hourly")) == 1
     assert waiting_in(json.loads(run.meta)["queue"]) == sent
+
+
+def test_what_cannot_be_recorded_is_not_written_back(beat, monkeypatch, caplog):
+    row = schedule(overdue=1)
+
+    def fail(_):
+        raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.firing.runs.record", fail)
+        for _ in range(3):
+            beat.tick()
+    row.refresh_from_db()
+    assert row.total_run_count == 0
+    assert caplog.text.count("cannot be used") == 1
+    beat.tick()
+    assert len(runs_of("hourly")) == 1
+    assert "can be used again" in caplog.text
 
 
 def test_a_standby_sends_nothing_until_the_leader_is_gone(beat):

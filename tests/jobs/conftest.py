@@ -15,7 +15,7 @@ from kombu.exceptions import KombuError
 from config.embedded.postgres import PostgresServer
 from config.embedded.redis import RedisServer
 from config.environment import parse_database_url
-from jobs import records, runs
+from jobs import liveness, records, runs
 from tests.jobs import worker_jobs
 from tests.processes import running_processes, wait_until
 
@@ -184,3 +184,10 @@ def own_postgres(transactional_db, tmp_path):
     connection.close()
     connection.settings_dict.update(kept)
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_sign_of_life_left():
+    """This process's own connection would keep the test database from being dropped."""
+    yield
+    liveness.abandon()

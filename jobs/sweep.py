@@ -57,7 +57,7 @@ SET status = lost.status,
             'attempt', (r.meta::jsonb->>'attempts')::int, 'worker', r.worker,
             'started', r.date_started, 'ended', clock_timestamp(), 'error', lost.reason))
         || CASE WHEN lost.status <> 'PENDING' THEN '{}'::jsonb ELSE jsonb_build_object(
-            'sweep_at', extract(epoch FROM clock_timestamp())::bigint) END)::text
+            'sweep_at', floor(extract(epoch FROM clock_timestamp()))::bigint) END)::text
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[])
      AS lost (id, status, result, failures, reason)
 WHERE r.id = lost.id

@@ -19,7 +19,7 @@ from config.celery import app
 from config.embedded.postgres import PostgresServer
 from config.embedded.redis import RedisServer
 from config.environment import parse_database_url
-from jobs import records, runs
+from jobs import liveness, records, runs
 from jobs.models import SchedulePolicy
 from jobs.scheduler import LeaderScheduler
 from tests.jobs import worker_jobs
@@ -256,3 +256,10 @@ def own_postgres(transactional_db, tmp_path):
     connection.close()
     connection.settings_dict.update(kept)
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_sign_of_life_left():
+    """This process's own connection would keep the test database from being dropped."""
+    yield
+    liveness.abandon()

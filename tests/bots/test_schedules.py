@@ -156,10 +156,12 @@ class TestOneBot:
     def test_a_fixture_brings_its_own(self):
         bot = BotFactory()
         data = serializers.serialize("json", [bot])
-        bot.delete()
+        BotConfig.objects.all().delete()
 
         for item in serializers.deserialize("json", data):
             item.save()
+
+        assert BotConfig.objects.get() == bot
 
         assert schedule(bot) is None
 

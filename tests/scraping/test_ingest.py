@@ -274,6 +274,7 @@ class TestTwoWriters:
         assert set(RedditPost.objects.values_list("score", flat=True)) == {8}
 
     def test_what_the_other_wrote_meanwhile_is_not_overwritten_by_absence(self):
+        ingest_posts(posts(2))  # so that they meet at the post, not at its subreddit
         with transaction.atomic():
             ingest_posts(posts(1, author="someone", poll_data={"a": 1}))
             second = posts(1, without=["author"], gallery_data={"b": 2})
@@ -284,7 +285,7 @@ class TestTwoWriters:
             )
         other.join(60)
 
-        stored = RedditPost.objects.get()
+        stored = RedditPost.objects.get(fullname="t3_zz0001")
         assert stored.author == "someone"
         assert stored.extra == {"poll_data": {"a": 1}, "gallery_data": {"b": 2}}
 

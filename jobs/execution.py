@@ -48,16 +48,33 @@ def result_patience_seconds() -> float:
     return min(options.get("visibility_timeout", 1800), 1800) / 2
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, or broke off; not what a statement did wrong.
+
+    A server that is killed in the middle of a statement is a plain DatabaseError to psycopg2. What
+    a server says against a statement has a code (SQLSTATE), and this has none.
+    """
+    if isinstance(error, DATABASE_AWAY):
+        return True
+    cause = error.__cause__ if isinstance(error, Error) else error
+    return type(cause) is psycopg2.DatabaseError and cause.pgcode is None
+
+
 def patiently(operation: Callable[[], T], *, seconds: float) -> T:
-    """Do it, again and again while the database is away, for so many seconds at most."""
+    """Do it, again and again while the database is away, for so many seconds at most.
+
+    Raises OperationalError, or psycopg2's, when it stays away.
+    """
     deadline = time.monotonic() + seconds
     pause = 0.0
     while True:
         try:
             return operation()
-        except DATABASE_AWAY as error:
-            if time.monotonic() + pause > deadline:
+        except (Error, psycopg2.Error) as error:
+            if not is_away(error):
                 raise
+            if time.monotonic() + pause > deadline:
+                raise OperationalError(str(error)) from error
             # The first time it may be no more than a connection that broke while it was idle.
             if pause:
                 logger.warning(

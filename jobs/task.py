@@ -18,7 +18,7 @@ from celery import shared_task, states
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from celery.result import AsyncResult
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -186,6 +186,10 @@ class Job(DjangoTask):
         except (Retry, Reject, SoftTimeLimitExceeded):
             raise
         except (*self.retry_on, *TRANSIENT) as error:
+            self.retry(exc=error)
+        except DatabaseError as error:
+            if not execution.is_away(error):
+                raise
             self.retry(exc=error)
 
     def _locked(

@@ -246,7 +246,8 @@ def own_postgres(transactional_db, tmp_path):
     """A PostgreSQL server that the test may stop; this process works on its database, too."""
     folder = tmp_path / "server"
     folder.mkdir()
-    server = PostgresServer(folder / "postgres", durable=False)
+    # Durable: what was committed must be there after the server was stopped at once.
+    server = PostgresServer(folder / "postgres")
     server.start()
     kept = dict(connection.settings_dict)
     connection.close()

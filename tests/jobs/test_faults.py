@@ -160,9 +160,7 @@ def test_7_a_stopped_worker_gives_its_run_back(either_broker, start_worker, fold
 
 
 def test_8_postgresql_is_down_when_a_run_ends(broker, own_postgres, start_worker, folder):
-    worker = start_worker(
-        DATABASE_URL=own_postgres.url(), TEST_DATABASE_URL=own_postgres.url(), concurrency=2
-    )
+    worker = start_worker(**on(own_postgres))
     ends = request("tests.hold", {"name": "ends", "seconds": 60})
     folder.wait_for("ends-held")
 
@@ -180,7 +178,7 @@ def test_8_postgresql_is_down_when_a_run_ends(broker, own_postgres, start_worker
 def test_a_run_that_goes_on_over_a_restart_of_postgresql_is_not_taken_for_dead(
     broker, own_postgres, start_worker, folder
 ):
-    worker = start_worker(DATABASE_URL=own_postgres.url(), TEST_DATABASE_URL=own_postgres.url())
+    worker = start_worker(**on(own_postgres))
     run = request("tests.hold", {"name": "long", "seconds": 60})
     folder.wait_for("long-held")
 
@@ -194,6 +192,15 @@ def test_a_run_that_goes_on_over_a_restart_of_postgresql_is_not_taken_for_dead(
     folder.release()
     assert ended_row(run).status == "SUCCESS"
     assert meta_of(run)["attempts"] == 1
+
+
+def on(server):
+    """The environment of a worker on this server, whose patience is half of the time-out."""
+    return {
+        "DATABASE_URL": server.url(),
+        "TEST_DATABASE_URL": server.url(),
+        "CELERY_VISIBILITY_TIMEOUT": "120",
+    }
 
 
 def stop_at_once(server):

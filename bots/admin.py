@@ -5,8 +5,7 @@ from django.contrib import admin, messages
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import Count, ForeignKey, QuerySet
 from django.forms import ModelChoiceField
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -56,7 +55,7 @@ class BotConfigAdmin(OwnedModelAdmin):
     list_select_related = ["reddit_app"]
     search_fields = ["name", "subreddits"]
     actions = ["run_now", "pause", "resume"]
-    actions_detail = ["run_this_now"]
+    actions_submit_line = ["save_and_run"]
     readonly_fields = ["last_session_of_one", "result", "next_run_of_one"]
     fieldsets = [
         (None, {"fields": ["name", "reddit_app", "is_active"]}),
@@ -199,11 +198,13 @@ class BotConfigAdmin(OwnedModelAdmin):
         if requested:
             messages.success(request, f"{requested} session(s) requested.")
 
-    @action(description="Run now", permissions=["change"], url_path="run-now")
-    def run_this_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Request one session of the bot whose page is open."""
-        self.run_now(request, self.get_queryset(request).filter(pk=object_id))
-        return redirect("admin:bots_botconfig_change", object_id)
+    @action(description="Save and run now", permissions=["change"])
+    def save_and_run(self, request: HttpRequest, bot: BotConfig) -> None:
+        """Request one session of the bot whose page is open, as it was just saved.
+
+        A button of the form: a link would change state by GET, past the CSRF check.
+        """
+        self.run_now(request, self.get_queryset(request).filter(pk=bot.pk))
 
     @action(description="Pause", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:

@@ -278,13 +278,14 @@ class TestActions:
 
     def test_run_now_stands_on_the_bots_page_too(self, admin):
         bot = BotFactory()
-        url = reverse("admin:bots_botconfig_run_this_now", args=[bot.pk])
-        assert url in admin.get(page_of(bot)).content.decode()
+        assert "Save and run now" in admin.get(page_of(bot)).content.decode()
 
-        answer = admin.get(url)
+        admin.post(
+            page_of(bot), typed(bot.reddit_app, name="As saved", bots_botconfig_save_and_run="1")
+        )
 
-        assert answer.status_code == 302
-        assert ScrapeSession.objects.get().bot == bot
+        session = ScrapeSession.objects.get()
+        assert (session.bot, session.bot_name) == (bot, "As saved")
 
     def test_pause_and_resume(self, admin):
         bots = BotFactory.create_batch(3)
@@ -367,7 +368,7 @@ class TestOwnership:
         client.post(page_of(others), typed(others.reddit_app, name="Mine now"))
         for action in ("run_now", "pause", "resume"):
             run_action(client, action, [others])
-        client.get(reverse("admin:bots_botconfig_run_this_now", args=[others.pk]))
+        client.post(page_of(others), typed(others.reddit_app, bots_botconfig_save_and_run="1"))
         client.post(reverse("admin:bots_botconfig_delete", args=[others.pk]), {"post": "yes"})
 
         others.refresh_from_db()
@@ -406,6 +407,6 @@ class TestOwnership:
         client.force_login(user)
 
         run_action(client, "run_now", [bot])
-        client.get(reverse("admin:bots_botconfig_run_this_now", args=[bot.pk]))
+        client.post(page_of(bot), typed(bot.reddit_app, bots_botconfig_save_and_run="1"))
 
         assert not ScrapeSession.objects.filter(bot=bot).exists()

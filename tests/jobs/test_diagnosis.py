@@ -1,0 +1,125 @@
+"""Why is it not running? Every cause that can be found is named, with its remedy."""
+
+from datetime import timedelta
+
+import pytest
+from celery import states
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+from django_celery_results.models import TaskResult
+
+from bots import services
+from jobs import diagnosis, locks, records, schedules, statistics
+from jobs.models import SchedulePolicy
+from jobs.records import RunRequest
+from jobs.scheduler import LEADER_LOCK
+from jobs.schedules import ScheduleSpec
+from tests.factories import BotFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JOB = "scraping.close_interrupted_sessions"
+
+
+@pytest.fixture
+def hourly():
+    schedules.upsert([ScheduleSpec("hourly", JOB, {}, queue="cleanup", every=timedelta(hours=1))])
+    return PeriodicTask.objects.get(name="hourly")
+
+
+def causes(name="hourly", **options):
+    return [finding.cause for finding in diagnosis.why(name, **options)]
+
+
+def finished(status, *, seconds=1.0, reason="", at=None):
+    """A run of the schedule that has ended."""
+    run = RunRequest(JOB, {}, "cleanup", "schedule", schedule="hourly", notes={"reason": reason})
+    records.record([run])
+    started = at or timezone.now()
+    TaskResult.objects.filter(task_id=run.task_id).update(
+        status=status, date_started=started, date_done=started + timedelta(seconds=seconds)
+    )
+
+
+def test_with_a_beat_nothing_keeps_it(hourly):
+    with locks.hold(LEADER_LOCK):
+        assert causes(ask_workers=False) == []
+
+
+def test_no_beat_is_alive(hourly):
+    assert causes(ask_workers=False) == ["No beat is alive: nothing is fired."]
+
+
+def test_a_schedule_that_does_not_exist():
+    assert causes("nightly") == ["There is no schedule named nightly."]
+
+
+def test_no_worker_reads_its_queue(hourly, broker):
+    with locks.hold(LEADER_LOCK):
+        assert causes() == ["No worker reads the queue cleanup."]
+
+
+@pytest.mark.slow
+def test_a_worker_that_reads_it_is_found(hourly, processes):
+    processes.worker(queues="cleanup")
+    with locks.hold(LEADER_LOCK):
+        assert causes() == []
+
+
+def test_what_stands_on_the_row(hourly):
+    now = timezone.now()
+    PeriodicTask.objects.update(
+        enabled=False, task="gone.task", start_time=now + timedelta(days=1), expires=now
+    )
+    SchedulePolicy.objects.create(
+        periodic_task=hourly, problem="kwargs are no JSON", problem_since=now
+    )
+    with locks.hold(LEADER_LOCK):
+        told = " ".join(causes(ask_workers=False))
+    assert "is disabled" in told
+    assert "kwargs are no JSON" in told
+    assert "gone.task" in told
+    assert "It starts at" in told
+    assert "It ended at" in told
+
+
+def test_its_runs_tell(hourly):
+    waiting = RunRequest(JOB, {}, "cleanup", "schedule", schedule="hourly")
+    records.record([waiting])
+    TaskResult.objects.update(date_created=timezone.now() - timedelta(minutes=5))
+    with locks.hold(LEADER_LOCK):
+        assert [waiting.task_id in cause for cause in causes(ask_workers=False)] == [True]
+
+        finished(states.FAILURE, reason="no such table")
+        assert any("FAILURE" in c and "no such table" in c for c in causes(ask_workers=False))
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
+        ({"auto_scrape_enabled": False}, "is paused"),
+        ({"is_active": False}, "is inactive"),
+    ],
+)
+def test_a_bot_says_why_its_schedule_is_off(changed, cause):
+    bot = BotFactory(**changed)
+    assert any(cause in told for told in causes(services.schedule_name(bot.pk), ask_workers=False))
+
+
+def test_statistics_of_a_schedule(hourly, django_assert_num_queries):
+    for seconds in range(1, 101):
+        finished(states.SUCCESS if seconds > 20 else states.FAILURE, seconds=seconds)
+    records.record([RunRequest(JOB, {}, "cleanup", "schedule", schedule="hourly")])
+
+    with django_assert_num_queries(1):
+        found = statistics.of_schedule("hourly")
+
+    assert (found.runs, found.ended, found.succeeded) == (101, 100, 80)
+    assert found.success_share == pytest.approx(0.8)
+    assert found.mean == pytest.approx(50.5)
+    assert (found.p95, found.p99) == (pytest.approx(95.05), pytest.approx(99.01))
+
+
+def test_statistics_of_a_schedule_that_never_ran(hourly):
+    found = statistics.of_schedule("hourly")
+    assert (found.runs, found.success_share, found.mean, found.last_at) == (0, None, None, None)

@@ -71,7 +71,7 @@ def run() -> dict[str, float]:
 def _database() -> Iterator[dict[str, str]]:
     """Yield the environment of processes that work in a database and a broker of the benchmark."""
     server = ensure_postgres(BASE_DIR / "var" / "bench" / "postgres", durable=False)
-    broker = ensure_redis(BASE_DIR / "var" / "bench" / "redis", database=15)
+    broker = ensure_redis(BASE_DIR / "var" / "bench" / "redis")
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings.test",
         "TEST_DATABASE_URL": urlunsplit(urlsplit(server)._replace(path=f"/{DATABASE}")),

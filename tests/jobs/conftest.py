@@ -236,9 +236,12 @@ def runs_of(name):
 
 
 def waiting_in(queue):
-    """Messages in a queue of the Redis broker."""
+    """How many messages wait in a queue."""
     with app.connection_for_write() as connection:
-        return connection.default_channel.client.llen(queue)
+        channel = connection.default_channel
+        if connection.transport.driver_type == "redis":
+            return channel.client.llen(queue)
+        return channel.queue_declare(queue, passive=True).message_count
 
 
 @pytest.fixture

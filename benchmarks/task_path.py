@@ -1,11 +1,12 @@
-"""What the task path costs: no-op tasks a second through one real worker of two processes.
+"""What the task path costs: no-op tasks a second through one real worker of four processes.
 
-Three workers, one after the other, in each of several rounds, on the same Redis and PostgreSQL
-(one that waits for the disk, as in production): bare Celery without any result; stock
-django-celery-results that tracks STARTED, as its documentation sets it up (`stock_reused`: with
-database connections kept); and a job of Lurker's with the production settings, each run of which is
-recorded when it is asked for, when it starts and when it ends. The messages lie in the queue before
-the worker begins; what is timed is from its first task until the last is acknowledged.
+Four workers, one after the other, in each of several rounds, on the same Redis and PostgreSQL (one
+that waits for the disk, as in production), all sending events as for Flower: bare Celery without any
+result; stock django-celery-results that tracks STARTED, as its documentation sets it up
+(`stock_reused`: with database connections kept); and a job of Lurker's with the production settings,
+each run of which is recorded when it is asked for, when it starts and when it ends. The messages lie
+in the queue before the worker begins; what is timed is from its first task until the last is
+acknowledged. Needs a machine that does nothing else: a loaded one delays whoever waits for answers.
 """
 
 import os
@@ -23,7 +24,7 @@ import redis
 from config.embedded.postgres import PostgresServer
 from config.embedded.redis import RedisServer
 
-ROUNDS = 1
+ROUNDS = 2
 TASKS = {"bare": 2000, "stock": 300, "stock_reused": 500, "ours": 1500}
 PROCESSES = 4
 SECONDS = 60

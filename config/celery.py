@@ -8,12 +8,13 @@ from celery import Celery, signals
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from config.celery_redis import survive_lost_connections
+from config.celery_redis import reuse_clients, survive_lost_connections
 from config.heartbeat import ConsumerPulse, start_beat_pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
 survive_lost_connections()
+reuse_clients()
 
 app = Celery("lurker")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,4 +1,6 @@
-"""Keeps a worker alive when its connection to Redis breaks while it holds a message.
+"""Two changes of kombu's Redis transport: it survives, and does not build what it has.
+
+A worker stays alive when its connection to Redis breaks while it holds a message.
 
 Celery 5.7 with kombu 5.7: on a lost connection the consumer calls `Connection.collect()`, which
 sets `transport.client` to None. A task that ends afterwards is acknowledged on the old channel,
@@ -9,6 +11,10 @@ acknowledgement is dropped with the connection, and Redis hands the message out 
 visibility time-out.
 
 `tests/config/test_broker_loss.py` fails without this. Remove both when it passes without.
+
+And kombu makes a client object for each command, three times a task; with redis-py 8 that is a
+fifth of what a worker's main process does for a short task. A client holds no connection but its
+pool, so one for each pool serves (`benchmarks/task_path.py`).
 """
 
 from typing import Any
@@ -17,6 +23,7 @@ import redis
 from kombu.transport.redis import Channel
 
 _connparams = Channel._connparams
+_create_client = Channel._create_client
 
 
 def _connparams_while_connected(self: Channel, asynchronous: bool = False) -> dict[str, Any]:
@@ -25,6 +32,21 @@ def _connparams_while_connected(self: Channel, asynchronous: bool = False) -> di
     return _connparams(self, asynchronous=asynchronous)
 
 
+def _one_client_for_each_pool(self: Channel, asynchronous: bool = False) -> redis.Redis:
+    # The asynchronous one listens: it has a connection of its own.
+    if asynchronous:
+        return _create_client(self, asynchronous=True)
+    client: redis.Redis | None = self.__dict__.get("_client_of_pool")
+    if client is None or client.connection_pool is not self.pool:
+        client = self.__dict__["_client_of_pool"] = _create_client(self)
+    return client
+
+
 def survive_lost_connections() -> None:
     """Install the work-around; once is enough, and again does no harm."""
     Channel._connparams = _connparams_while_connected
+
+
+def reuse_clients() -> None:
+    """Make one client for each pool of connections; again does no harm."""
+    Channel._create_client = _one_client_for_each_pool

@@ -49,7 +49,7 @@ class RunBackend(DatabaseBackend):
             self._end_from_outside(task_id, task, result, state, traceback, request)
         else:
             self._store_plain(task_id, result, state, traceback, request)
-        return self.encode_result(result, state)
+        return None if isinstance(result, Ended) else self.encode_result(result, state)
 
     def _end_claimed(
         self,

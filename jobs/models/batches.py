@@ -47,5 +47,8 @@ class BatchRun(models.Model):
     # The state in which it ended, empty until then.
     status = models.CharField(max_length=50, blank=True)
 
+    class Meta:
+        ordering = ["pk"]
+
     def __str__(self) -> str:
         return self.task_id

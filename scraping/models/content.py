@@ -47,6 +47,11 @@ class Content(models.Model):
 
     first_seen_at = models.DateTimeField()
     refreshed_at = models.DateTimeField(help_text="When the stored values last changed.")
+    retrieved_at = models.DateTimeField(
+        null=True,
+        help_text="When the makers of the dump that it comes from read it. Empty as soon as Reddit "
+        "itself has told us.",
+    )
 
     class Meta:
         abstract = True

@@ -7,8 +7,7 @@ class DumpImport(models.Model):
     class State(models.TextChoices):
         """How it stands. Any but `finished` goes on where it stopped when it is asked for again."""
 
-        RUNNING = "running", "Running or killed"
-        STOPPED = "stopped", "Stopped by an error"
+        RUNNING = "running", "Running or interrupted"
         TRUNCATED = "truncated", "The file is cut off or damaged; what could be read is stored"
         FINISHED = "finished", "Finished"
 
@@ -42,7 +41,8 @@ class DumpImport(models.Model):
     )
     plain_items = models.BigIntegerField(default=0, help_text="Whose texts hold bare <, > or &.")
     seen_streams = models.JSONField(
-        default=list, help_text="Of the streams with open gaps: those that it has items of."
+        default=list,
+        help_text="Those with open gaps of which it has items: subreddit/posts or subreddit/comments.",
     )
 
     started_at = models.DateTimeField(auto_now_add=True)

@@ -4,7 +4,7 @@
 divided by the time of importing them into an empty database. Both are taken in turns, and the
 median of the ratios is given: other work on the machine slows both. `import_peak_mib`: the largest
 resident size that a fresh process reaches which imports a million lines, made of the same posts
-under other ids; `BENCHMARK_IMPORT_LINES` makes it fewer.
+under other ids (Linux); `BENCHMARK_IMPORT_LINES` makes it fewer.
 """
 
 import gzip
@@ -27,12 +27,12 @@ NAME_OF_LINES = "BENCHMARK_IMPORT_LINES"
 
 # The process under measurement: nothing but the command, then how large it has been.
 _CHILD = """
-import resource, sys
+import sys
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "import_dump", sys.argv[1]])
-sizes = [resource.getrusage(who).ru_maxrss
-         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print("peak", sum(sizes), file=sys.stderr)
+# Not ru_maxrss, which counts the size that the parent had when it started this process.
+with open("/proc/self/status") as status:
+    print("peak", *[line.split()[1] for line in status if line.startswith("VmHWM")], file=sys.stderr)
 """
 
 

@@ -8,6 +8,7 @@ megabytes that reading takes: that much is the format's.
 import hashlib
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +28,7 @@ INPUT = 1 << 18
 PIECE = 1 << 20
 
 # Decompressed bytes that make a block, unless one line alone is longer.
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 6 << 20
 # The longest text of Reddit has 512 kB; a line has a few of them. What is longer is no item.
 MAX_LINE_BYTES = 16 << 20
 KEPT_OF_LONG_LINES = 4096
@@ -176,12 +177,21 @@ class _Lines:
             yield from iter(lambda: self._stream.read(PIECE), b"")
             return
         skip = self._skip
-        for piece in pieces:
+        for piece in _ahead(pieces):
             if skip >= len(piece):
                 skip -= len(piece)
             else:
                 yield piece[skip:]
                 skip = 0
+
+
+def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, each decompressed in a thread of its own while the one before is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="decompressor") as pool:
+        future = pool.submit(next, pieces, None)
+        while (piece := future.result()) is not None:
+            future = pool.submit(next, pieces, None)
+            yield piece
 
 
 def _gunzip(stream: BinaryIO) -> Iterator[bytes]:

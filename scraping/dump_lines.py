@@ -36,6 +36,7 @@ COMMENT_TEXTS = ("body", "author_flair_text")
 # Keys that say when the makers of a dump read the item, and a second time in `_meta`.
 RETRIEVED = ("retrieved_on", "retrieved_utc")
 RETRIEVED_AGAIN = "retrieved_2nd_on"
+RETRIEVAL_KEYS = {*RETRIEVED, "_meta"}
 
 Dumped = tuple[ParsedItem, datetime]
 
@@ -124,7 +125,9 @@ class LineReader:
         if isinstance(meta, dict) and not _obey(meta, item):
             reading.withheld += 1
             return
-        texts = _texts(item)
+        # Most lines hold none of the three anywhere, not even as an escape of JSON.
+        may_hold = b"&" in line or b"<" in line or b">" in line or b"\\u00" in line
+        texts = _texts(item) if may_hold else ""
         if texts:
             if BARE.search(texts):
                 reading.plain += 1
@@ -164,6 +167,8 @@ def _is_post(data: dict[str, Any]) -> bool:
 
 def _retrieved_at(data: dict[str, Any], item: ParsedItem) -> datetime:
     """When the line's values were read, at the earliest: never before the item was written."""
+    if not RETRIEVAL_KEYS & data.keys():
+        return item.created_at
     meta = data.get("_meta")
     again = meta.get(RETRIEVED_AGAIN) if isinstance(meta, dict) else None
     seconds = [

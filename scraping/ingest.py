@@ -25,6 +25,8 @@ from scraping.models import Content, RedditComment, RedditPost
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
 from scraping.subreddits import ensure_subreddits
 
+# An item's values, the id of its subreddit, and when a dump read it; the moments of storing are
+# common to all.
 Row = tuple[Any, ...]
 
 # So often another writer may be first with one of the new items before they take the slower way.
@@ -181,10 +183,10 @@ def ingest_dumped(
     with transaction.atomic():
         subreddits = _subreddit_ids((item for item, _ in latest.values()), refresh=False)
         rows = {
-            fullname: (*table.values(item), subreddits.get(item.subreddit), retrieved_at, now, now)
+            fullname: (*table.values(item), subreddits.get(item.subreddit), retrieved_at)
             for fullname, (item, retrieved_at) in latest.items()
         }
-        return _store(table, rows, onto=table.fill)
+        return _store(table, rows, now, onto=table.fill)
 
 
 def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestResult:
@@ -195,10 +197,10 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
     with transaction.atomic():
         subreddits = _subreddit_ids(unique.values(), refresh=True)
         rows = {
-            fullname: (*table.values(item), subreddits.get(item.subreddit), None, now, now)
+            fullname: (*table.values(item), subreddits.get(item.subreddit), None)
             for fullname, item in unique.items()
         }
-        return _store(table, rows, onto=table.upsert)
+        return _store(table, rows, now, onto=table.upsert)
 
 
 def _subreddit_ids(items: Iterable[ParsedItem], *, refresh: bool) -> dict[str | None, int]:
@@ -211,13 +213,13 @@ def _subreddit_ids(items: Iterable[ParsedItem], *, refresh: bool) -> dict[str | 
     return {name: ids[name.lower()] for name in names}
 
 
-def _store(table: Table, rows: Mapping[str, Row], *, onto: str) -> IngestResult:
+def _store(table: Table, rows: Mapping[str, Row], now: datetime, *, onto: str) -> IngestResult:
     """Insert the rows that are not there; put those that are onto what is stored."""
     for _ in range(TRIES):
         known = _known(table, rows)
         try:
             with transaction.atomic():
-                _insert(table, rows, known)
+                _insert(table, rows, known, now)
         except UniqueViolation:
             continue
         break
@@ -226,7 +228,7 @@ def _store(table: Table, rows: Mapping[str, Row], *, onto: str) -> IngestResult:
         known = set(rows)
     result = IngestResult(new=rows.keys() - known)
     if known:
-        for fullname, inserted in _merge(table, (rows[name] for name in known), onto):
+        for fullname, inserted in _merge(table, (rows[name] for name in known), now, onto):
             (result.new if inserted else result.updated).add(fullname)
     result.unchanged = len(rows) - len(result.new) - len(result.updated)
     return result
@@ -238,17 +240,21 @@ def _known(table: Table, rows: Mapping[str, Row]) -> set[str]:
         return {fullname for (fullname,) in cursor.fetchall()}
 
 
-def _insert(table: Table, rows: Mapping[str, Row], known: set[str]) -> None:
+def _insert(table: Table, rows: Mapping[str, Row], known: set[str], now: datetime) -> None:
     new = sorted(rows.keys() - known)
     if new:
         with connection.cursor() as cursor:
-            cursor.copy_expert(table.copy, table.format.packed(rows[name] for name in new))
+            cursor.copy_expert(
+                table.copy, table.format.packed((rows[name] for name in new), (now, now))
+            )
 
 
-def _merge(table: Table, rows: Iterable[Row], statement: str) -> list[tuple[str, bool]]:
+def _merge(
+    table: Table, rows: Iterable[Row], now: datetime, statement: str
+) -> list[tuple[str, bool]]:
     with connection.cursor() as cursor:
         cursor.execute(table.create_staging)
-        cursor.copy_expert(table.copy_to_staging, table.format.packed(rows))
+        cursor.copy_expert(table.copy_to_staging, table.format.packed(rows, (now, now)))
         cursor.execute(statement)
         written = cursor.fetchall()
         # The transaction may be a caller's, with another page to come before its commit.

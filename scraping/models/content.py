@@ -25,6 +25,7 @@ class Content(models.Model):
         null=True,
         on_delete=models.PROTECT,
         related_name="%(class)ss",
+        db_index=False,  # the index by subreddit and time serves
         help_text="Empty for advertisements, which belong to none.",
     )
     author = models.TextField(null=True)

@@ -111,6 +111,24 @@ def _comment_removal(author: str | None, body: str) -> str:
     return "deleted" if author == DELETED_AUTHOR and body == DELETED_TEXT else ""
 
 
+def _finish_post(post: ParsedPost) -> None:
+    post.removal = _post_removal(post.removed_by_category, post.author, post.selftext)
+    _finish(post)
+
+
+def _finish_comment(comment: ParsedComment) -> None:
+    comment.removal = _comment_removal(comment.author, comment.body)
+    _finish(comment)
+
+
+def _finish(item: ParsedItem) -> None:
+    # What names nothing is no name.
+    item.subreddit = item.subreddit or None
+    item.subreddit_fullname = item.subreddit_fullname or None
+    if item.author == DELETED_AUTHOR and item.author_fullname is None:
+        item.author_fullname = ""
+
+
 _COMMON_KEYS = {
     "fullname": "name",
     "subreddit_fullname": "subreddit_id",
@@ -122,7 +140,7 @@ _plain_post = PlainParser(
     keys=_COMMON_KEYS | {"score_hidden": "hide_score"},
     references=("subreddit_fullname", "crosspost_parent"),
     extra=POST_EXTRA,
-    removal=lambda post: _post_removal(post.removed_by_category, post.author, post.selftext),
+    finish=_finish_post,
 )
 _plain_comment = PlainParser(
     "t1",
@@ -130,7 +148,7 @@ _plain_comment = PlainParser(
     keys=_COMMON_KEYS | {"link_fullname": "link_id", "parent_fullname": "parent_id"},
     references=("subreddit_fullname", "link_fullname", "parent_fullname"),
     extra=COMMENT_EXTRA,
-    removal=lambda comment: _comment_removal(comment.author, comment.body),
+    finish=_finish_comment,
 )
 
 

@@ -13,7 +13,7 @@ from math import isfinite
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from scraping.reddit.reader import DELETED_AUTHOR, clean_json
+from scraping.reddit.reader import clean_json
 
 Item = TypeVar("Item")
 
@@ -43,7 +43,11 @@ class _Recipe:
 
 
 class PlainParser(Generic[Item]):
-    """Makes items of one kind; `keys` names the keys of fields that Reddit calls otherwise."""
+    """Makes items of one kind.
+
+    `keys` names the keys of fields that Reddit calls otherwise, `references` the fields that hold
+    fullnames, `extra` the keys of structured fields; `finish` sets what follows from several.
+    """
 
     def __init__(
         self,
@@ -53,17 +57,22 @@ class PlainParser(Generic[Item]):
         keys: Mapping[str, str],
         references: tuple[str, ...],
         extra: tuple[str, ...],
-        removal: Callable[[Any], str],
+        finish: Callable[[Item], None],
     ) -> None:
         self._prefix = f"{kind}_"
         self._item = item
-        self._removal = removal
+        self._finish = finish
         self._extra = extra
         self._types = {field.name: field.type for field in fields(item)}  # type: ignore[arg-type]
         names = list(self._types)
         self._keys = [keys.get(name, name) for name in names]
         self._references = frozenset(references)
-        self._at = {name: names.index(name) for name in names}
+        self._fullname = names.index("fullname")
+        self._created_at = names.index("created_at")
+        self._edited = names.index("edited")
+        self._edited_at = names.index("edited_at")
+        self._subreddit = names.index("subreddit")
+        self._extra_place = names.index("extra")
         self._recipes: dict[tuple[type, ...], _Recipe | None] = {}
 
     def __call__(self, data: Any) -> Item | None:
@@ -78,42 +87,46 @@ class PlainParser(Generic[Item]):
             recipe = self._learn(shape)
         if recipe is None or not _are_plain(values, recipe):
             return None
+        subreddit = values[self._subreddit]
+        if subreddit.__class__ is str and not (
+            subreddit.isascii() and subreddit.isprintable() and len(subreddit) <= 100
+        ):
+            return None
         return self._made(data, values, recipe)
 
     def _made(self, data: dict[str, Any], values: list[Any], recipe: _Recipe) -> Item | None:
-        at = self._at
-        fullname, created = values[at["fullname"]], _moment(values[at["created_at"]])
+        fullname, created = values[self._fullname], _moment(values[self._created_at])
         if fullname is ...:
             identifier = data.get("id")
             if identifier.__class__ is not str:
                 return None
-            values[at["fullname"]] = fullname = self._prefix + identifier
+            values[self._fullname] = fullname = self._prefix + identifier
         if created is None or fullname[:3] != self._prefix or not _is_fullname(fullname):
             return None
-        values[at["created_at"]] = created
+        values[self._created_at] = created
         for place in recipe.empty:
             values[place] = ""
         for place in recipe.absent:
             values[place] = None
-        values[at["edited_at"]] = None
         if recipe.is_edited:
-            values[at["edited_at"]] = moment = _moment(values[at["edited"]])
-            values[at["edited"]] = True
+            values[self._edited_at] = moment = _moment(values[self._edited])
+            values[self._edited] = True
             if moment is None:
                 return None
-        # What names nothing is no name.
-        values[at["subreddit"]] = values[at["subreddit"]] or None
-        values[at["subreddit_fullname"]] = values[at["subreddit_fullname"]] or None
-        if values[at["author"]] == DELETED_AUTHOR and values[at["author_fullname"]] is None:
-            values[at["author_fullname"]] = ""
+        else:
+            values[self._edited_at] = None
         extra = [*map(data.get, self._extra)]
-        values[at["extra"]] = {
-            key: clean_json(value)
-            for key, value in zip(self._extra, extra, strict=True)
-            if value is not None
-        }  # fmt: skip
+        values[self._extra_place] = (
+            {}
+            if extra.count(None) == len(extra)
+            else {
+                key: clean_json(value)
+                for key, value in zip(self._extra, extra, strict=True)
+                if value is not None
+            }
+        )
         item = self._item(*values)
-        item.removal = self._removal(item)  # type: ignore[attr-defined]
+        self._finish(item)
         return item
 
     def _learn(self, shape: tuple[type, ...]) -> _Recipe | None:
@@ -165,7 +178,7 @@ class PlainParser(Generic[Item]):
             reals=tuple(places[float]),
             empty=tuple(places[_Nothing]),
             absent=tuple(places[_Missing]),
-            is_edited=shape[self._at["edited"]] in (int, float),
+            is_edited=shape[self._edited] in (int, float),
         )
 
 

@@ -150,7 +150,7 @@ class TestFiles:
     def test_damage_in_the_middle_is_told(self, dump):
         data = bytearray(gzip.compress(ndjson(*posts(*range(300)))))
         data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
-        with pytest.raises(DamagedDump, match="damaged|cut off"):
+        with pytest.raises(DamagedDump, match=r"damaged|cut off"):
             list(read_blocks(dump(data=bytes(data))))
 
     def test_a_line_beyond_all_measure_costs_itself(self, dump, monkeypatch):
@@ -509,7 +509,7 @@ class TestGaps:
 
     def test_rejected_lines_may_hold_what_is_missing(self, dump, gap):
         gap()
-        code, output = command(dump(*posts(1), b"broken"), "--complete", "2026-01-15", "2026-01-16")
+        _, output = command(dump(*posts(1), b"broken"), "--complete", "2026-01-15", "2026-01-16")
 
         assert self.closed() == set()
         assert "1 lines were rejected" in output.replace("\n", " ")

@@ -5,6 +5,7 @@ next is read and parsed in a thread of its own, so that neither waits for the ot
 two batches, whatever the file's length.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import orjson
 from django.db import transaction
@@ -24,6 +26,7 @@ from scraping.dump_lines import Dumped, Filters, LineReader, Reading
 from scraping.ingest import COMMENTS, POSTS, IngestResult, Table, ingest_dumped
 from scraping.models import DumpImport, Gap, Stream
 from scraping.purges import purged_fullnames
+from scraping.reddit.reader import clean_text
 
 KEPT_OF_REJECTED_LINES = 4096
 
@@ -41,6 +44,8 @@ class ImportReport:
     record: DumpImport
     rejects: Path
     damage: str = ""
+    rejects_fault: str = ""
+    """Why rejected lines could not be written, only counted."""
     was_finished: bool = False
     """It had been imported before; nothing was read."""
     gaps_closed: int = 0
@@ -72,14 +77,16 @@ def import_dump(
     else:
         writer = _DryRun(record) if dry_run else _Writer(record, report.rejects)
         try:
-            with _quick_turns():
+            with _undisturbed():
                 for block, reading in _read_ahead(path, record, filters):
                     writer.store(block, reading)
+                    gc.collect(0)
                     on_progress(record, block.progress)
         except DamagedDump as damage:
             report.damage = str(damage)
         finally:
             writer.close()
+        report.rejects_fault = writer.rejects_fault
         if not dry_run:
             _end(record, damaged=bool(report.damage))
     if complete and not dry_run and not report.damage:
@@ -186,21 +193,28 @@ def _read_ahead(
 
 
 @contextmanager
-def _quick_turns() -> Iterator[None]:
-    """Let the thread that stores have its turn soon after each answer of the database.
+def _undisturbed() -> Iterator[None]:
+    """Let no batch wait for what it does not need.
 
-    By default it waits 5 ms each time while the other one parses, and the database with it.
+    The thread that stores would wait 5 ms after each answer of the database while the other one
+    parses, and the database with it. The garbage collector would walk through a batch's items again
+    and again, for cycles that they cannot have.
     """
-    before = sys.getswitchinterval()
+    interval, collects = sys.getswitchinterval(), gc.isenabled()
     sys.setswitchinterval(0.0005)
+    gc.disable()
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(interval)
+        if collects:
+            gc.enable()
 
 
 class _DryRun:
     """Counts, and stores nothing."""
+
+    rejects_fault = ""
 
     def __init__(self, record: DumpImport) -> None:
         self.record = record
@@ -240,6 +254,11 @@ class _Writer:
             record.withheld += len(purged)
             record.reject_bytes = self._rejects.write(reading.rejects)
             self._move(before)
+
+    @property
+    def rejects_fault(self) -> str:
+        """Why the reject file could not be written, if so."""
+        return self._rejects.fault
 
     def close(self) -> None:
         """Close the reject file."""
@@ -301,36 +320,53 @@ class _RejectFile:
     def __init__(self, path: Path, *, keep: int) -> None:
         self._path = path
         self._length = keep
-        self._stream = None
-        if keep and path.exists() and path.stat().st_size >= keep:
-            with path.open("r+b") as stream:
-                stream.truncate(keep)
-        else:
-            path.unlink(missing_ok=True)
-            self._length = 0
+        self._stream: BinaryIO | None = None
+        self.fault = ""
+        try:
+            if keep and path.exists() and path.stat().st_size >= keep:
+                with path.open("r+b") as stream:
+                    stream.truncate(keep)
+            else:
+                self._length = 0
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail(error)
 
     def write(self, rejects: list[tuple[int, str, bytes]]) -> int:
         """Append lines; return the file's length."""
-        if rejects:
-            if self._stream is None:
-                self._stream = self._path.open("ab")
-            data = b"".join(
-                orjson.dumps(
-                    {
-                        "line": number,
-                        "reason": reason,
-                        "text": text[:KEPT_OF_REJECTED_LINES].decode(errors="replace"),
-                    },
-                    option=orjson.OPT_APPEND_NEWLINE,
-                )
-                for number, reason, text in rejects
-            )
-            self._stream.write(data)
-            self._stream.flush()
-            self._length += len(data)
+        if rejects and not self.fault:
+            data = b"".join(_reject_line(*reject) for reject in rejects)
+            try:
+                if self._stream is None:
+                    self._stream = self._path.open("ab")
+                self._stream.write(data)
+                self._stream.flush()
+                self._length += len(data)
+            except OSError as error:
+                self._fail(error)
         return self._length
 
     def close(self) -> None:
         """Close it."""
         if self._stream is not None:
             self._stream.close()
+
+    def _fail(self, error: OSError) -> None:
+        # Bad lines stop no import, and neither does a place where they cannot be kept.
+        self.fault = (
+            f"{self._path}: {error.strerror or error}. Rejected lines are only counted; copy the "
+            "dump to a folder that can be written and import it with --restart to see them."
+        )
+
+
+def _reject_line(number: int, reason: str, text: bytes) -> bytes:
+    cut = text[:KEPT_OF_REJECTED_LINES].decode(errors="replace")
+    reject = {"line": number, "reason": reason[:KEPT_OF_REJECTED_LINES], "text": cut}
+    return orjson.dumps(_storable(reject), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _storable(reject: dict[str, Any]) -> dict[str, Any]:
+    # A reason can quote a lone surrogate, which orjson refuses.
+    return {
+        key: clean_text(value) if isinstance(value, str) else value for key, value in reject.items()
+    }

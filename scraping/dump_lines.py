@@ -8,7 +8,6 @@ more items have entities alone than have bare characters.
 """
 
 import json
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,9 +25,8 @@ from scraping.reddit.parse import (
     parse_post,
 )
 
-# What Reddit writes for &, < and >, and what it would never leave when it does.
-ENTITY = re.compile(r"&(?:amp|lt|gt);")
-BARE = re.compile(r"[<>]|&(?!(?:amp|lt|gt);)")
+# What Reddit writes for &, < and >.
+ENTITIES = ("&amp;", "&lt;", "&gt;")
 
 POST_TEXTS = ("title", "selftext", "url", "link_flair_text", "author_flair_text")
 COMMENT_TEXTS = ("body", "author_flair_text")
@@ -36,7 +34,7 @@ COMMENT_TEXTS = ("body", "author_flair_text")
 # Keys that say when the makers of a dump read the item, and a second time in `_meta`.
 RETRIEVED = ("retrieved_on", "retrieved_utc")
 RETRIEVED_AGAIN = "retrieved_2nd_on"
-RETRIEVAL_KEYS = {*RETRIEVED, "_meta"}
+RETRIEVAL_KEYS = (*RETRIEVED, "_meta")
 
 Dumped = tuple[ParsedItem, datetime]
 
@@ -125,11 +123,9 @@ class LineReader:
         if isinstance(meta, dict) and not _obey(meta, item):
             reading.withheld += 1
             return
-        # Most lines hold none of the three anywhere, not even as an escape of JSON.
-        may_hold = b"&" in line or b"<" in line or b">" in line or b"\\u00" in line
-        texts = _texts(item) if may_hold else ""
+        texts = _texts(item)
         if texts:
-            if BARE.search(texts):
+            if _has_bare(texts):
                 reading.plain += 1
             else:
                 reading.encoded += 1
@@ -167,7 +163,7 @@ def _is_post(data: dict[str, Any]) -> bool:
 
 def _retrieved_at(data: dict[str, Any], item: ParsedItem) -> datetime:
     """When the line's values were read, at the earliest: never before the item was written."""
-    if not RETRIEVAL_KEYS & data.keys():
+    if not any(key in data for key in RETRIEVAL_KEYS):
         return item.created_at
     meta = data.get("_meta")
     again = meta.get(RETRIEVED_AGAIN) if isinstance(meta, dict) else None
@@ -205,6 +201,13 @@ def _texts(item: ParsedItem) -> str:
     if item.author_flair_text:
         texts = f"{texts}\n{item.author_flair_text}"
     return texts if "&" in texts or "<" in texts or ">" in texts else ""
+
+
+def _has_bare(texts: str) -> bool:
+    """Whether one of the three characters stands for itself. Counting is much faster than a pattern."""
+    if "<" in texts or ">" in texts:
+        return True
+    return texts.count("&") > sum(map(texts.count, ENTITIES))
 
 
 def _decode_entities(item: ParsedItem) -> None:

@@ -195,6 +195,22 @@ class TestLines:
         assert DumpImport.objects.get().rejected == 5
         assert "rejects.ndjson" in output.replace("\n", "")
 
+    def test_a_reject_file_that_cannot_be_written_stops_nothing(self, dump):
+        path = dump(*posts(1), b"broken", *posts(2))
+        path.with_name(f"{path.name}.rejects.ndjson").mkdir()
+
+        code, output = command(path)
+
+        assert code == 0
+        assert RedditPost.objects.count() == 2
+        assert "only counted" in " ".join(output.split())
+
+    def test_a_reason_that_quotes_what_cannot_be_written_is_written(self, dump):
+        line = json.dumps(PostData(number=1, created_utc="\ud83d")).encode()
+        report = import_dump(dump(line))
+
+        assert "created_utc" in json.loads(report.rejects.read_text())["reason"]
+
     def test_what_is_rejected_is_cut_to_a_sane_length(self, dump):
         report = import_dump(dump(b'{"x": "' + b"y" * 100_000))
 

@@ -184,6 +184,8 @@ def _notes(path: Path, report: ImportReport, *, dry_run: bool) -> list[str]:
         notes.append(f"{path} was imported before; --restart reads it again.")
     if report.record.rejected and not dry_run and not report.was_finished:
         notes.append(f"Rejected lines: {report.rejects}")
+    if report.rejects_fault:
+        notes.append(report.rejects_fault)
     if report.gaps_closed:
         notes.append(f"{path}: closed {report.gaps_closed} gaps.")
     if report.gaps_left:

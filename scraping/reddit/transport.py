@@ -132,6 +132,9 @@ class DeadlineRequestor(Requestor):
             if time.monotonic() >= self.deadline:
                 raise DeadlineExceeded(f"No complete answer in time: {error}") from error
             raise RequestException(error, args, kwargs) from error
+        if time.monotonic() >= self.deadline:
+            # Cut off by the alarm, a body without a length looks complete.
+            raise DeadlineExceeded("No complete answer in time.")
         self._take_headers(response)
         return response
 

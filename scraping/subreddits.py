@@ -9,10 +9,11 @@ from django.utils import timezone
 from scraping.models import Stream, Subreddit
 
 
-def ensure_subreddits(names: Mapping[str, str | None]) -> dict[str, int]:
+def ensure_subreddits(names: Mapping[str, str | None], *, refresh: bool = True) -> dict[str, int]:
     """Return the ids of subreddits by lower-case name, creating the missing.
 
-    `names` maps a name to its fullname (t5_…) where that is known, which is remembered.
+    `names` maps a name to its fullname (t5_…) where that is known, which is remembered: in place
+    of another one (a name can pass to another subreddit), or without `refresh` only where none is.
     """
     wanted = {name.lower(): (name, fullname) for name, fullname in names.items()}
     known = {
@@ -24,7 +25,8 @@ def ensure_subreddits(names: Mapping[str, str | None]) -> dict[str, int]:
     stale = [
         pair
         for lower, pair in wanted.items()
-        if lower not in known or (pair[1] and known[lower][1] != pair[1])
+        if lower not in known
+        or (pair[1] and known[lower][1] != pair[1] and (refresh or known[lower][1] is None))
     ]
     ids = {lower: key for lower, (key, _) in known.items()}
     return ids | _upsert(stale) if stale else ids

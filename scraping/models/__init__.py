@@ -1,4 +1,5 @@
 from scraping.models.content import BotItem, Content, RedditComment, RedditPost
+from scraping.models.imports import DumpImport
 from scraping.models.sessions import STATUS_COLOURS, ScrapeSession
 from scraping.models.streams import Gap, Stream, Subreddit
 
@@ -6,6 +7,7 @@ __all__ = [
     "STATUS_COLOURS",
     "BotItem",
     "Content",
+    "DumpImport",
     "Gap",
     "RedditComment",
     "RedditPost",

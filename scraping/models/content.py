@@ -25,6 +25,7 @@ class Content(models.Model):
         null=True,
         on_delete=models.PROTECT,
         related_name="%(class)ss",
+        db_index=False,  # the index by subreddit and time serves
         help_text="Empty for advertisements, which belong to none.",
     )
     author = models.TextField(null=True)
@@ -47,6 +48,11 @@ class Content(models.Model):
 
     first_seen_at = models.DateTimeField()
     refreshed_at = models.DateTimeField(help_text="When the stored values last changed.")
+    retrieved_at = models.DateTimeField(
+        null=True,
+        help_text="When the makers of the dump that it comes from read it. Empty as soon as Reddit "
+        "itself has told us.",
+    )
 
     class Meta:
         abstract = True

@@ -1,44 +1,43 @@
 """Reddit's things as rows, each on its own: a bad one raises `ParseError` and costs no other.
 
 In a row None means that the answer did not have the key, so that absence never overwrites what is
-known; a text that Reddit gave as null is "". The shapes and oddities that this takes are those of
-fifteen years of recorded answers: numbers as text, `edited` as false, true, int or float, ads
-without a subreddit, NUL characters and lone surrogates, dump lines without `name`.
+known; a text that Reddit gave as null is "".
 """
 
-import logging
-import math
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from scraping.reddit.plain import PlainParser
+from scraping.reddit.reader import (
+    DELETED_AUTHOR,
+    ParseError,
+    ThingReader,
+    clean_json,
+    clean_text,
+)
 
-DELETED_AUTHOR = "[deleted]"
+__all__ = [
+    "PARSERS",
+    "ParseError",
+    "ParsedComment",
+    "ParsedItem",
+    "ParsedPost",
+    "clean_json",
+    "clean_text",
+    "parse_comment",
+    "parse_comment_carefully",
+    "parse_post",
+    "parse_post_carefully",
+]
+
 DELETED_TEXT = "[deleted]"
 REMOVED_TEXT = "[removed]"
 # Of `removed_by_category`: the author's own doing, as opposed to a moderator's or Reddit's.
 DELETED_CATEGORIES = frozenset({"deleted", "author"})
 
-# Generous: Reddit's ids have 2 to 8 characters. What is longer or of other characters is none, and
-# would not fit an index, where it cost its whole page.
-IDENTIFIER = re.compile(r"[!-~]{1,60}")
-SUBREDDIT_NAME = re.compile(r"[ -~]{1,100}")
-# JSON as deep as this is no field of an item but an attack on whoever reads it.
-MAX_DEPTH = 40
-
 POST_EXTRA = ("gallery_data", "poll_data", "link_flair_template_id", "content_categories")
 COMMENT_EXTRA = ("author_flair_template_id", "associated_award")
-
-
-class ParseError(ValueError):
-    """An item that cannot be stored; `fullname` is "?" where not even that can be read."""
-
-    def __init__(self, fullname: str, reason: str) -> None:
-        super().__init__(f"{fullname}: {reason}")
-        self.fullname = fullname
-        self.reason = reason
 
 
 @dataclass(slots=True)
@@ -98,9 +97,77 @@ class ParsedComment(ParsedItem):
     controversiality: int | None
 
 
+def _post_removal(category: str | None, author: str | None, selftext: str | None) -> str:
+    if category in DELETED_CATEGORIES:
+        return "deleted"
+    if category or selftext == REMOVED_TEXT:
+        return "removed"
+    return "deleted" if author == DELETED_AUTHOR and selftext == DELETED_TEXT else ""
+
+
+def _comment_removal(author: str | None, body: str) -> str:
+    if body == REMOVED_TEXT:
+        return "removed"
+    return "deleted" if author == DELETED_AUTHOR and body == DELETED_TEXT else ""
+
+
+def _finish_post(post: ParsedPost) -> None:
+    post.removal = _post_removal(post.removed_by_category, post.author, post.selftext)
+    _finish(post)
+
+
+def _finish_comment(comment: ParsedComment) -> None:
+    comment.removal = _comment_removal(comment.author, comment.body)
+    _finish(comment)
+
+
+def _finish(item: ParsedItem) -> None:
+    # What names nothing is no name.
+    item.subreddit = item.subreddit or None
+    item.subreddit_fullname = item.subreddit_fullname or None
+    if item.author == DELETED_AUTHOR and item.author_fullname is None:
+        item.author_fullname = ""
+
+
+_COMMON_KEYS = {
+    "fullname": "name",
+    "subreddit_fullname": "subreddit_id",
+    "created_at": "created_utc",
+}
+_plain_post = PlainParser(
+    "t3",
+    ParsedPost,
+    keys=_COMMON_KEYS | {"score_hidden": "hide_score"},
+    references=("subreddit_fullname", "crosspost_parent"),
+    extra=POST_EXTRA,
+    finish=_finish_post,
+)
+_plain_comment = PlainParser(
+    "t1",
+    ParsedComment,
+    keys=_COMMON_KEYS | {"link_fullname": "link_id", "parent_fullname": "parent_id"},
+    references=("subreddit_fullname", "link_fullname", "parent_fullname"),
+    extra=COMMENT_EXTRA,
+    finish=_finish_comment,
+)
+
+
 def parse_post(data: Any) -> ParsedPost:
     """Turn the `data` of a t3 into a row; raise `ParseError` naming what is wrong."""
-    reader = _Reader(data, "t3")
+    return _plain_post(data) or parse_post_carefully(data)
+
+
+def parse_comment(data: Any) -> ParsedComment:
+    """Turn the `data` of a t1 into a row; raise `ParseError` naming what is wrong."""
+    return _plain_comment(data) or parse_comment_carefully(data)
+
+
+PARSERS = {"t3": parse_post, "t1": parse_comment}
+
+
+def parse_post_carefully(data: Any) -> ParsedPost:
+    """The same as `parse_post`, for any oddity."""
+    reader = ThingReader(data, "t3")
     category = reader.text("removed_by_category")
     selftext = reader.text("selftext")
     return ParsedPost(
@@ -128,9 +195,9 @@ def parse_post(data: Any) -> ParsedPost:
     )
 
 
-def parse_comment(data: Any) -> ParsedComment:
-    """Turn the `data` of a t1 into a row; raise `ParseError` naming what is wrong."""
-    reader = _Reader(data, "t1")
+def parse_comment_carefully(data: Any) -> ParsedComment:
+    """The same as `parse_comment`, for any oddity."""
+    reader = ThingReader(data, "t1")
     body = reader.required_text("body")
     return ParsedComment(
         **reader.common(
@@ -144,179 +211,3 @@ def parse_comment(data: Any) -> ParsedComment:
         is_submitter=reader.flag("is_submitter"),
         controversiality=reader.integer("controversiality"),
     )
-
-
-PARSERS = {"t3": parse_post, "t1": parse_comment}
-
-
-def clean_text(text: str) -> str:
-    """Replace what passes JSON and PostgreSQL refuses: NUL characters and lone surrogates."""
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Joins the halves of a pair that came as two escapes; what is left alone is replaced.
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def clean_json(value: Any, *, depth: int = 0) -> Any:
-    """Make a decoded JSON value storable as jsonb: texts cleaned, NaN, infinities and abysses null."""
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if not isinstance(value, dict | list):
-        return value
-    if depth == MAX_DEPTH:
-        return None
-    if isinstance(value, list):
-        return [clean_json(entry, depth=depth + 1) for entry in value]
-    return {clean_text(key): clean_json(entry, depth=depth + 1) for key, entry in value.items()}
-
-
-def _post_removal(category: str | None, author: str | None, selftext: str | None) -> str:
-    if category in DELETED_CATEGORIES:
-        return "deleted"
-    if category or selftext == REMOVED_TEXT:
-        return "removed"
-    return "deleted" if author == DELETED_AUTHOR and selftext == DELETED_TEXT else ""
-
-
-def _comment_removal(author: str | None, body: str) -> str:
-    if body == REMOVED_TEXT:
-        return "removed"
-    return "deleted" if author == DELETED_AUTHOR and body == DELETED_TEXT else ""
-
-
-class _Reader:
-    """Typed access to one thing's `data`.
-
-    What an item cannot do without raises `ParseError`. An optional field of a type that Reddit never
-    sent before costs that field and a line in the log, not the item.
-    """
-
-    def __init__(self, data: Any, kind: str) -> None:
-        if not isinstance(data, dict):
-            raise ParseError("?", f"expected an object, got {type(data).__name__}")
-        self._data = data
-        self.fullname = self._fullname(kind)
-
-    def _fullname(self, kind: str) -> str:
-        name = self._data.get("name")
-        if isinstance(name, str) and name.startswith(f"{kind}_"):
-            identifier = name.removeprefix(f"{kind}_")
-            if IDENTIFIER.fullmatch(identifier):
-                return name
-        identifier = self._data.get("id")
-        if isinstance(identifier, str) and IDENTIFIER.fullmatch(identifier):
-            return f"{kind}_{identifier}"
-        raise ParseError("?", f"neither name nor id, keys: {sorted(self._data)[:10]!r}")
-
-    def text(self, key: str) -> str | None:
-        value = self._data.get(key, ...)
-        if value is ...:
-            return None
-        if value is None:
-            return ""
-        return clean_text(value) if isinstance(value, str) else self._odd(key, "text")
-
-    def required_text(self, key: str) -> str:
-        text = self.text(key)
-        if text is None:
-            raise self._fault(key, "text")
-        return text
-
-    def reference(self, key: str) -> str | None:
-        """Another thing's fullname."""
-        text = self.text(key)
-        return text if not text or IDENTIFIER.fullmatch(text) else self._odd(key, "a fullname")
-
-    def flag(self, key: str) -> bool | None:
-        value = self._data.get(key)
-        if value is None or isinstance(value, bool):
-            return value
-        return self._odd(key, "true or false")
-
-    def number(self, key: str) -> float | None:
-        value = self._data.get(key)
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                return self._odd(key, "a number")
-        if value is None or (isinstance(value, float) and not math.isfinite(value)):
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return self._odd(key, "a number")
-        return value
-
-    def real(self, key: str) -> float | None:
-        number = self.number(key)
-        try:
-            return None if number is None else float(number)
-        except OverflowError:
-            return self._odd(key, "a number that fits")
-
-    def integer(self, key: str) -> int | None:
-        number = self.number(key)
-        if number is not None and not -(2**63) <= number < 2**63:
-            return self._odd(key, "a 64-bit integer")
-        return None if number is None else int(number)
-
-    def moment(self, key: str) -> datetime | None:
-        seconds = self.number(key)
-        if seconds is None:
-            return None
-        try:
-            return datetime.fromtimestamp(seconds, UTC)
-        except (OverflowError, OSError, ValueError):
-            return self._odd(key, "seconds since 1970")
-
-    def _fault(self, key: str, expected: str) -> ParseError:
-        value = repr(self._data[key])[:80] if key in self._data else "nothing"
-        return ParseError(self.fullname, f"{key}: expected {expected}, got {value}")
-
-    def _odd(self, key: str, expected: str) -> None:
-        logger.warning("Field left out: %s", self._fault(key, expected))
-
-    def _subreddit(self) -> str | None:
-        name = self.text("subreddit")
-        # Python and PostgreSQL fold the case of other letters differently, and Reddit has none.
-        if name and not SUBREDDIT_NAME.fullmatch(name):
-            return self._odd("subreddit", "an ASCII name")
-        return name or None
-
-    def common(self, *, removal: str, score_hidden: bool | None, extra: tuple[str, ...]) -> dict:
-        created_at = self.moment("created_utc")
-        if created_at is None:
-            raise self._fault("created_utc", "seconds since 1970")
-        edited = self._data.get("edited")
-        edited_at = None if isinstance(edited, bool) else self.moment("edited")
-        author, author_fullname = self.text("author"), self.text("author_fullname")
-        if author == DELETED_AUTHOR and author_fullname is None:
-            # Here absence is the message: the account must be forgotten with the name.
-            author_fullname = ""
-        return {
-            "fullname": self.fullname,
-            "subreddit": self._subreddit(),
-            "subreddit_fullname": self.reference("subreddit_id") or None,
-            "author": author,
-            "author_fullname": author_fullname,
-            "author_flair_text": self.text("author_flair_text"),
-            "created_at": created_at,
-            "edited": edited if isinstance(edited, bool) else (edited_at is not None or None),
-            "edited_at": edited_at,
-            "score": self.integer("score"),
-            "score_hidden": score_hidden,
-            "distinguished": self.text("distinguished"),
-            "stickied": self.flag("stickied"),
-            "locked": self.flag("locked"),
-            "archived": self.flag("archived"),
-            "permalink": self.text("permalink"),
-            "removal": removal,
-            "extra": {
-                key: clean_json(self._data[key]) for key in extra if self._data.get(key) is not None
-            },
-        }

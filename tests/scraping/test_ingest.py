@@ -294,4 +294,4 @@ def test_every_column_of_an_item_is_stored():
     """A field that parse reads and no column takes, or the reverse, would be lost silently."""
     for table, model in ((POSTS, RedditPost), (COMMENTS, RedditComment)):
         stored = {field.column for field in model._meta.fields}
-        assert set(table.columns) == stored - {"first_seen_at", "refreshed_at"}
+        assert set(table.columns) == stored - {"first_seen_at", "refreshed_at", "retrieved_at"}

@@ -1,0 +1,125 @@
+"""`import_dump` against merely decompressing and JSON-parsing the same file, and its memory.
+
+`import_vs_parse`: the time of decompressing the volume posts and parsing each line with orjson,
+divided by the time of importing them into an empty database. Both are taken in turns, and the
+median of the ratios is given: other work on the machine slows both. `import_peak_mib`: the largest
+resident size that a fresh process reaches which imports a million lines, made of the same posts
+under other ids (Linux); `BENCHMARK_IMPORT_LINES` makes it fewer.
+"""
+
+import gzip
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import orjson
+
+from benchmarks._database import own_database, volume_file
+
+ROUNDS = 3
+LINES = 1_000_000
+NAME_OF_LINES = "BENCHMARK_IMPORT_LINES"
+
+# The process under measurement: nothing but the command, then how large it has been.
+_CHILD = """
+import sys
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "import_dump", sys.argv[1]])
+# Not ru_maxrss, which counts the size that the parent had when it started this process.
+with open("/proc/self/status") as status:
+    print("peak", *[line.split()[1] for line in status if line.startswith("VmHWM")], file=sys.stderr)
+"""
+
+
+def run() -> dict[str, float]:
+    """Measure; some minutes. Nothing without the volume file."""
+    path = volume_file()
+    if path is None:
+        return {}
+    with own_database() as database, tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "RS_volume"
+        copy.write_bytes(path.read_bytes())
+        ratios = [_parse_seconds(copy) / _import_seconds(copy) for _ in range(ROUNDS)]
+        _empty()
+        large = Path(folder) / "RS_large"
+        lines = _write_large(path, large, int(os.environ.get(NAME_OF_LINES, LINES)))
+        peak = _peak_mib(large, lines, database)
+    return {"import_vs_parse": statistics.median(ratios), "import_peak_mib": peak}
+
+
+def _parse_seconds(path: Path) -> float:
+    began = time.perf_counter()
+    with gzip.open(path) as lines:
+        for line in lines:
+            orjson.loads(line)
+    return time.perf_counter() - began
+
+
+def _import_seconds(path: Path) -> float:
+    from scraping.dump_import import import_dump
+
+    _empty()
+    began = time.perf_counter()
+    report = import_dump(path)
+    elapsed = time.perf_counter() - began
+    if report.record.rejected or report.record.new != report.record.lines:
+        raise RuntimeError(f"not every line was stored: {report}")
+    return elapsed
+
+
+def _empty() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE scraping_redditpost, scraping_subreddit, scraping_dumpimport CASCADE"
+        )
+
+
+def _write_large(source: Path, target: Path, lines: int) -> int:
+    """Repeat the posts under ids of their own, as many members of one gzip file; return how many."""
+    with gzip.open(source) as stream:
+        posts = stream.read().splitlines(keepends=True)
+    written = 0
+    with target.open("wb") as output:
+        for repetition in range(-(-lines // len(posts))):
+            member = io.BytesIO()
+            mark = b"%dx" % repetition
+            for post in posts[: lines - written]:
+                # The file writes both keys first, in this form.
+                member.write(
+                    post.replace(b'"id": "', b'"id": "' + mark, 1).replace(
+                        b'"name": "t3_', b'"name": "t3_' + mark, 1
+                    )
+                )
+                written += 1
+            output.write(gzip.compress(member.getvalue(), compresslevel=1))
+    return written
+
+
+def _peak_mib(path: Path, lines: int, database: str) -> float:
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "config.settings.test"),
+        "DATABASE_URL": database,
+        "TEST_DATABASE_URL": database,
+    }
+    child = subprocess.run(
+        [sys.executable, "-c", _CHILD, str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        raise RuntimeError(f"the import ended with {child.returncode}: {child.stderr[-2000:]}")
+    from scraping.models import RedditPost
+
+    stored = RedditPost.objects.count()
+    if stored != lines:
+        raise RuntimeError(f"{stored:,} of {lines:,} posts were stored")
+    return int(child.stderr.split("peak")[-1]) / 1024

@@ -1,0 +1,232 @@
+"""Dumps of Reddit, read as a stream: NDJSON, plain, gzip or zstd, told by content and not by name.
+
+The public dumps are zstd with a window of up to two gigabytes, in one frame or several; mirrors
+have them as gzip of several members. A zstd file needs its window in memory, on top of the few
+megabytes that reading takes: that much is the format's.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+HEAD_BYTES = 1 << 20
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# A frame that decompressors skip: 0x184D2A50 to 0x184D2A5F, little-endian (RFC 8878, 3.1.2).
+ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+GZIP_MAGIC = b"\x1f\x8b"
+MAX_WINDOW = 1 << 31
+
+# Read at a time. A zstd block of a few bytes can hold 128 KiB: more would be much more, expanded.
+ZSTD_INPUT = 1 << 13
+INPUT = 1 << 18
+PIECE = 1 << 20
+
+# Decompressed bytes that make a block, unless one line alone is longer.
+BLOCK_BYTES = 6 << 20
+# The longest text of Reddit has 512 kB; a line has a few of them. What is longer is no item.
+MAX_LINE_BYTES = 16 << 20
+KEPT_OF_LONG_LINES = 4096
+
+
+class DumpFileError(Exception):
+    """The file cannot be read at all; says which and what to do."""
+
+
+class DamagedDump(Exception):
+    """The file is cut off or damaged from here on; all before was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What tells a file from another one that has its name."""
+
+    path: str
+    size: int
+    head_digest: str
+
+
+@dataclass(slots=True)
+class Block:
+    """Some whole lines, in the order of the file, without their ends."""
+
+    lines: list[bytes]
+    first_line: int
+    """The number of the first, counted from 1."""
+    end: int
+    """Decompressed bytes from the file's beginning to the end of the last."""
+    progress: int
+    """Bytes of the file, as it lies on disk, that were read for it."""
+    too_long: dict[int, bytes]
+    """By number, lines beyond `MAX_LINE_BYTES`: how they begin. Their place in `lines` is empty."""
+
+
+def identify(path: Path) -> FileIdentity:
+    """Identify a file by path, size and how it begins; raises `DumpFileError`."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+            size = stream.seek(0, 2)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return FileIdentity(str(path.resolve()), size, hashlib.sha256(head).hexdigest())
+
+
+def read_blocks(path: Path, *, position: int = 0, line: int = 0) -> Iterator[Block]:
+    """Read whole lines from a decompressed position on, before which there are `line` of them.
+
+    Raises `DamagedDump` after the last line that could be read, `DumpFileError` where the file
+    cannot be opened or read. A compressed file is decompressed from its beginning in any case.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield from _Lines(stream, position, line).blocks()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DumpFileError:
+    return DumpFileError(f"{path}: {error.strerror or error}. Check the path and its permissions.")
+
+
+class _Lines:
+    """Cuts what is decompressed into blocks of lines."""
+
+    def __init__(self, stream: BinaryIO, position: int, line: int) -> None:
+        self._stream = stream
+        self._skip = position
+        self._end = position
+        self._line = line
+        self._too_long: dict[int, bytes] = {}
+
+    def blocks(self) -> Iterator[Block]:
+        damage = None
+        pending: list[bytes] = []
+        size = 0
+        pieces = self._wanted()
+        while True:
+            try:
+                piece = next(pieces, None)
+            except DamagedDump as error:
+                damage, piece = error, None
+            if piece is None:
+                break
+            pending.append(piece)
+            size += len(piece)
+            if size < BLOCK_BYTES or (b"\n" not in piece and size < MAX_LINE_BYTES):
+                continue
+            data = b"".join(pending)
+            whole = data.rfind(b"\n") + 1
+            if whole:
+                yield self._block(data[:whole])
+                pending, size = [data[whole:]], len(data) - whole
+            else:
+                rest = yield from self._long_line(data, pieces)
+                pending, size = [rest], len(rest)
+        last = b"".join(pending)
+        if damage:
+            # The last line is not whole: as far as is known it was never there.
+            whole = last.rfind(b"\n") + 1
+            if whole:
+                yield self._block(last[:whole])
+            raise damage
+        if last:
+            yield self._block(last)
+
+    def _block(self, data: bytes) -> Block:
+        lines = data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        return self._made(lines, len(data), {})
+
+    def _made(self, lines: list[bytes], size: int, too_long: dict[int, bytes]) -> Block:
+        first = self._line + 1
+        self._line += len(lines)
+        self._end += size
+        return Block(lines, first, self._end, self._stream.tell(), too_long)
+
+    def _long_line(self, start: bytes, pieces: Iterator[bytes]) -> Iterator[Block]:
+        """Pass over a line without holding it; returns what follows it."""
+        size = len(start)
+        for piece in pieces:
+            end = piece.find(b"\n") + 1
+            size += end or len(piece)
+            if end:
+                rest = piece[end:]
+                break
+        else:
+            rest = b""
+        kept = {self._line + 1: start[:KEPT_OF_LONG_LINES]}
+        yield self._made([b""], size, kept)
+        return rest
+
+    def _wanted(self) -> Iterator[bytes]:
+        head = self._stream.read(4)
+        self._stream.seek(0)
+        if head == ZSTD_MAGIC or head[1:] == ZSTD_SKIPPABLE:
+            pieces = _unzstd(self._stream)
+        elif head[:2] == GZIP_MAGIC:
+            pieces = _gunzip(self._stream)
+        else:
+            self._stream.seek(self._skip)
+            yield from iter(lambda: self._stream.read(PIECE), b"")
+            return
+        skip = self._skip
+        for piece in _ahead(pieces):
+            if skip >= len(piece):
+                skip -= len(piece)
+            else:
+                yield piece[skip:]
+                skip = 0
+
+
+def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, each decompressed in a thread of its own while the one before is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="decompressor") as pool:
+        future = pool.submit(next, pieces, None)
+        while (piece := future.result()) is not None:
+            future = pool.submit(next, pieces, None)
+            yield piece
+
+
+def _gunzip(stream: BinaryIO) -> Iterator[bytes]:
+    data = stream.read(INPUT)
+    while data:
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            if not data:
+                raise DamagedDump("the gzip file ends in the middle: it was cut off")
+            try:
+                piece = member.decompress(data, PIECE)
+            except zlib.error as error:
+                raise DamagedDump(f"the gzip file is damaged: {error}") from error
+            if piece:
+                yield piece
+            data = member.unconsumed_tail or (b"" if member.eof else stream.read(INPUT))
+        # Another member may follow, or zeros that fill a block of a tape.
+        data = member.unused_data.lstrip(b"\0")
+        while not data and (more := stream.read(INPUT)):
+            data = more.lstrip(b"\0")
+
+
+def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+    data = stream.read(ZSTD_INPUT)
+    while data:
+        frame = decompressor.decompressobj()
+        while not frame.eof:
+            if not data:
+                raise DamagedDump("the zstd file ends in the middle of a frame: it was cut off")
+            try:
+                piece = frame.decompress(data)
+            except zstandard.ZstdError as error:
+                raise DamagedDump(f"the zstd file is damaged: {error}") from error
+            if piece:
+                yield piece
+            data = b"" if frame.eof else stream.read(ZSTD_INPUT)
+        data = frame.unused_data or stream.read(ZSTD_INPUT)

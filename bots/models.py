@@ -1,3 +1,5 @@
+import hashlib
+import hmac
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
@@ -67,6 +69,12 @@ class RedditApp(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(REDDIT_REQUESTS_PER_MINUTE)],
         help_text="What Reddit grants this client id; 100 unless agreed otherwise.",
     )
+    # Written when Reddit refuses the credentials. In force for as long as they are the same.
+    refusal = models.CharField(max_length=300, blank=True, editable=False)
+    refused_at = models.DateTimeField(null=True, editable=False)
+    refused_credentials = models.CharField(max_length=64, blank=True, editable=False)
+    next_try_at = models.DateTimeField(null=True, editable=False)
+
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -92,6 +100,19 @@ class RedditApp(models.Model):
     @client_secret.setter
     def client_secret(self, secret: str) -> None:
         self.encrypted_secret = encryption.encrypt(secret)
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes with the credentials, and tells nothing of them."""
+        parts = (self.service, self.client_id, self.client_secret, self.user_agent)
+        return hmac.new(
+            settings.SECRET_KEY.encode(), "\0".join(parts).encode(), hashlib.sha256
+        ).hexdigest()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Reddit refused these very credentials: its bots wait until they are mended."""
+        return bool(self.refused_at) and self.refused_credentials == self.fingerprint
 
 
 class BotConfigQuerySet(models.QuerySet["BotConfig"]):

@@ -64,19 +64,20 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         "new",
         "matched",
         "requests",
+        "waited",
     ]
     list_filter = ["status", "trigger", ("queued_at", RangeDateTimeFilter)]
     search_fields = ["bot_name", "task_id"]
     fieldsets = [
         (None, {"fields": ["bot", "status", "trigger", "error", "task_id"]}),
-        ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took"]}),
+        ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took", "continues_at"]}),
         (
             "Counts",
             {
                 "fields": [
                     ("posts_seen", "comments_seen"),
                     ("new", "updated", "rejected"),
-                    ("matched", "requests"),
+                    ("matched", "requests", "wait_seconds"),
                 ]
             },
         ),
@@ -100,6 +101,11 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     def took(self, session: ScrapeSession) -> str:
         """How long it ran."""
         return f"{session.duration.total_seconds():.1f} s" if session.duration else "-"
+
+    @admin.display(description="Waited", ordering="wait_seconds")
+    def waited(self, session: ScrapeSession) -> str:
+        """How long it waited for the budget of its app."""
+        return f"{session.wait_seconds:.1f} s" if session.wait_seconds >= 0.05 else "-"
 
     @admin.display(description="What came of each")
     def streams(self, session: ScrapeSession) -> str:

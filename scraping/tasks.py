@@ -3,9 +3,9 @@
 from typing import Any
 
 from celery import Task, shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_process_shutdown, worker_ready
 
-from scraping import services, sessions
+from scraping import clients, services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -22,12 +22,17 @@ HARD_LIMIT_SECONDS = 21 * 60
 def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
     """Run one session of a bot. Idempotent: a message that comes twice runs once.
 
+    A session that ended for want of budget is followed by another run when there is some.
+
     Returns the session's id, status and counts, or `skipped` with the reason.
     """
     try:
         session = services.scrape_bot(bot_id, trigger=trigger, task_id=self.request.id or "")
     except services.SessionSkipped as reason:
         return {"skipped": str(reason)}
+    if session.continues_at is not None:
+        # Out of the worker, which others need: a run of its own, when there is budget again.
+        self.apply_async(kwargs={"bot_id": bot_id, "trigger": trigger}, eta=session.continues_at)
     counts = {name: getattr(session, name) for name in sessions.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
 
@@ -36,6 +41,12 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
 def close_interrupted_sessions() -> int:
     """End the running sessions whose process died; return how many there were."""
     return sessions.close_interrupted()
+
+
+@worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")
+def close_clients(**kwargs: Any) -> None:
+    """Close the connections to Reddit that a worker's process has kept."""
+    clients.close_all()
 
 
 @worker_ready.connect(dispatch_uid="scraping.close_interrupted_sessions")

@@ -1,3 +1,4 @@
+from scraping.models.budget import RequestBudget
 from scraping.models.content import BotItem, Content, RedditComment, RedditPost
 from scraping.models.sessions import STATUS_COLOURS, ScrapeSession
 from scraping.models.streams import Gap, Stream, Subreddit
@@ -9,6 +10,7 @@ __all__ = [
     "Gap",
     "RedditComment",
     "RedditPost",
+    "RequestBudget",
     "ScrapeSession",
     "Stream",
     "Subreddit",

@@ -101,8 +101,11 @@ WITH locked AS (
            t + make_interval(secs => COALESCE(%(reset)s::float8, 0) - 1 - %(took)s) AS earliest
     FROM clock c
 ), verdict AS (
-    -- Reddit's window ended before the end that we knew of: its next one has begun.
-    SELECT b.*, ours AND speaks AND aligned AND earliest >= ends_at AS turns FROM bounds b
+    -- Reddit's window ended before the end that we knew of: its next one has begun. By a second or
+    -- two, though, the clocks of Reddit's own servers may differ.
+    SELECT b.*, ours AND speaks AND aligned
+           AND earliest >= ends_at + (ends_at - starts_at) / 2 AS turns
+    FROM bounds b
 )
 UPDATE scraping_requestbudget b SET
     window_number = b.window_number + v.turns::int,

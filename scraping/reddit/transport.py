@@ -6,6 +6,7 @@ ValueErrors and KeyErrors even on a 200; a spent budget makes PRAW sleep for min
 """
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -25,6 +26,10 @@ from scraping.reddit.errors import DeadlineExceeded, Throttled
 RATE_HEADERS = ("x-ratelimit-remaining", "x-ratelimit-used", "x-ratelimit-reset")
 # Requests for tokens: Reddit does not count them.
 TOKEN_PATH = "/api/v1/access_token"  # noqa: S105  (a path)
+
+
+# The status of an `Answer` that did not come.
+NO_ANSWER = 0
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,8 @@ class DeadlineRequestor(Requestor):
                     method, url, *args, timeout=min(self.timeout, remaining), **kwargs
                 )
         except Exception as error:
+            if permit is not None:
+                self.permits.answered(permit, Answer(NO_ANSWER, time.monotonic() - began))
             if time.monotonic() >= self.deadline:
                 raise DeadlineExceeded(f"No complete answer in time: {error}") from error
             raise RequestException(error, (method, url, *args), kwargs) from error
@@ -202,7 +209,11 @@ class DeadlineRequestor(Requestor):
         given = [response.headers.pop(name, None) for name in RATE_HEADERS]
         rate = None
         with contextlib.suppress(TypeError, ValueError):  # absent or malformed: nothing is known
-            remaining, used, reset = (_finite(value) for value in given)
+            # "remaining" can be negative: more was sent than allowed.
+            used, reset = _finite(given[1]), _finite(given[2])
+            remaining = float(given[0])
+            if not math.isfinite(remaining):
+                raise ValueError(given[0])
             rate = RateLimit(remaining, used, reset, time.monotonic() + reset)
             self.rate_limit = rate
         retry_after = None
@@ -217,9 +228,9 @@ class DeadlineRequestor(Requestor):
         return Answer(response.status_code, seconds, rate, retry_after)
 
 
-def _finite(text: str) -> float:
-    """The number; raise ValueError for what is none, is negative or has no end."""
+def _finite(text: str | None) -> float:
+    """The number; raise ValueError or TypeError for what is none, is negative or has no end."""
     number = float(text)
-    if not 0 <= number < float("inf"):
+    if number < 0 or not math.isfinite(number):
         raise ValueError(text)
     return number

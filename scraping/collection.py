@@ -88,7 +88,6 @@ class Collector:
         self._client = client
         self._on_progress = on_progress
         self._dry_run = dry_run
-        self._matchers = matching.matchers_for(plan.subreddits)
 
     def run(self) -> Progress:
         """Collect everything that the plan names; a stream at fault costs no other.
@@ -297,13 +296,11 @@ class Collector:
 
     def _match(self, items: list[ParsedItem], result: IngestResult) -> list[matching.Match]:
         """Match new items for every bot that watches, and known ones for the session's own bot."""
-        found = (
-            matcher.match(item)
-            for item in items
-            for matcher in self._matchers
-            if item.fullname in result.new or matcher.bot_id == self._plan.bot_id
+        return matching.store_matches(
+            match
+            for match in matching.find(items)
+            if match.fullname in result.new or match.bot_id == self._plan.bot_id
         )
-        return matching.store_matches(match for match in found if match)
 
 
 def _listing(kind: str) -> str:

@@ -1,0 +1,10 @@
+"""Which items are what a bot looks for: all bots of a subreddit in one pass, at no API cost.
+
+`find` and `store_matches` are for items as they come in, `rematch` for what is stored when a bot
+has changed, `preview` for a bot that is not saved yet. Patterns run on RE2: none can hang.
+"""
+
+from scraping.matching.fleet import Fleet, Match, find
+from scraping.matching.store import store_matches
+
+__all__ = ["Fleet", "Match", "find", "store_matches"]

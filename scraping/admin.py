@@ -1,10 +1,12 @@
 """What was collected, and how. Evidence: nobody adds, edits or deletes it here."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import path
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
@@ -12,7 +14,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from accounts.ownership import owned_by
-from scraping import sessions
+from scraping import sessions, views
 from scraping.models import (
     STATUS_COLOURS,
     BotItem,
@@ -187,6 +189,11 @@ class BotItemAdmin(EvidenceAdmin):
     list_filter = [("matched_at", RangeDateTimeFilter)]
     list_select_related = ["bot"]
     search_fields = ["=fullname", "bot__name"]
+
+    def get_urls(self) -> list[Any]:
+        """With the preview that the bots' forms post to."""
+        view = self.admin_site.admin_view(partial(views.preview, site=self.admin_site))
+        return [path("preview/", view, name="scraping_botitem_preview"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BotItem]:
         """Matches of the user's own bots."""

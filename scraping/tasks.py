@@ -1,11 +1,13 @@
 """Celery's doors to collection: thin, the work is in the services."""
 
+from dataclasses import asdict
 from typing import Any
 
 from celery import Task, shared_task
 from celery.signals import worker_process_shutdown, worker_ready
 
-from scraping import clients, services, sessions
+from bots.models import BotConfig
+from scraping import clients, matching, services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -35,6 +37,16 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
         self.apply_async(kwargs={"bot_id": bot_id, "trigger": trigger}, eta=session.continues_at)
     counts = {name: getattr(session, name) for name in sessions.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
+
+
+@shared_task(name="scraping.rematch_bot", queue="cleanup")
+def rematch_bot(bot_id: int) -> dict[str, Any]:
+    """Match the stored items of a bot that was changed anew. May run any number of times.
+
+    Returns the counts, with `superseded` when a later change has asked for another run.
+    """
+    bot = BotConfig.objects.filter(pk=bot_id).first()
+    return asdict(matching.rematch(bot)) if bot else {"skipped": f"bot {bot_id} does not exist"}
 
 
 @shared_task(name="scraping.close_interrupted_sessions", queue="cleanup", time_limit=60)

@@ -6,5 +6,24 @@ has changed, `preview` for a bot that is not saved yet. Patterns run on RE2: non
 
 from scraping.matching.fleet import Fleet, Match, find
 from scraping.matching.store import store_matches
+from scraping.matching.stored import (
+    Example,
+    Preview,
+    Rematched,
+    preview,
+    rematch,
+    with_stored_items,
+)
 
-__all__ = ["Fleet", "Match", "find", "store_matches"]
+__all__ = [
+    "Example",
+    "Fleet",
+    "Match",
+    "Preview",
+    "Rematched",
+    "find",
+    "preview",
+    "rematch",
+    "store_matches",
+    "with_stored_items",
+]

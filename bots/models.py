@@ -1,3 +1,5 @@
+import hashlib
+import hmac
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
@@ -7,6 +9,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
+from django.dispatch import Signal
+from django.utils import timezone
 from timezone_field import TimeZoneField
 
 from bots import encryption
@@ -18,6 +22,9 @@ MAX_INTERVAL = timedelta(days=31)
 REDDIT_REQUESTS_PER_MINUTE = 100
 # About as many as Reddit lists: nothing older can be reached by paging.
 LISTING_CAP = 1_000
+
+# Sent with `bot_ids`, in the transaction of the change, when what bots match may have changed.
+matching_changed = Signal()
 
 
 def title_and_body() -> list[str]:
@@ -67,6 +74,12 @@ class RedditApp(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(REDDIT_REQUESTS_PER_MINUTE)],
         help_text="What Reddit grants this client id; 100 unless agreed otherwise.",
     )
+    # Written when Reddit refuses the credentials. In force for as long as they are the same.
+    refusal = models.CharField(max_length=300, blank=True, editable=False)
+    refused_at = models.DateTimeField(null=True, editable=False)
+    refused_credentials = models.CharField(max_length=64, blank=True, editable=False)
+    next_try_at = models.DateTimeField(null=True, editable=False)
+
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -93,6 +106,19 @@ class RedditApp(models.Model):
     def client_secret(self, secret: str) -> None:
         self.encrypted_secret = encryption.encrypt(secret)
 
+    @property
+    def fingerprint(self) -> str:
+        """What changes with the credentials, and tells nothing of them."""
+        parts = (self.service, self.client_id, self.client_secret, self.user_agent)
+        return hmac.new(
+            settings.SECRET_KEY.encode(), "\0".join(parts).encode(), hashlib.sha256
+        ).hexdigest()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Reddit refused these very credentials: its bots wait until they are mended."""
+        return bool(self.refused_at) and self.refused_credentials == self.fingerprint
+
 
 class BotConfigQuerySet(models.QuerySet["BotConfig"]):
     """Writes that bypass `save()` and its signals, with the schedules kept in step all the same."""
@@ -102,13 +128,21 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
         return self.filter(is_active=True, auto_scrape_enabled=True)
 
     def update(self, **values: Any) -> int:
-        """Update rows and their schedules in one transaction."""
-        if not SCHEDULING_FIELDS.intersection(values):
+        """Update rows and their schedules in one transaction, and tell who matches by them."""
+        scheduling = SCHEDULING_FIELDS.intersection(values)
+        matching = MATCHING_FIELDS.intersection(values)
+        if not scheduling and not matching:
             return super().update(**values)
         with transaction.atomic():
             keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
+            if matching:
+                # By this, whoever matches items sees that the bot is another one.
+                values = {"updated_at": timezone.now()} | values
             updated = super().update(**values)
-            self._sync(keys)
+            if scheduling:
+                self._sync(keys)
+            if matching:
+                matching_changed.send(sender=BotConfig, bot_ids=keys)
         return updated
 
     update.alters_data = True
@@ -370,6 +404,19 @@ FIELD_CLEANERS = {
     "include_terms": clean_terms,
     "exclude_terms": clean_terms,
 }
+
+# What decides which items a bot matches.
+MATCHING_FIELDS = frozenset(
+    {
+        "subreddits",
+        "include_terms",
+        "exclude_terms",
+        "match_in",
+        "case_sensitive",
+        "whole_words",
+        "is_active",
+    }
+)
 
 # A change of any of these can change the bot's schedule or what stands in it.
 SCHEDULING_FIELDS = frozenset(

@@ -1,15 +1,37 @@
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.db.models import QuerySet
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 from django_celery_beat.models import PeriodicTask
 
 from bots import services
-from bots.models import BotConfig
+from bots.models import MATCHING_FIELDS, BotConfig, matching_changed
 from jobs import diagnosis
 from jobs.diagnosis import Finding
+
+
+@receiver(pre_save, sender=BotConfig, dispatch_uid="bots.notice_matching")
+def notice_what_is_matched(
+    instance: BotConfig, raw: bool, update_fields: Collection[str] | None, **kwargs: Any
+) -> None:
+    """Compare what the bot matches by with what is stored, for `tell_what_is_matched`."""
+    instance.matching_differs = False
+    fields = MATCHING_FIELDS if update_fields is None else MATCHING_FIELDS & set(update_fields)
+    if raw or not fields:
+        return
+    stored = (
+        BotConfig.objects.filter(pk=instance.pk).values(*fields).first() if instance.pk else None
+    )
+    instance.matching_differs = stored != {name: getattr(instance, name) for name in fields}
+
+
+@receiver(post_save, sender=BotConfig, dispatch_uid="bots.tell_matching")
+def tell_what_is_matched(instance: BotConfig, **kwargs: Any) -> None:
+    """Say that the bot matches other items than before, if so."""
+    if instance.matching_differs:
+        matching_changed.send(sender=BotConfig, bot_ids=[instance.pk])
 
 
 @receiver(post_save, sender=BotConfig, dispatch_uid="bots.schedule_follows_bot")

@@ -88,7 +88,7 @@ def clean_terms(terms: Iterable[str]) -> list[str]:
     return cleaned
 
 
-def compile_pattern(pattern: str, *, case_sensitive: bool = False) -> "re2._Regexp":
+def compile_pattern(pattern: str | bytes, *, case_sensitive: bool = False) -> "re2._Regexp":
     """Compile a user's pattern with RE2, whose matching time is linear in the text: none can hang."""
     options = re2.Options()
     options.case_sensitive = case_sensitive

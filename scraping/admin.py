@@ -1,10 +1,12 @@
 """What was collected, and how. Evidence: nobody adds, edits or deletes it here."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import path
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
@@ -12,7 +14,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from accounts.ownership import owned_by
-from scraping import sessions
+from scraping import sessions, views
 from scraping.models import (
     STATUS_COLOURS,
     BotItem,
@@ -64,19 +66,20 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         "new",
         "matched",
         "requests",
+        "waited",
     ]
     list_filter = ["status", "trigger", ("queued_at", RangeDateTimeFilter)]
     search_fields = ["bot_name", "task_id"]
     fieldsets = [
         (None, {"fields": ["bot", "status", "trigger", "error", "task_id"]}),
-        ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took"]}),
+        ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took", "continues_at"]}),
         (
             "Counts",
             {
                 "fields": [
                     ("posts_seen", "comments_seen"),
                     ("new", "updated", "rejected"),
-                    ("matched", "requests"),
+                    ("matched", "requests", "wait_seconds"),
                 ]
             },
         ),
@@ -100,6 +103,11 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     def took(self, session: ScrapeSession) -> str:
         """How long it ran."""
         return f"{session.duration.total_seconds():.1f} s" if session.duration else "-"
+
+    @admin.display(description="Waited", ordering="wait_seconds")
+    def waited(self, session: ScrapeSession) -> str:
+        """How long it waited for the budget of its app."""
+        return f"{session.wait_seconds:.1f} s" if session.wait_seconds >= 0.05 else "-"
 
     @admin.display(description="What came of each")
     def streams(self, session: ScrapeSession) -> str:
@@ -181,6 +189,11 @@ class BotItemAdmin(EvidenceAdmin):
     list_filter = [("matched_at", RangeDateTimeFilter)]
     list_select_related = ["bot"]
     search_fields = ["=fullname", "bot__name"]
+
+    def get_urls(self) -> list[Any]:
+        """With the preview that the bots' forms post to."""
+        view = self.admin_site.admin_view(partial(views.preview, site=self.admin_site))
+        return [path("preview/", view, name="scraping_botitem_preview"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BotItem]:
         """Matches of the user's own bots."""

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
-from bots.models import LISTING_CAP, BotConfig, RedditApp
+from bots.models import LISTING_CAP, BotConfig
 from scraping import ledger, matching
 from scraping.ingest import IngestResult, ingest_comments, ingest_posts
 from scraping.models import Stream, Subreddit
-from scraping.reddit.client import Credentials, Page, RedditClient, pack_names
+from scraping.reddit.client import Page, RedditClient, pack_names
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
 from scraping.reddit.parse import PARSERS, ParsedComment, ParsedItem, ParsedPost, ParseError
 from scraping.subreddits import ensure_streams, find_streams
@@ -62,24 +61,8 @@ class Progress:
     rejected: int = 0
     matched: int = 0
     requests: int = 0
+    wait_seconds: float = 0.0
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-def client_for(app: RedditApp) -> RedditClient:
-    """Return a client for the app. Where it connects to is a setting, never a value of the app's."""
-    simulated = app.service == RedditApp.Service.SIMULATOR
-    credentials = Credentials(
-        client_id=app.client_id,
-        secret=app.client_secret,
-        user_agent=app.user_agent,
-        reddit_url=settings.SIMULATOR_URL if simulated else settings.REDDIT_URL,
-        oauth_url=settings.SIMULATOR_URL if simulated else settings.REDDIT_OAUTH_URL,
-    )
-    return RedditClient(
-        credentials,
-        timeout=settings.REDDIT_TIMEOUT_SECONDS,
-        deadline=settings.REDDIT_DEADLINE_SECONDS,
-    )
 
 
 class Collector:
@@ -92,14 +75,17 @@ class Collector:
         *,
         on_progress: Callable[[Progress], None] = lambda _: None,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> None:
-        """`on_progress` is called after each page; a dry run reads and stores nothing."""
-        self.progress = Progress()
+        """`on_progress` is called after each page; a dry run reads and stores nothing.
+
+        The caller who gives `progress` has it also when the collector raises.
+        """
+        self.progress = progress or Progress()
         self._plan = plan
         self._client = client
         self._on_progress = on_progress
         self._dry_run = dry_run
-        self._matchers = matching.matchers_for(plan.subreddits)
 
     def run(self) -> Progress:
         """Collect everything that the plan names; a stream at fault costs no other.
@@ -122,8 +108,12 @@ class Collector:
                         self._note(name, kind, error.outcome, str(error))
             raise
         finally:
-            self.progress.requests = self._client.requests
+            self._count_requests()
         return self.progress
+
+    def _count_requests(self) -> None:
+        self.progress.requests = self._client.requests
+        self.progress.wait_seconds = self._client.waited
 
     def _collect(self, kind: str) -> None:
         """Read streams of which every item is wanted."""
@@ -257,7 +247,7 @@ class Collector:
             for name in names:
                 self._note(name, kind, error.outcome, str(error))
         finally:
-            self.progress.requests = self._client.requests
+            self._count_requests()
             self._on_progress(self.progress)
 
     def _unavailable(self, name: str, kind: str, error: SubredditUnavailable) -> None:
@@ -279,7 +269,7 @@ class Collector:
         progress.posts_seen += len(posts)
         progress.comments_seen += len(comments)
         if self._dry_run:
-            progress.requests = self._client.requests
+            self._count_requests()
             self._on_progress(progress)
             # As if nothing were known: a dry run shows what Reddit lists.
             return items, IngestResult(new={item.fullname for item in items})
@@ -292,7 +282,7 @@ class Collector:
         progress.new += len(result.new)
         progress.updated += len(result.updated)
         progress.matched += sum(match.bot_id == self._plan.bot_id for match in matches)
-        progress.requests = self._client.requests
+        self._count_requests()
         self._on_progress(progress)
         return items, result
 
@@ -311,13 +301,11 @@ class Collector:
 
     def _match(self, items: list[ParsedItem], result: IngestResult) -> list[matching.Match]:
         """Match new items for every bot that watches, and known ones for the session's own bot."""
-        found = (
-            matcher.match(item)
-            for item in items
-            for matcher in self._matchers
-            if item.fullname in result.new or matcher.bot_id == self._plan.bot_id
+        return matching.store_matches(
+            match
+            for match in matching.find(items)
+            if match.fullname in result.new or match.bot_id == self._plan.bot_id
         )
-        return matching.store_matches(match for match in found if match)
 
 
 def _subreddit_of(thing: Any) -> str:

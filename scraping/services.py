@@ -7,16 +7,25 @@ from dataclasses import asdict
 
 from celery.exceptions import SoftTimeLimitExceeded
 
+from bots import refusals
 from bots.models import BotConfig, RedditApp
 from jobs import cancellation, locks
 from jobs.errors import Cancelled
 from scraping import sessions
-from scraping.collection import Collector, Plan, Progress, client_for
+from scraping.budget import AppBudget, Lane
+from scraping.clients import client_for
+from scraping.collection import Collector, Plan, Progress
 from scraping.models import ScrapeSession
-from scraping.reddit.errors import RedditError
+from scraping.reddit.errors import RedditError, Throttled, Unauthorized
 
 Status = ScrapeSession.Status
 NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
+
+# The lane of a session's requests by the door it came through.
+LANES = {
+    ScrapeSession.Trigger.SCHEDULE: Lane.FRESH,
+    ScrapeSession.Trigger.BACKFILL: Lane.BACKFILL,
+}
 
 OnProgress = Callable[[Progress], None]
 
@@ -68,14 +77,24 @@ def scrape_locked_bot(
 ) -> ScrapeSession:
     """Run one session of the bot, whose lock the caller holds, and return it as it ended.
 
-    Raises `SessionSkipped` when the bot is gone or inactive, or has had its session for this run.
-    What goes wrong with Reddit is the session's to tell and raises nothing; a bug ends the session
-    as failed and is raised.
+    A session whose app has no budget left soon ends there, and has `continues_at`: when its bot
+    should run again. It is set on one session of a bot at a time.
+
+    Raises `SessionSkipped` when the bot is gone or inactive, or has had its session for this run, or
+    when Reddit refuses the bot's app. What goes wrong with Reddit is the session's to tell and
+    raises nothing; a bug ends the session as failed and is raised.
     """
     bot = BotConfig.objects.select_related("reddit_app").filter(pk=bot_id).first()
     if bot is None or not bot.is_active:
         reason = (
             f"bot {bot_id} does not exist any more" if bot is None else f"bot “{bot}” is inactive"
+        )
+        sessions.cancel_queued(task_id, reason=reason)
+        raise SessionSkipped(reason)
+    if not refusals.may_try(bot.reddit_app):
+        reason = (
+            f"Reddit refuses the app “{bot.reddit_app}”: {bot.reddit_app.refusal} "
+            "Correct its credentials."
         )
         sessions.cancel_queued(task_id, reason=reason)
         raise SessionSkipped(reason)
@@ -101,11 +120,9 @@ def scrape_subreddits(
 
 def preview(app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore) -> Progress:
     """Read what a session would read, and store nothing. Raises `RedditError` for the app's faults."""
-    client = client_for(app)
-    try:
+    budget = AppBudget(app, lane=Lane.MANUAL, name="a dry run")
+    with client_for(app, permits=budget) as client:
         return Collector(plan, client, on_progress=on_progress, dry_run=True).run()
-    finally:
-        client.close()
 
 
 def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: OnProgress) -> None:
@@ -113,13 +130,20 @@ def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: On
         on_progress(progress)
         cancellation.check()
 
-    client = client_for(app)
-    collector = Collector(plan, client, on_progress=after_page)
-    progress = collector.progress
+    lane = LANES.get(ScrapeSession.Trigger(session.trigger), Lane.MANUAL)
+    budget = AppBudget(app, lane=lane, name=session.bot_name)
+    progress = Progress()
     try:
-        collector.run()
+        with client_for(app, permits=budget) as client:
+            Collector(plan, client, on_progress=after_page, progress=progress).run()
+        if app.refused_at:
+            refusals.accept(RedditApp.objects.filter(pk=app.pk))  # Reddit answered after all
         _finish(session, progress, sessions.status_of(progress.outcomes))
     except RedditError as error:
+        if isinstance(error, Unauthorized):
+            refusals.refuse(app, str(error))
+        elif isinstance(error, Throttled):
+            sessions.continue_later(session, seconds=error.retry_after)
         _finish(session, progress, sessions.status_of(progress.outcomes), error=str(error))
     except Cancelled as reason:
         _finish(session, progress, Status.CANCELLED, error=str(reason))
@@ -130,8 +154,6 @@ def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: On
         # Also when the process is told to stop: the session must not seem to run on.
         _finish(session, progress, Status.FAILED, error=f"{type(error).__name__}: {error}")
         raise
-    finally:
-        client.close()
 
 
 def _finish(session: ScrapeSession, progress: Progress, status: str, *, error: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -24,6 +25,7 @@ COUNTS = (
     "rejected",
     "matched",
     "requests",
+    "wait_seconds",
 )
 
 # Outcomes of a stream that mean it was read as far as it had to be.
@@ -84,7 +86,7 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
     session.status = status
     session.error = error
     session.ended_at = timezone.now()
-    written = (*COUNTS, "outcomes", "status", "error", "ended_at")
+    written = (*COUNTS, "outcomes", "status", "error", "ended_at", "continues_at")
     columns = {name: getattr(session, name) for name in written}
     with transaction.atomic():
         open_session = ScrapeSession.objects.filter(pk=session.pk, status=Status.RUNNING)
@@ -92,6 +94,19 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
             return False
         _tell_bots([session])
     return True
+
+
+def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:
+    """Note on the session when its bot should run again, unless an earlier session's time is to come.
+
+    `seconds` are those that Reddit or the budget asked to wait; None: neither said, so nothing is
+    noted. Called before `finish`, which writes it.
+    """
+    if seconds is None or session.bot_id is None:
+        return
+    now = timezone.now()
+    if not ScrapeSession.objects.filter(bot=session.bot_id, continues_at__gt=now).exists():
+        session.continues_at = now + timedelta(seconds=seconds)
 
 
 def status_of(outcomes: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,13 +1,16 @@
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.dispatch import receiver
 
-from bots.models import BotConfig
+from bots.models import BotConfig, matching_changed
 from bots.services import SCRAPE_TASK
 from jobs import schedules, system_schedules
-from jobs.runs import RunRequest, run_ended, run_requested
-from scraping import sessions
+from jobs.runs import RunRequest, request_run, run_ended, run_requested
+from scraping import matching, sessions
+
+REMATCH_TASK = "scraping.rematch_bot"
 
 system_schedules.register(
     schedules.ScheduleSpec(
@@ -33,3 +36,10 @@ def queue_session(run: RunRequest, **_: Any) -> None:
 def cancel_session(task_id: str, reason: str, **_: Any) -> None:
     """End the session of a run that will not start: skipped, cancelled or too late."""
     sessions.cancel_queued(task_id, reason=reason)
+
+
+@receiver(matching_changed, dispatch_uid="scraping.rematch")
+def rematch_stored_items(bot_ids: Sequence[int], **_: Any) -> None:
+    """Request a re-match of what is stored, in the transaction that changed what the bots match."""
+    for bot_id in matching.with_stored_items(bot_ids):
+        request_run(REMATCH_TASK, {"bot_id": bot_id}, queue="cleanup", trigger="task")

@@ -1,13 +1,15 @@
 """Celery's doors to collection: thin, the work is in the services."""
 
+from dataclasses import asdict
 from typing import Any
 
 from celery import Task
-from celery.signals import worker_ready
+from celery.signals import worker_process_shutdown, worker_ready
 
+from bots.models import BotConfig
 from jobs.errors import Skip
 from jobs.task import job
-from scraping import services, sessions
+from scraping import clients, matching, services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -26,6 +28,8 @@ HARD_LIMIT_SECONDS = 21 * 60
 def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
     """Run one session of a bot.
 
+    A session that ended for want of budget is followed by another run when there is some.
+
     Returns the session's id, status and counts. SKIPPED when another session of the bot runs, or
     the bot is gone or inactive.
     """
@@ -33,8 +37,24 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
         session = services.scrape_locked_bot(bot_id, trigger=trigger, task_id=self.request.id or "")
     except services.SessionSkipped as reason:
         raise Skip(str(reason)) from reason
+    if session.continues_at is not None:
+        # Out of the worker, which others need: a run of its own, when there is budget again.
+        self.apply_async(kwargs={"bot_id": bot_id, "trigger": trigger}, eta=session.continues_at)
     counts = {name: getattr(session, name) for name in sessions.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
+
+
+@job(name="scraping.rematch_bot", queue="cleanup", title="Re-match a bot's stored items")
+def rematch_bot(bot_id: int) -> dict[str, Any]:
+    """Match the stored items of a bot that was changed anew. May run any number of times.
+
+    Returns the counts, with `superseded` when a later change has asked for another run. SKIPPED
+    when the bot is gone.
+    """
+    bot = BotConfig.objects.filter(pk=bot_id).first()
+    if bot is None:
+        raise Skip(f"bot {bot_id} does not exist any more")
+    return asdict(matching.rematch(bot))
 
 
 @job(
@@ -47,6 +67,12 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
 def close_interrupted_sessions() -> int:
     """End the running sessions whose process died; return how many there were."""
     return sessions.close_interrupted()
+
+
+@worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")
+def close_clients(**kwargs: Any) -> None:
+    """Close the connections to Reddit that a worker's process has kept."""
+    clients.close_all()
 
 
 @worker_ready.connect(dispatch_uid="scraping.close_interrupted_sessions")

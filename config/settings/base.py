@@ -170,6 +170,14 @@ REDDIT_TIMEOUT_SECONDS = environment.integer("REDDIT_TIMEOUT_SECONDS", 10, minim
 REDDIT_DEADLINE_SECONDS = environment.integer(
     "REDDIT_DEADLINE_SECONDS", 60, minimum=1, maximum=3600
 )
+# Seconds of the windows in which Reddit counts an app's requests, and the longest wait for one of
+# them in a worker: a session that had to wait longer ends, and its bot runs again later.
+REDDIT_BUDGET_WINDOW_SECONDS = environment.integer(
+    "REDDIT_BUDGET_WINDOW_SECONDS", 600, minimum=1, maximum=3600
+)
+REDDIT_BUDGET_WAIT_SECONDS = environment.integer(
+    "REDDIT_BUDGET_WAIT_SECONDS", 30, minimum=0, maximum=600
+)
 
 # --- Celery ---------------------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+from scraping.models.budget import RequestBudget
 from scraping.models.content import BotItem, Content, RedditComment, RedditPost
 from scraping.models.imports import DumpImport
 from scraping.models.sessions import STATUS_COLOURS, ScrapeSession
@@ -11,6 +12,7 @@ __all__ = [
     "Gap",
     "RedditComment",
     "RedditPost",
+    "RequestBudget",
     "ScrapeSession",
     "Stream",
     "Subreddit",

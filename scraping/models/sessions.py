@@ -61,11 +61,18 @@ class ScrapeSession(models.Model):
     rejected = models.PositiveIntegerField(default=0)
     matched = models.PositiveIntegerField(default=0)
     requests = models.PositiveIntegerField(default=0)
+    wait_seconds = models.FloatField(
+        "seconds waited", default=0, help_text="For the budget of the Reddit app, all in all."
+    )
     outcomes = models.JSONField(
         default=dict,
         help_text="Per stream: ok, empty, gap, private, throttled, …, with the reason.",
     )
     error = models.TextField(blank=True)
+    continues_at = models.DateTimeField(
+        null=True,
+        help_text="The budget was spent: another run of the bot was asked for at this time.",
+    )
 
     class Meta:
         verbose_name = "session"

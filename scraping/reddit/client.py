@@ -24,7 +24,7 @@ from scraping.reddit.errors import (
     Unauthorized,
     Unavailable,
 )
-from scraping.reddit.transport import DeadlineRequestor
+from scraping.reddit.transport import DeadlineRequestor, Permits
 
 # Reddit clamps `limit` to this.
 PAGE_SIZE = 100
@@ -87,10 +87,21 @@ class RedditClient:
         )
         self._requestor: DeadlineRequestor = self._reddit._core.requestor
 
+    def begin(self, permits: Permits | None) -> None:
+        """Count from zero, and ask `permits` before each request; None: send when asked to."""
+        self._requestor.permits = permits
+        self._requestor.requests = 0
+        self._requestor.waited = 0.0
+
     @property
     def requests(self) -> int:
         """How many HTTP requests were sent, those for tokens and retries included."""
         return self._requestor.requests
+
+    @property
+    def waited(self) -> float:
+        """Seconds that were spent waiting for permits."""
+        return self._requestor.waited
 
     def listing(
         self,
@@ -127,7 +138,13 @@ class RedditClient:
     ) -> Any:
         self._requestor.deadline = time.monotonic() + self._deadline
         try:
-            return self._reddit.request(method=method, path=path, params=params)
+            try:
+                return self._reddit.request(method=method, path=path, params=params)
+            except prawcore.exceptions.TooManyRequests:
+                if self._requestor.permits is None:
+                    raise
+                # The permits know by now how long to wait, and refuse if that is too long.
+                return self._reddit.request(method=method, path=path, params=params)
         except RedditError:
             raise
         except prawcore.exceptions.OAuthException as error:

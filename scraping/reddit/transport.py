@@ -6,11 +6,13 @@ ValueErrors and KeyErrors even on a 200; a spent budget makes PRAW sleep for min
 """
 
 import contextlib
+import math
 import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import requests
 from prawcore.exceptions import RequestException
@@ -22,15 +24,43 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from scraping.reddit.errors import DeadlineExceeded, Throttled
 
 RATE_HEADERS = ("x-ratelimit-remaining", "x-ratelimit-used", "x-ratelimit-reset")
+# Requests for tokens: Reddit does not count them.
+TOKEN_PATH = "/api/v1/access_token"  # noqa: S105  (a path)
+
+
+# The status of an `Answer` that did not come.
+NO_ANSWER = 0
 
 
 @dataclass(frozen=True)
 class RateLimit:
-    """What the last answer's headers said of the client id's budget; `resets_at` is monotonic."""
+    """What an answer's headers said of the client id's budget; `reset` is in seconds."""
 
     remaining: float
     used: float
+    reset: float
+    # By this machine's monotonic clock.
     resets_at: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer says of the budget. `seconds` from the request to its end."""
+
+    status: int
+    seconds: float
+    rate: RateLimit | None = None
+    retry_after: float | None = None
+
+
+class Permits(Protocol):
+    """Who says when a request may be sent. The one there is: `scraping.budget.AppBudget`."""
+
+    def take(self) -> Any:
+        """Return a permit for one request, after a wait if need be; raise `Throttled` if not soon."""
+
+    def answered(self, permit: Any, answer: Answer) -> None:
+        """Take note of an answer; `permit` is None for a request that needed none."""
 
 
 class _Alarm:
@@ -116,46 +146,94 @@ class DeadlineRequestor(Requestor):
         # Monotonic; the client moves it before each call.
         self.deadline = time.monotonic() + timeout
         self.rate_limit: RateLimit | None = None
+        self.permits: Permits | None = None
         self.requests = 0
+        # Seconds spent waiting for permits.
+        self.waited = 0.0
 
-    def request(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> requests.Response:
-        """Send one request; raise RequestException for PRAW's retries, or `DeadlineExceeded`."""
-        remaining = self.deadline - time.monotonic()
+    def request(
+        self, method: str, url: str, *args: Any, timeout: float | None = None, **kwargs: Any
+    ) -> requests.Response:
+        """Send one request; raise RequestException for PRAW's retries, or `DeadlineExceeded`.
+
+        Waits for its permit first, unless it is for a token; the wait is not the network's fault,
+        so the deadline moves with it.
+        """
+        counted = not urlsplit(url).path.endswith(TOKEN_PATH)
+        permit = self._permit() if counted else None
+        began = time.monotonic()
+        remaining = self.deadline - began
         if remaining <= 0:
             raise DeadlineExceeded("No time is left for another try.")
-        self._refuse_when_spent()
         self.requests += 1
         try:
             with _Alarm(remaining):
-                response = self._http.request(*args, timeout=min(self.timeout, remaining), **kwargs)
+                response = self._http.request(
+                    method, url, *args, timeout=min(self.timeout, remaining), **kwargs
+                )
         except Exception as error:
+            if permit is not None:
+                self.permits.answered(permit, Answer(NO_ANSWER, time.monotonic() - began))
             if time.monotonic() >= self.deadline:
                 raise DeadlineExceeded(f"No complete answer in time: {error}") from error
-            raise RequestException(error, args, kwargs) from error
+            raise RequestException(error, (method, url, *args), kwargs) from error
+        answer = self._take_headers(response, seconds=time.monotonic() - began)
+        # A token's answer tells nothing of the budget, unless it is that all have to wait.
+        if self.permits is not None and (counted or response.status_code == 429):
+            self.permits.answered(permit, answer)
         if time.monotonic() >= self.deadline:
             # Cut off by the alarm, a body without a length looks complete.
             raise DeadlineExceeded("No complete answer in time.")
-        self._take_headers(response)
         return response
 
+    def _permit(self) -> Any:
+        if self.deadline <= time.monotonic():
+            raise DeadlineExceeded("No time is left for another try.")
+        if self.permits is None:
+            self._refuse_when_spent()
+            return None
+        began = time.monotonic()
+        try:
+            return self.permits.take()
+        finally:
+            waited = time.monotonic() - began
+            self.waited += waited
+            self.deadline += waited
+
     def _refuse_when_spent(self) -> None:
+        """Without permits, what this client was told last is all that is known."""
         if self.rate_limit is None or self.rate_limit.remaining >= 1:
             return
         wait = self.rate_limit.resets_at - time.monotonic()
         if wait > 0:
             raise Throttled(f"The budget is spent for {wait:.0f} s more.", retry_after=wait)
 
-    def _take_headers(self, response: requests.Response) -> None:
+    def _take_headers(self, response: requests.Response, *, seconds: float) -> Answer:
         given = [response.headers.pop(name, None) for name in RATE_HEADERS]
+        rate = None
         with contextlib.suppress(TypeError, ValueError):  # absent or malformed: nothing is known
-            remaining, used, reset = (float(value) for value in given)
-            self.rate_limit = RateLimit(remaining, used, time.monotonic() + reset)
-        retry_after = response.headers.get("retry-after")
-        if retry_after is not None:
+            # "remaining" can be negative: more was sent than allowed.
+            used, reset = _finite(given[1]), _finite(given[2])
+            remaining = float(given[0])
+            if not math.isfinite(remaining):
+                raise ValueError(given[0])
+            rate = RateLimit(remaining, used, reset, time.monotonic() + reset)
+            self.rate_limit = rate
+        retry_after = None
+        if "retry-after" in response.headers:
             try:
-                float(retry_after)
+                retry_after = _finite(response.headers["retry-after"])
             except ValueError:
                 del response.headers["retry-after"]
         if response.is_redirect is False and response.status_code in (301, 302):
             # PRAW reads the target of every redirect without looking whether there is one.
             response.headers["location"] = "/"
+        return Answer(response.status_code, seconds, rate, retry_after)
+
+
+def _finite(text: str | None) -> float:
+    """The number; raise ValueError or TypeError for what is none, is negative or has no end."""
+    number = float(text)
+    if number < 0 or not math.isfinite(number):
+        raise ValueError(text)
+    return number

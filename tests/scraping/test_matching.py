@@ -10,23 +10,31 @@ from hypothesis import strategies as st
 
 from bots.models import BotConfig
 from scraping import matching
-from scraping.matching import Match, Matcher
+from scraping.matching import Fleet, Match, fleet, terms
 from scraping.models import BotItem
 from scraping.reddit.parse import parse_comment, parse_post
 from tests.database import sessions_waiting_for_locks
 from tests.factories import BotFactory, CommentData, PostData
 from tests.processes import wait_until
+from tests.scraping import simple_matcher
 
 
 def bot(**values):
     return BotConfig(pk=1, subreddits=["Python"], **values)
 
 
+def match(bot, item):
+    """The match of a bot with an item, found both ways, or None."""
+    found = Fleet([bot]).match(item)
+    assert found == simple_matcher.matches([bot], item)
+    return found[0] if found else None
+
+
 def terms_found(title, *terms, **values):
     """The terms that are found in a title, or None for an item that does not match."""
-    matcher = Matcher(bot(include_terms=list(terms), **values))
-    match = matcher.match(parse_post(PostData(number=1, title=title, selftext="")))
-    return match and match.terms
+    item = parse_post(PostData(number=1, title=title, selftext=""))
+    found = match(bot(include_terms=list(terms), **values), item)
+    return found and found.terms
 
 
 class TestWords:
@@ -136,22 +144,14 @@ class TestPlaces:
         item = parse_post(self.ITEM)
         others = [other for other in BotConfig.MatchIn.values if other != place]
 
-        assert Matcher(bot(include_terms=[term], match_in=[place])).match(item)
-        assert not Matcher(bot(include_terms=[term], match_in=others)).match(item)
+        assert match(bot(include_terms=[term], match_in=[place]), item)
+        assert not match(bot(include_terms=[term], match_in=others), item)
 
     def test_a_comment_has_a_body(self):
         item = parse_comment(CommentData(number=1, body="a cat"))
 
-        assert Matcher(bot(include_terms=["cat"], match_in=["body"])).match(item)
-        assert not Matcher(bot(include_terms=["cat"], match_in=["title"])).match(item)
-
-    @pytest.mark.parametrize(
-        ("name", "found"), [("pYTHON", True), ("django", False), (None, False)]
-    )
-    def test_only_items_of_the_bots_subreddits_match(self, name, found):
-        data = PostData(number=1, subreddit=name)
-
-        assert bool(Matcher(bot()).match(parse_post(data))) == found
+        assert match(bot(include_terms=["cat"], match_in=["body"]), item)
+        assert not match(bot(include_terms=["cat"], match_in=["title"]), item)
 
 
 @pytest.mark.django_db
@@ -206,14 +206,163 @@ class TestStored:
         assert not BotItem.objects.exists()
         assert not BotConfig.objects.exists()
 
-    def test_everyone_who_watches_gets_a_matcher(self):
+
+def item(number=1, **values):
+    return parse_post(PostData(number=number, **values))
+
+
+@pytest.mark.django_db
+class TestFind:
+    def bots_found(self, *items):
+        return {match.bot_id for match in matching.find(items)}
+
+    @pytest.mark.parametrize(
+        ("name", "found"), [("pYTHON", True), ("django", False), (None, False)]
+    )
+    def test_only_items_of_the_bots_subreddits_match(self, name, found):
+        bot = BotFactory(subreddits=["rust", "Python"])
+
+        assert self.bots_found(item(subreddit=name)) == ({bot.pk} if found else set())
+
+    def test_all_active_bots_that_watch_are_asked(self):
         watching = [BotFactory(subreddits=["PYTHON"]), BotFactory(subreddits=["rust", "python"])]
         BotFactory(subreddits=["rust"])
         BotFactory(subreddits=["python"], is_active=False)
 
-        matchers = matching.matchers_for(["Python", "django"])
+        assert self.bots_found(item(subreddit="Python")) == {bot.pk for bot in watching}
 
-        assert {matcher.bot_id for matcher in matchers} == {bot.pk for bot in watching}
+    def test_bots_are_compiled_once(self, django_assert_num_queries):
+        BotFactory.create_batch(3)
+        self.bots_found(item())
+
+        with django_assert_num_queries(1):
+            assert len(self.bots_found(*(item(number) for number in range(50)))) == 3
+
+    @pytest.mark.parametrize("door", ["save", "update", "bulk_update"])
+    def test_a_change_holds_at_once(self, door):
+        bot, _ = BotFactory.create_batch(2, include_terms=["cat"])
+        post = item(title="a dog")
+        assert self.bots_found(post) == set()
+
+        bot.include_terms = ["dog"]
+        if door == "save":
+            bot.save()
+        elif door == "update":
+            BotConfig.objects.filter(pk=bot.pk).update(include_terms=["dog"])
+        else:
+            BotConfig.objects.bulk_update([bot], ["include_terms"])
+
+        assert self.bots_found(post) == {bot.pk}
+
+    def test_a_bot_that_is_gone_or_switched_off_finds_nothing(self):
+        bot, other = BotFactory(), BotFactory()
+        assert self.bots_found(item()) == {bot.pk, other.pk}
+
+        bot.delete()
+        BotConfig.objects.filter(pk=other.pk).update(is_active=False)
+
+        assert self.bots_found(item()) == set()
+
+    def test_what_a_session_notes_on_its_bot_compiles_nothing_anew(self):
+        BotFactory()
+        before = BotConfig.objects.get().updated_at
+        BotConfig.objects.update(last_session_summary="3 posts")
+
+        assert BotConfig.objects.get().updated_at == before
+
+    def test_few_sets_of_bots_are_kept(self):
+        for number in range(fleet.KEPT_FLEETS + 3):
+            BotFactory(subreddits=[f"sub{number}"])
+            self.bots_found(item(subreddit=f"sub{number}"))
+
+        assert len(fleet._fleets) == fleet.KEPT_FLEETS
+
+
+class TestScripts:
+    @pytest.mark.parametrize(
+        ("title", "term"),
+        [
+            ("日本語の猫です", "猫"),
+            ("我喜欢编程语言", "编程"),
+            ("ฉันรักแมวมาก", "แมว"),
+            ("私はPythonが好き", "python"),
+            ("ラーメン屋", "ラーメン"),
+            ("カフェ", "カフェ"),
+            ("STRASSE", "straße"),
+            ("die Straße", "STRASSE"),
+            ("ΟΔΟΣ", "οδος"),
+            ("Café", "café"),
+            ("café", "CAFÉ"),
+            ("한국어", "한국어"),
+        ],
+    )
+    def test_found_as_whole_words(self, title, term):
+        assert terms_found(title, term) == [term]
+
+    @pytest.mark.parametrize(
+        ("title", "term"),
+        [
+            ("ฉันมั่นใจ", "ม"),
+            ("cafés", "café"),
+            ("한국어를", "한국어"),
+            ("café", "cafe"),
+        ],
+    )
+    def test_not_found_as_whole_words(self, title, term):
+        assert terms_found(title, term) is None
+
+    def test_patterns_are_composed_as_texts_are(self):
+        assert terms_found("un café", "re:café$") == ["re:café$"]
+        assert terms_found("un café", "re:café$") == ["re:café$"]
+
+    def test_a_pattern_that_does_not_compile_stops_no_other(self):
+        bots = [
+            BotConfig(pk=1, subreddits=["python"], include_terms=["re:(", "cat"]),
+            BotConfig(pk=2, subreddits=["python"], include_terms=["re:(", "re:c.t"]),
+        ]
+        found = Fleet(bots).match(item(title="a cat"))
+
+        assert {match.bot_id: match.terms for match in found} == {1: ["cat"], 2: ["re:c.t"]}
+
+    def test_patterns_that_need_too_much_memory_together_are_run_one_by_one(self, monkeypatch):
+        monkeypatch.setattr(terms, "SET_MEMORY_BYTES", 20_000)
+        patterns = [f"re:{chr(97 + n)}[a-z]{{3,9}}\\d+x?{n}" for n in range(20)]
+        texts = [f"{chr(97 + n)}bcdefgh12x{n} and more of it" for n in range(20)]
+
+        for text, pattern in zip(texts, patterns, strict=True):
+            assert pattern in terms_found(text, *patterns)
+
+
+# Few letters, of many kinds, so that terms are found; also those whose case is not one to one.
+ALPHABET = "aAbBßſsSiIİıéÉéΣσςñМм猫犬のカフabc ็ม๋한글ﬁ123_ .-+#\ǹǅ𝐀𐐀𠀋"  # noqa: RUF001
+texts = st.text(st.sampled_from(ALPHABET), max_size=30) | st.text(max_size=20)
+plain_terms = st.text(st.sampled_from(ALPHABET), min_size=1, max_size=5).map(str.strip).filter(bool)
+patterns = st.sampled_from(["re:^a", "re:[a-z]+s", "re:猫|犬", "re:\\bab", "re:ß", "re:S$", "re:."])
+bots = st.lists(
+    st.builds(
+        BotConfig,
+        subreddits=st.just(["python"]),
+        include_terms=st.lists(plain_terms | patterns, max_size=4),
+        exclude_terms=st.lists(plain_terms | patterns, max_size=2),
+        match_in=st.lists(st.sampled_from(BotConfig.MatchIn.values), min_size=1, unique=True),
+        case_sensitive=st.booleans(),
+        whole_words=st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(bots, st.lists(st.builds(dict, title=texts, selftext=texts, author=texts), max_size=4))
+def test_the_fast_way_finds_what_the_simple_one_does(bots, posts):
+    for number, bot in enumerate(bots):
+        bot.pk = number
+    together = Fleet(bots)
+
+    for post in posts:
+        parsed = item(**post)
+        found = sorted(together.match(parsed), key=lambda match: match.bot_id)
+        assert found == simple_matcher.matches(bots, parsed)
 
 
 @pytest.mark.django_db

@@ -1,0 +1,29 @@
+"""Which items are what a bot looks for: all bots of a subreddit in one pass, at no API cost.
+
+`find` and `store_matches` are for items as they come in, `rematch` for what is stored when a bot
+has changed, `preview` for a bot that is not saved yet. Patterns run on RE2: none can hang.
+"""
+
+from scraping.matching.fleet import Fleet, Match, find
+from scraping.matching.store import store_matches
+from scraping.matching.stored import (
+    Example,
+    Preview,
+    Rematched,
+    preview,
+    rematch,
+    with_stored_items,
+)
+
+__all__ = [
+    "Example",
+    "Fleet",
+    "Match",
+    "Preview",
+    "Rematched",
+    "find",
+    "preview",
+    "rematch",
+    "store_matches",
+    "with_stored_items",
+]

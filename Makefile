@@ -34,8 +34,12 @@ lint: install  ## ruff (lint and format) and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 
-# Parallel test processes; each has a database and a broker database of its own.
+# Parallel test processes; each has a database and keys in the broker of its own.
 JOBS ?= 2
+
+# Tests run on servers that the environment names, and else on embedded ones.
+export TEST_DATABASE_URL ?= $(DATABASE_URL)
+export TEST_CELERY_BROKER_URL ?= $(CELERY_BROKER_URL)
 
 .PHONY: test
 test: install  ## all tests (ARGS="-k words" for some); starts its own servers and ends them

@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,6 +62,9 @@ def hold(key: str) -> Iterator[None]:
             raise LockHeld(key, holder(key))
         yield
     finally:
+        # The end of the connection frees it too, but not before the server has noticed that.
+        with suppress(psycopg2.Error), lock_connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock_all()")
         lock_connection.close()
 
 

@@ -15,7 +15,7 @@ from bots.models import LISTING_CAP, BotConfig
 from scraping import ledger, matching
 from scraping.ingest import IngestResult, ingest_comments, ingest_posts
 from scraping.models import Stream, Subreddit
-from scraping.reddit.client import INFO_SIZE, Page, RedditClient, pack_names
+from scraping.reddit.client import Page, RedditClient, pack_names
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
 from scraping.reddit.parse import PARSERS, ParsedComment, ParsedItem, ParsedPost, ParseError
 from scraping.subreddits import ensure_streams, find_streams
@@ -24,8 +24,6 @@ from scraping.walks import Walk, floor_below, walk
 logger = logging.getLogger(__name__)
 
 Status = Subreddit.Status
-# Of a t5: what everybody may read. The others answer 403.
-READABLE_TYPES = frozenset({"public", "restricted", "archived", "user", "gold_restricted"})
 
 
 @dataclass(frozen=True)
@@ -103,11 +101,11 @@ class Collector:
                 else:
                     self._collect(kind)
         except (Unauthorized, Throttled) as error:
+            told = {label.lower() for label in self.progress.outcomes}
             for kind in kinds:
                 for name in self._plan.subreddits:
-                    self.progress.outcomes.setdefault(
-                        _label(name, kind), _outcome(error.outcome, str(error))
-                    )
+                    if _label(name, kind).lower() not in told:
+                        self._note(name, kind, error.outcome, str(error))
             raise
         finally:
             self._count_requests()
@@ -148,7 +146,7 @@ class Collector:
             floor=floor_below([stream.watermark for stream in streams]),
             item_limit=self._plan.item_limit * len(streams),
         )
-        silent = self._silent(streams, result)
+        silent = self._silent([stream.subreddit for stream in streams], kind, result)
         readable = [stream for stream in streams if stream.subreddit.name not in silent]
         gaps = {}
         if not self._dry_run:
@@ -170,43 +168,45 @@ class Collector:
                 name, stream.kind, "ok" if seen else "empty", f"{seen.items if seen else 0} seen"
             )
 
-    def _silent(self, streams: Sequence[Stream], result: Walk) -> set[str]:
+    def _silent(self, subreddits: Sequence[Subreddit], kind: str, result: Walk) -> set[str]:
         """Return the members that cannot be read, which a merged listing leaves out silently.
 
         Only those of whom nothing was seen are asked about, and a known one once an hour.
         """
         suspects = [
-            stream.subreddit
-            for stream in streams
-            if stream.subreddit.name.lower() not in result.by_subreddit
-            and (stream.subreddit.status != Status.OK or ledger.probe_is_due(stream.subreddit))
+            subreddit
+            for subreddit in subreddits
+            if subreddit.name.lower() not in result.by_subreddit
+            and (subreddit.status != Status.OK or ledger.probe_is_due(subreddit))
         ]
-        if len(streams) == 1 or not suspects:
+        if len(subreddits) == 1:
             return set()  # A single subreddit that cannot be read says so itself.
         unreadable = set()
-        for subreddit in self._not_confirmed(suspects):
+        for subreddit in self._unseen(suspects):
             try:
                 self._client.listing([subreddit.name], "new", limit=1)
             except SubredditUnavailable as error:
                 unreadable.add(subreddit.name)
-                self._unavailable(subreddit.name, streams[0].kind, error)
+                self._unavailable(subreddit.name, kind, error)
             else:
                 self._record_status(subreddit.name, Status.OK)
         return unreadable
 
-    def _not_confirmed(self, suspects: Sequence[Subreddit]) -> list[Subreddit]:
-        """Those that /api/info does not show as readable; the others are noted as such."""
-        readable = set()
-        for start in range(0, len(suspects), INFO_SIZE):
-            names = [subreddit.name for subreddit in suspects[start : start + INFO_SIZE]]
-            for thing in self._client.info(subreddits=names).things:
-                data = thing.get("data") or {}
-                if data.get("subreddit_type") in READABLE_TYPES and not data.get("quarantine"):
-                    readable.add(str(data.get("display_name")).lower())
-        for subreddit in suspects:
-            if subreddit.name.lower() in readable:
-                self._record_status(subreddit.name, Status.OK)
-        return [s for s in suspects if s.name.lower() not in readable]
+    def _unseen(self, suspects: Sequence[Subreddit]) -> list[Subreddit]:
+        """Those of whom not even a listing of them alone shows a post; the others can be read.
+
+        Such a listing shows most quiet subreddits at once. /api/info would need fewer calls, but
+        shows gated ones as if they could be read.
+        """
+        unseen = {subreddit.name.lower(): subreddit for subreddit in suspects}
+        while len(unseen) > 1:
+            page = self._client.listing([subreddit.name for subreddit in unseen.values()], "new")
+            shown = unseen.keys() & {_subreddit_of(thing) for thing in page.things}
+            if not shown:
+                break
+            for name in shown:
+                self._record_status(unseen.pop(name).name, Status.OK)
+        return list(unseen.values())
 
     def _sample(self) -> None:
         """Read listings that promise no completeness: hot, top, rising, search."""
@@ -224,10 +224,15 @@ class Collector:
             floor=None,
             item_limit=self._plan.item_limit,
         )
-        for name in names:
+        kind = Stream.Kind.POSTS
+        find = find_streams if self._dry_run else ensure_streams
+        subreddits = [stream.subreddit for stream in find(names, kind)]
+        silent = self._silent(subreddits, kind, result)
+        for name in (subreddit.name for subreddit in subreddits):
             seen = result.by_subreddit.get(name.lower())
-            outcome = "ok" if seen else "empty"
-            self._note(name, Stream.Kind.POSTS, outcome, f"{seen.items if seen else 0} sampled")
+            if name not in silent:
+                outcome = "ok" if seen else "empty"
+                self._note(name, kind, outcome, f"{seen.items if seen else 0} sampled")
 
     def _guarded(self, names: Sequence[str], kind: str, read: Callable[[], None]) -> None:
         """Turn what goes wrong with some streams into their outcomes."""
@@ -301,6 +306,12 @@ class Collector:
             for match in matching.find(items)
             if match.fullname in result.new or match.bot_id == self._plan.bot_id
         )
+
+
+def _subreddit_of(thing: Any) -> str:
+    data = thing.get("data") if isinstance(thing, dict) else None
+    name = data.get("subreddit") if isinstance(data, dict) else None
+    return name.lower() if isinstance(name, str) else ""
 
 
 def _listing(kind: str) -> str:

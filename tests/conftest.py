@@ -1,8 +1,11 @@
 """Fixtures for all tests. Servers are started by `config.settings.test`."""
 
+import fcntl
 import os
+from contextlib import contextmanager
 
 import pytest
+import redis
 
 from config.environment import database_url
 from tests.processes import running_processes
@@ -10,23 +13,38 @@ from tests.processes import running_processes
 
 @pytest.fixture
 def broker(settings):
-    """The address of this test process's broker, empty before and after the test."""
+    """The address of this test process's broker, empty of what is ours before and after the test."""
     from config.celery import app
 
     def empty():
         with app.connection_for_write() as connection:
             if connection.transport.driver_type == "redis":
-                connection.default_channel.client.flushdb()
+                client = connection.default_channel.client.connection_pool
+                plain = redis.Redis(connection_pool=client)
+                for key in plain.scan_iter(match=f"{settings.BROKER_PREFIX}*"):
+                    plain.delete(key)
             else:
                 app.control.purge(connection=connection)
 
-    empty()
-    yield settings.CELERY_BROKER_URL
-    empty()
+    with broker_for_itself(settings):
+        empty()
+        yield settings.CELERY_BROKER_URL
+        empty()
+
+
+@contextmanager
+def broker_for_itself(settings):
+    """RabbitMQ has no keys to prefix: tests that use its queues wait for one another."""
+    if not settings.CELERY_BROKER_URL.startswith("amqp"):
+        yield
+        return
+    with (settings.STATIC_ROOT.parent / "broker.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
-def process_environment(transactional_db, broker):
+def process_environment(transactional_db, broker, settings):
     """The environment of a process that works on the database and the broker of this test.
 
     Both settings modules that a child may use find them: the test settings by the names with
@@ -46,6 +64,7 @@ def process_environment(transactional_db, broker):
         "TEST_DATABASE_URL": database,
         "CELERY_BROKER_URL": broker,
         "TEST_CELERY_BROKER_URL": broker,
+        "TEST_BROKER_PREFIX": settings.BROKER_PREFIX,
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -18,12 +18,10 @@ from config.embedded import launching, lifetime
 from config.embedded.errors import EmbeddedServerError
 
 NAMES = ("redis-server", "valkey-server")
-# A process of `pytest -n` takes a database of its own.
-DATABASES = 64
 START_SECONDS = 20
 
 
-def ensure_redis(data_dir: Path, *, database: int = 0) -> str:
+def ensure_redis(data_dir: Path) -> str:
     """Have a Redis server for this data folder and return its address for Celery.
 
     Safe to call from many processes at once; the server lives until the last of them has ended.
@@ -35,7 +33,7 @@ def ensure_redis(data_dir: Path, *, database: int = 0) -> str:
         lifetime.use(data_dir, server.stop)  # first: what is half started is ended at exit, too
         if not server.is_healthy():
             server.start()
-    return server.url(database)
+    return server.url()
 
 
 class RedisServer:
@@ -47,9 +45,9 @@ class RedisServer:
         self.pid_file = data_dir / "redis.pid"
         self.socket = launching.socket_dir(data_dir) / "redis.sock"
 
-    def url(self, database: int = 0) -> str:
+    def url(self) -> str:
         """The address as kombu reads it."""
-        return f"redis+socket://{self.socket}?virtual_host={database}"
+        return f"redis+socket://{self.socket}?virtual_host=0"
 
     def process(self) -> psutil.Process | None:
         """The running server of this data folder."""
@@ -74,7 +72,8 @@ class RedisServer:
         command = [
             str(server_binary()),
             *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
-            *("--dir", str(self.data_dir), "--databases", str(DATABASES)),
+            "--dir",
+            str(self.data_dir),
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
             # A container or a small machine without swap: nothing is forked here, so that
             # overcommit, of which Redis warns, does not matter.

@@ -1,12 +1,13 @@
 """The tests: embedded servers of their own in `var/test`, nothing from `.env`.
 
-`DATABASE_URL` and `CELERY_BROKER_URL` are not read, because the tests empty what they name; set
-`TEST_DATABASE_URL` and `TEST_CELERY_BROKER_URL` to run them on other servers. Processes that a
-test starts find the database and the broker of that test in the same two variables.
+On other servers: `make test` takes those of `DATABASE_URL` and `CELERY_BROKER_URL`, handed on as
+`TEST_DATABASE_URL` and `TEST_CELERY_BROKER_URL`. Of a database server, the tests use databases that
+they create and drop themselves (`test_...`); of Redis, keys of a prefix of their own; RabbitMQ's
+queues `default`, `scraping` and `cleanup` are emptied, so give them a virtual host. Processes that a
+test starts find the database and the broker of that test in the same variables.
 """
 
 import os
-import re
 import secrets
 
 from cryptography.fernet import Fernet
@@ -17,8 +18,10 @@ from config.embedded import ensure_postgres, ensure_redis
 from config.environment import BASE_DIR
 
 _VAR = BASE_DIR / "var" / "test"
-# Parallel test processes (gw0, gw1, ...) share the Redis server, not its database.
-_WORKER = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", ""))
+# Parallel test processes (gw0, gw1, ...) share the Redis server, not its keys.
+BROKER_PREFIX = os.environ.get(
+    "TEST_BROKER_PREFIX", f"lurker-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}:"
+)
 
 # Celery itself reads these, and prefers them to any setting.
 for _name in ("BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND"):
@@ -31,9 +34,7 @@ environment.provide(
         _VAR / "encryption-keys", lambda: Fernet.generate_key().decode()
     ),
     DATABASE_URL=lambda: ensure_postgres(_VAR / "postgres", durable=False),
-    CELERY_BROKER_URL=lambda: ensure_redis(
-        _VAR / "redis", database=int(_WORKER) + 1 if _WORKER else 0
-    ),
+    CELERY_BROKER_URL=lambda: ensure_redis(_VAR / "redis"),
 )
 
 from config.settings.base import *  # noqa: E402
@@ -50,6 +51,7 @@ STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.Static
 # a hundred seconds beyond the visibility time-out.
 if "visibility_timeout" in CELERY_BROKER_TRANSPORT_OPTIONS:
     CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "global_keyprefix": BROKER_PREFIX,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     }

@@ -35,7 +35,15 @@ MAX_MERGED_CHARACTERS = 2_000
 INFO_SIZE = 100
 
 # What leaks raw out of PRAW and prawcore for answers they do not expect.
-RAW_LEAKS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+RAW_LEAKS = (
+    AssertionError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 FORBIDDEN_REASONS = ("private", "quarantined", "gated", "banned")
 
@@ -181,6 +189,8 @@ def _from_response(response: requests.Response, subreddits: Sequence[str]) -> Re
         return _throttled(response, about)
     if status >= 500 or status == 408:
         return Unavailable(f"{about}: Reddit could not answer.")
+    if status < 300:
+        return BadResponse(f"{about}, with a body that is no JSON: {_excerpt(response.text)}")
     state = _subreddit_state(status, reason, response) if len(subreddits) == 1 else None
     if state:
         return SubredditUnavailable(f"r/{subreddits[0]} is {state}: {about}.", status=state)
@@ -217,7 +227,7 @@ def _subreddit_state(status: int, reason: str, response: requests.Response) -> s
 def _reason(response: requests.Response) -> str:
     try:
         body = response.json()
-    except ValueError:
+    except (RecursionError, ValueError):
         return ""
     reason = body.get("reason") if isinstance(body, dict) else None
     return reason if isinstance(reason, str) else ""

@@ -181,6 +181,9 @@ class DeadlineRequestor(Requestor):
         # A token's answer tells nothing of the budget, unless it is that all have to wait.
         if self.permits is not None and (counted or response.status_code == 429):
             self.permits.answered(permit, answer)
+        if time.monotonic() >= self.deadline:
+            # Cut off by the alarm, a body without a length looks complete.
+            raise DeadlineExceeded("No complete answer in time.")
         return response
 
     def _permit(self) -> Any:

@@ -27,6 +27,7 @@ def test_a_worker_that_holds_a_message_survives_the_loss_of_redis(processes, own
         concurrency=2,  # one process holds the message, for the other the worker waits at Redis
         environment={
             "TEST_CELERY_BROKER_URL": own_redis.url(),
+            "TEST_BROKER_PREFIX": "",
             "TASK_FOLDER": str(tmp_path),
         },
     )

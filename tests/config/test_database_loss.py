@@ -9,12 +9,15 @@ from tests.processes import wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_a_lost_connection_costs_no_later_task(processes, process_environment, broker, tmp_path):
+def test_a_lost_connection_costs_no_later_task(
+    processes, process_environment, broker, settings, tmp_path
+):
     """As after a restart of PostgreSQL; Celery keeps connections for many tasks."""
     processes.worker(
         application="tests.config.worker_tasks", environment={"TASK_FOLDER": str(tmp_path)}
     )
     sender = Celery("sender", broker=broker, set_as_current=False)
+    sender.conf.broker_transport_options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
     sender.send_task("tests.query", args=["before"], queue="default")
     wait_until((tmp_path / "before").exists, what="a first task has opened the connection")
 

@@ -45,6 +45,13 @@ def test_it_is_free_after_the_block_however_that_ended():
         pass
 
 
+def test_it_can_be_taken_again_at_once():
+    """A run that follows another one at its heels must not find the lock of the one that ended."""
+    for _ in range(100):
+        with locks.hold("a job"):
+            pass
+
+
 def test_others_locks_are_independent():
     with locks.hold("a job"), locks.hold("another job"):
         assert set(locks.holders(["a job", "another job", "a third"])) == {"a job", "another job"}

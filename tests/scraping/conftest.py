@@ -1,5 +1,68 @@
-from hypothesis import settings
+"""A Reddit to collect from, and a client that asks it."""
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from prawcore.sessions import FiniteRetryStrategy
+
+from scraping import clients
+from scraping.reddit.client import Credentials, RedditClient
+from scraping.simulator.server import SimulatorServer
 
 # An example may take long on a busy machine; how long says nothing of what is tested.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
+
+# 2026-03-10 12:00:00 UTC
+START = 1_773_144_000
+
+
+@pytest.fixture(autouse=True)
+def no_kept_clients():
+    """What a worker keeps from session to session ends with the test."""
+    yield
+    clients.close_all()
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """PRAW tries again without waiting the seconds that it would."""
+    monkeypatch.setattr(FiniteRetryStrategy, "sleep", lambda strategy: None)
+
+
+@pytest.fixture
+def reddit(settings):
+    """A small Reddit whose clock stands still until a test moves it."""
+    with SimulatorServer(
+        port=0,
+        control=True,
+        start=START,
+        speed=0,
+        seed=3,
+        history_hours=6,
+        posts_per_hour=3,
+        comments_per_post=2,
+        budget=None,
+    ) as server:
+        settings.SIMULATOR_URL = server.url
+        yield server
+
+
+@pytest.fixture
+def client_of():
+    """Make clients of an address; they are closed after the test."""
+    made = []
+
+    def client_of(url, *, timeout=5, deadline=30, secret="a secret"):
+        credentials = Credentials(
+            client_id="tests",
+            secret=secret,
+            user_agent="linux:org.example.lurker:1.0 (by /u/someone)",
+            reddit_url=url,
+            oauth_url=url,
+        )
+        made.append(RedditClient(credentials, timeout=timeout, deadline=deadline))
+        return made[-1]
+
+    yield client_of
+    for client in made:
+        client.close()

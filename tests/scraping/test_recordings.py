@@ -145,6 +145,7 @@ def check(items):
         assert row_versions(model._meta.db_table, "fullname", latest) == versions
 
 
+@pytest.mark.slow
 def test_every_recorded_answer_is_stored_as_it_was(subtests):
     read = 0
     for name, items in recordings():

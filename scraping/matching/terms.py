@@ -20,6 +20,7 @@ from bots.validation import PATTERN_PREFIX, compile_pattern
 from scraping.matching.text import (
     fold,
     has_spaceless_marks,
+    is_mark,
     normalise,
     occurs_as_words,
     spaceless_runs,
@@ -117,7 +118,7 @@ class _TextIndex:
         signs: list[tuple[int, Term, set[str]]] = []
         for number, term in terms.items():
             runs = words(term.text)
-            if term.whole_words and runs == [term.text]:
+            if term.whole_words and runs == [term.text] and not is_mark(term.text[0]):
                 self._words.setdefault(term.text, []).append((term.text, number))
             elif term.whole_words and len(runs) == 1:
                 self._lone.setdefault(runs[0], []).append((term.text, number))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from prawcore.sessions import FiniteRetryStrategy
 
+from scraping import clients
 from scraping.reddit.client import Credentials, RedditClient
 from scraping.simulator.server import SimulatorServer
 
@@ -13,6 +14,13 @@ hypothesis_settings.load_profile("patient")
 
 # 2026-03-10 12:00:00 UTC
 START = 1_773_144_000
+
+
+@pytest.fixture(autouse=True)
+def no_kept_clients():
+    """What a worker keeps from session to session ends with the test."""
+    yield
+    clients.close_all()
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def reddit(settings):
 @pytest.fixture
 def client_of():
     """Make clients of an address; they are closed after the test."""
-    clients = []
+    made = []
 
     def client_of(url, *, timeout=5, deadline=30, secret="a secret"):
         credentials = Credentials(
@@ -52,9 +60,9 @@ def client_of():
             reddit_url=url,
             oauth_url=url,
         )
-        clients.append(RedditClient(credentials, timeout=timeout, deadline=deadline))
-        return clients[-1]
+        made.append(RedditClient(credentials, timeout=timeout, deadline=deadline))
+        return made[-1]
 
     yield client_of
-    for client in clients:
+    for client in made:
         client.close()

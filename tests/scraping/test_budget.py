@@ -24,8 +24,6 @@ WINDOW = 60
 def short_window(settings):
     """60 s, so that an app's requests per minute are those of a window."""
     settings.REDDIT_BUDGET_WINDOW_SECONDS = WINDOW
-    yield
-    clients.close_all()
 
 
 @pytest.fixture

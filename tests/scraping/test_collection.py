@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from bots.models import BotConfig
 from scraping import services, sessions
-from scraping.collection import Collector, Plan, client_for
+from scraping.clients import client_for
+from scraping.collection import Collector, Plan
 from scraping.ledger import PROBE_PAUSE
 from scraping.models import (
     BotItem,
@@ -498,15 +499,14 @@ class TestDryRun:
 
     def test_progress_is_true_at_every_moment(self, bot, reddit, no_pauses):
         reddit.control("faults", {"kind": "status", "status": 401, "path": "/comments"})
-        client = client_for(bot.reddit_app)
-        collector = Collector(Plan.of(bot), client)
+        with client_for(bot.reddit_app, permits=None) as client:
+            collector = Collector(Plan.of(bot), client)
 
-        with pytest.raises(Unauthorized):
-            collector.run()
+            with pytest.raises(Unauthorized):
+                collector.run()
 
-        assert collector.progress.posts_seen > 0
-        assert collector.progress.requests == client.requests
-        client.close()
+            assert collector.progress.posts_seen > 0
+            assert collector.progress.requests == client.requests
 
 
 def test_an_app_connects_where_the_settings_say(settings):
@@ -514,14 +514,13 @@ def test_an_app_connects_where_the_settings_say(settings):
     settings.REDDIT_OAUTH_URL = "https://api.example.org"
     app = RedditAppFactory(service="reddit")
 
-    client = client_for(app)
+    with client_for(app, permits=None) as client:
+        config = client._reddit.config
 
-    config = client._reddit.config
     assert (config.reddit_url, config.oauth_url) == (
         "https://tokens.example.org",
         "https://api.example.org",
     )
-    client.close()
 
 
 def test_a_quiet_member_does_not_hide_what_a_busy_one_lost(reddit):

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from bots.models import BotConfig
+from jobs.errors import Skip
 from scraping import matching, tasks
 from scraping.ingest import ingest_comments, ingest_posts
 from scraping.matching import stored
@@ -140,7 +141,8 @@ class TestRematch:
         bot = BotFactory(include_terms=["cat"])
 
         assert tasks.rematch_bot(bot.pk)["added"] == 1
-        assert "does not exist" in tasks.rematch_bot(bot.pk + 1)["skipped"]
+        with pytest.raises(Skip, match="does not exist"):
+            tasks.rematch_bot(bot.pk + 1)
 
     @pytest.mark.django_db(transaction=True)
     def test_a_page_that_is_being_stored_is_waited_for(self):

@@ -156,7 +156,9 @@ class Processes:
         name = name or f"worker-{len(self.started)}"
         return self.start(
             *("-m", "celery", "-A", application, "worker", "--queues", queues),
-            *("--concurrency", str(concurrency), "--hostname", f"{name}@%h"),
+            # On RabbitMQ a worker's name is also that of a queue of its own, and a test that runs
+            # at the same time has workers, too.
+            *("--concurrency", str(concurrency), "--hostname", f"{name}-{os.getpid()}@%h"),
             *("--without-gossip", "--without-mingle", *options),
             name=name,
             ready=" ready.",

@@ -112,11 +112,11 @@ def test_5_a_killed_worker_s_run_goes_to_another(either_broker, start_worker, fo
 
     row = sweep_until_ended(run)
     assert row.status == "SUCCESS"
-    assert row.worker.startswith("second@")
+    assert row.worker.startswith("second-")
     meta = json.loads(row.meta)
     assert meta["attempts"] == 2
     (first,) = meta["history"]
-    assert first["worker"].startswith("first@")
+    assert first["worker"].startswith("first-")
     assert "ended without a word" in first["error"]
     assert (folder.count("long-held"), folder.count("long-done")) == (2, 1)
 
@@ -155,7 +155,7 @@ def test_7_a_stopped_worker_gives_its_run_back(either_broker, start_worker, fold
     start_worker(either_broker, name="second")
     row = ended_row(run, seconds=60)
     assert row.status == "SUCCESS"
-    assert row.worker.startswith("second@")
+    assert row.worker.startswith("second-")
     assert folder.count("long-done") == 1
 
 

@@ -41,7 +41,7 @@ def test_a_run_is_recorded_claimed_and_finished(worker, tmp_path):
     row = row_of(run)
 
     assert (row.status, json.loads(row.result)) == ("SUCCESS", "once")
-    assert row.worker.startswith("first@")
+    assert row.worker.startswith("first-")
     assert row.date_created < row.date_started < row.date_done
     meta = json.loads(row.meta)
     assert (meta["attempts"], meta["queue"], meta["trigger"]) == (1, "default", "manual")

@@ -31,8 +31,6 @@ PAGE_SIZE = 100
 # Merged listings: Reddit takes more, but answers get slow and URLs are cut.
 MAX_MERGED_NAMES = 100
 MAX_MERGED_CHARACTERS = 2_000
-# /api/info takes this many fullnames or names a call and leaves the rest out silently.
-INFO_SIZE = 100
 
 # What leaks raw out of PRAW and prawcore for answers they do not expect.
 RAW_LEAKS = (

@@ -1,0 +1,26 @@
+from bots.models.bot_config import (
+    LISTING_CAP,
+    MATCHING_FIELDS,
+    MAX_INTERVAL,
+    MIN_INTERVAL,
+    SCHEDULING_FIELDS,
+    BotConfig,
+    BotConfigQuerySet,
+    matching_changed,
+    title_and_body,
+)
+from bots.models.reddit_app import REDDIT_REQUESTS_PER_MINUTE, RedditApp
+
+__all__ = [
+    "LISTING_CAP",
+    "MATCHING_FIELDS",
+    "MAX_INTERVAL",
+    "MIN_INTERVAL",
+    "REDDIT_REQUESTS_PER_MINUTE",
+    "SCHEDULING_FIELDS",
+    "BotConfig",
+    "BotConfigQuerySet",
+    "RedditApp",
+    "matching_changed",
+    "title_and_body",
+]

@@ -1,0 +1,99 @@
+import hashlib
+import hmac
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from bots import encryption
+
+# Reddit's limit per OAuth client id, averaged over ten minutes.
+REDDIT_REQUESTS_PER_MINUTE = 100
+
+
+class RedditApp(models.Model):
+    """An API client that Reddit knows by its client id. Its budget is shared by all its bots."""
+
+    class Service(models.TextChoices):
+        """Whom the app talks to. The URLs are settings: no user-supplied URL ever gets a token."""
+
+        REDDIT = "reddit", "Reddit"
+        SIMULATOR = "simulator", "Simulator"
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reddit_apps"
+    )
+    name = models.CharField(max_length=100)
+    service = models.CharField(
+        max_length=20,
+        choices=Service,
+        default=Service.REDDIT,
+        help_text="The simulator is bundled, speaks the same API and needs no account.",
+    )
+    client_id = models.CharField(
+        "client id",
+        max_length=100,
+        validators=[RegexValidator(r"^[\w-]+$", "Letters, digits, _ and -, as Reddit shows it.")],
+        help_text="Under the app's name on Reddit's page of your apps.",
+    )
+    encrypted_secret = models.TextField(editable=False, blank=True, default="")
+    user_agent = models.CharField(
+        max_length=200,
+        validators=[
+            RegexValidator(
+                r"^[^:\s]+:[^:\s]+:\S+ \(by /u/[\w-]+\)$",
+                "Reddit asks for <platform>:<app id>:<version> (by /u/<name>), for example "
+                "linux:org.example.lurker:1.0 (by /u/someone).",
+            )
+        ],
+        help_text="As Reddit's rules ask: <platform>:<app id>:<version> (by /u/<name>).",
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        default=REDDIT_REQUESTS_PER_MINUTE,
+        validators=[MinValueValidator(1), MaxValueValidator(REDDIT_REQUESTS_PER_MINUTE)],
+        help_text="What Reddit grants this client id; 100 unless agreed otherwise.",
+    )
+    # Written when Reddit refuses the credentials. In force for as long as they are the same.
+    refusal = models.CharField(max_length=300, blank=True, editable=False)
+    refused_at = models.DateTimeField(null=True, editable=False)
+    refused_credentials = models.CharField(max_length=64, blank=True, editable=False)
+    next_try_at = models.DateTimeField(null=True, editable=False)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "Reddit app"
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["service", "client_id"],
+                name="bots_redditapp_client_id",
+                violation_error_message="An app with this client id exists already: its budget is one.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def client_secret(self) -> str:
+        """The secret in the clear, for the API client alone. Empty for an installed app."""
+        return encryption.decrypt(self.encrypted_secret)
+
+    @client_secret.setter
+    def client_secret(self, secret: str) -> None:
+        self.encrypted_secret = encryption.encrypt(secret)
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes with the credentials, and tells nothing of them."""
+        parts = (self.service, self.client_id, self.client_secret, self.user_agent)
+        return hmac.new(
+            settings.SECRET_KEY.encode(), "\0".join(parts).encode(), hashlib.sha256
+        ).hexdigest()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Reddit refused these very credentials: its bots wait until they are mended."""
+        return bool(self.refused_at) and self.refused_credentials == self.fingerprint

@@ -9,7 +9,7 @@ https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,6 +185,55 @@ class StandingLock(Lock):
         """Give up the lock and its connection; harmless if there is none."""
         self.acquired = False
         super().release()
+
+
+class LockSet:
+    """Any number of locks on one connection, which is made when the first are wanted and kept."""
+
+    def __init__(self, name: str) -> None:
+        """`name` tells operators whose they are."""
+        self._name = name
+        self._connection: Psycopg2Connection | None = None
+
+    def try_acquire(self, keys: Iterable[str]) -> set[str]:
+        """Take those of the locks that are free, in one statement, and return them.
+
+        Raises psycopg2.Error when the database cannot be reached.
+        """
+        wanted = {lock_id(key): key for key in keys}
+        if not wanted:
+            return set()
+        if self._connection is None:
+            self._connection = _connect(self._name)
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM unnest(%s::bigint[]) AS k (id) WHERE pg_try_advisory_lock(id)",
+                [list(wanted)],
+            )
+            return {wanted[number] for (number,) in cursor.fetchall()}
+
+    def release(self) -> None:
+        """Free all of them; the connection stays. Harmless when it broke: they are free then."""
+        if self._connection is not None:
+            try:
+                with self._connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_unlock_all()")
+            except psycopg2.Error:
+                self.close()
+
+    def close(self) -> None:
+        """Free all of them and end the connection; again does no harm."""
+        if self._connection is not None:
+            with suppress(psycopg2.Error), self._connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock_all()")
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> "LockSet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def is_held(key: str) -> bool:

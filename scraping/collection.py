@@ -1,29 +1,46 @@
-"""One session's work: read each stream to known ground, store, match, and say what came of it.
+"""One session's work: read what is due to known ground, store, match, and say what came of it.
 
-The task, the command and the admin's "run now" all end here.
+The task, the command and the admin's "run now" all end here. A stream that another session has read
+in time costs nothing; one that another session reads right now is left to it.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.utils import timezone
 
 from bots.models import LISTING_CAP, BotConfig
-from scraping import ledger, matching
-from scraping.ingest import IngestResult, ingest_comments, ingest_posts
-from scraping.models import Stream, Subreddit
-from scraping.reddit.client import Page, RedditClient, pack_names
+from jobs.locks import LockSet
+from scraping import ledger
+from scraping.compiler import Due, compile_packs
+from scraping.demand import Demand, freshness_of
+from scraping.freshness import is_due, may_ride
+from scraping.models import Gap, Stream, Subreddit
+from scraping.pages import PageStore, Progress
+from scraping.reddit.client import RedditClient, pack_names
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
-from scraping.reddit.parse import PARSERS, ParsedComment, ParsedItem, ParsedPost, ParseError
-from scraping.subreddits import ensure_streams, find_streams
+from scraping.subreddits import ensure_streams, find_streams, read_again, riders
 from scraping.walks import Walk, floor_below, walk
+
+__all__ = ["Collector", "Plan", "Progress"]
 
 logger = logging.getLogger(__name__)
 
 Status = Subreddit.Status
+
+# What others read right now is waited for, once all else is done, so many seconds at most.
+LONGEST_WAIT_FOR_OTHERS = 60.0
+NAP = 0.5
+# Streams of others that one session takes along at most: a session is to end.
+MOST_RIDERS = 1_000
+# A walk of 300 pages takes three minutes of an app's whole budget. Only rates that are wrong by far
+# lead to a longer one; what it leaves is a gap.
+LONGEST_WALK_ITEMS = 30_000
 
 
 @dataclass(frozen=True)
@@ -36,10 +53,19 @@ class Plan:
     search_query: str = ""
     item_limit: int = LISTING_CAP
     bot_id: int | None = None
+    # What was read within this time is fresh. None: all is read that was not read just now.
+    freshness: timedelta | None = None
+    # The limit of items is an order, whatever other bots want of the same streams.
+    limited: bool = False
+    # Where not all kinds of all the subreddits are wanted: names in lower case, and kinds.
+    only: frozenset[tuple[str, str]] | None = None
 
     @classmethod
-    def of(cls, bot: BotConfig, *, item_limit: int | None = None) -> "Plan":
-        """What the bot is set to collect, with another limit of items where one is given."""
+    def of(cls, bot: BotConfig, *, item_limit: int | None = None, insist: bool = True) -> "Plan":
+        """What the bot is set to collect, with another limit of items where one is given.
+
+        Unless it is to `insist`, what is fresh enough for the bot is not read again.
+        """
         return cls(
             subreddits=tuple(bot.subreddits),
             listing=bot.listing,
@@ -47,22 +73,36 @@ class Plan:
             search_query=bot.search_query,
             item_limit=item_limit or bot.item_limit,
             bot_id=bot.pk,
+            freshness=None if insist else freshness_of(bot),
+            limited=item_limit is not None,
         )
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that are read, sampled posts among them."""
+        return (Stream.Kind.POSTS, Stream.Kind.COMMENTS) if self.comments else (Stream.Kind.POSTS,)
 
-@dataclass
-class Progress:
-    """What a session has done so far. Named as the session's columns are."""
+    @property
+    def is_sample(self) -> bool:
+        """Whether its posts are a sample, which is no stream."""
+        return self.listing != BotConfig.Listing.NEW
 
-    posts_seen: int = 0
-    comments_seen: int = 0
-    new: int = 0
-    updated: int = 0
-    rejected: int = 0
-    matched: int = 0
-    requests: int = 0
-    wait_seconds: float = 0.0
-    outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    def names(self, kind: str) -> list[str]:
+        """The subreddits of which this kind is wanted."""
+        if self.only is None:
+            return list(self.subreddits)
+        return [name for name in self.subreddits if (name.lower(), kind) in self.only]
+
+    @property
+    def streams(self) -> list[tuple[str, str]]:
+        """Subreddit and kind of each stream of which every item is wanted."""
+        kinds = self.kinds[1:] if self.is_sample else self.kinds
+        return [(name, kind) for kind in kinds for name in self.names(kind)]
+
+
+def no_others() -> list[Demand]:
+    """Nobody else wants anything."""
+    return []
 
 
 class Collector:
@@ -76,92 +116,222 @@ class Collector:
         on_progress: Callable[[Progress], None] = lambda _: None,
         dry_run: bool = False,
         progress: Progress | None = None,
+        others: Callable[[], list[Demand]] = no_others,
+        name: str = "streams",
     ) -> None:
-        """`on_progress` is called after each page; a dry run reads and stores nothing.
+        """`on_progress` is called after each page, and while others are waited for.
 
-        The caller who gives `progress` has it also when the collector raises.
+        A dry run claims nothing and stores nothing. The caller who gives `progress` has it also when
+        the collector raises. `others` tells what else the app's bots want, once something is read;
+        `name` tells operators whose claims its locks are.
         """
         self.progress = progress or Progress()
         self._plan = plan
         self._client = client
         self._on_progress = on_progress
         self._dry_run = dry_run
+        self._others = others
+        self._demands: dict[tuple[str, str], Demand] | None = None
+        self._claims = LockSet(name)
+        # Ids of the plan's streams, and of those among them that are to be read.
+        self._own: set[int | None] = set()
+        self._due: set[int | None] = set()
+        self._busy: list[Stream] = []
+        self._store = PageStore(
+            self.progress, bot_id=plan.bot_id, dry_run=dry_run, after_page=self._after_page
+        )
 
     def run(self) -> Progress:
-        """Collect everything that the plan names; a stream at fault costs no other.
+        """Collect everything that the plan names and is due; a stream at fault costs no other.
 
         Raises `Unauthorized` and `Throttled`, which concern all streams: those that were not read
         have the error as their outcome.
         """
-        kinds = [Stream.Kind.POSTS] + ([Stream.Kind.COMMENTS] if self._plan.comments else [])
+        plan = self._plan
         try:
-            for kind in kinds:
-                if kind == Stream.Kind.POSTS and self._plan.listing != BotConfig.Listing.NEW:
+            for kind in plan.kinds:
+                if kind == Stream.Kind.POSTS and plan.is_sample:
                     self._sample()
                 else:
                     self._collect(kind)
+            self._await_others()
         except (Unauthorized, Throttled) as error:
             told = {label.lower() for label in self.progress.outcomes}
-            for kind in kinds:
-                for name in self._plan.subreddits:
+            for kind in plan.kinds:
+                for name in plan.names(kind):
                     if _label(name, kind).lower() not in told:
                         self._note(name, kind, error.outcome, str(error))
             raise
         finally:
+            self._claims.close()
             self._count_requests()
         return self.progress
 
+    def _after_page(self) -> None:
+        self._count_requests()
+        self._on_progress(self.progress)
+
     def _count_requests(self) -> None:
         self.progress.requests = self._client.requests
+        self.progress.requests_by_kind = self._client.requests_by_kind
         self.progress.wait_seconds = self._client.waited
 
     def _collect(self, kind: str) -> None:
-        """Read streams of which every item is wanted."""
-        streams = []
+        """Read those streams of the kind that are due, of which every item is wanted."""
+        now = timezone.now()
+        due, fresh = [], []
         find = find_streams if self._dry_run else ensure_streams
-        for stream in find(self._plan.subreddits, kind):
+        for stream in find(self._plan.names(kind), kind):
             subreddit = stream.subreddit
-            if subreddit.status in (Status.OK, Status.UNKNOWN) or ledger.probe_is_due(subreddit):
-                streams.append(stream)
-            else:
+            self._own.add(stream.pk)
+            if subreddit.status not in (Status.OK, Status.UNKNOWN) and not ledger.probe_is_due(
+                subreddit
+            ):
                 self._note(
                     subreddit.name, kind, subreddit.status, f"asked at {subreddit.probed_at:%H:%M}"
                 )
-        # A stream without a watermark is read to its listing's end: apart, so that it does not
-        # drag the others down with it.
-        self._walk_packed([stream for stream in streams if stream.watermark], kind)
-        self._walk_packed([stream for stream in streams if not stream.watermark], kind)
+            elif self._dry_run or is_due(stream, self._plan.freshness, now):
+                due.append(stream)
+                self._due.add(stream.pk)
+            else:
+                fresh.append(stream)
+        riding = self._riders(kind, due, now) if due else []
+        for pack in compile_packs([*map(Due, due), *riding], now):
+            self._read([due.stream for due in pack])
+        told = {label.lower() for label in self.progress.outcomes}
+        self._note_fresh([s for s in fresh if _label(s.subreddit.name, kind).lower() not in told])
 
-    def _walk_packed(self, streams: Sequence[Stream], kind: str) -> None:
-        by_name = {stream.subreddit.name: stream for stream in streams}
-        for names in pack_names(list(by_name)):
-            self._guarded(names, kind, partial(self._walk, [by_name[name] for name in names]))
+    def _riders(self, kind: str, due: Collection[Stream], now: datetime) -> list[Due]:
+        """Streams of the app's other bots that fall due soon. What is overdue may cost a request."""
+        plan = self._plan
+        if self._dry_run or plan.limited:
+            return []
+        if self._demands is None:
+            self._demands = {demand.key: demand for demand in self._others()}
+        own = {stream.subreddit.name.lower() for stream in due}
+        wanted = {
+            name: demand
+            for (name, of_kind), demand in self._demands.items()
+            if of_kind == kind and name not in own
+        }
+        found = []
+        for stream in riders(wanted, kind):
+            freshness = wanted[stream.subreddit.name.lower()].freshness
+            # Who insists waits for an answer: what others need goes with it only for free.
+            overdue = plan.freshness is not None and is_due(stream, freshness, now)
+            if overdue or may_ride(stream, freshness, now):
+                found.append(Due(stream, rider=not overdue))
+        return found[:MOST_RIDERS]
+
+    def _read(self, streams: Sequence[Stream]) -> None:
+        """Claim the streams of a pack and walk those that nobody has read meanwhile."""
+        if self._dry_run:
+            self._guarded(streams, partial(self._walk, streams))
+            return
+        taken = self._claims.try_acquire(map(claim_key, streams))
+        try:
+            self._busy += [
+                stream
+                for stream in streams
+                if claim_key(stream) not in taken and stream.pk in self._due
+            ]
+            claimed = [stream for stream in streams if claim_key(stream) in taken]
+            present = read_again(claimed)
+            unread, read = [], []
+            for stream in claimed:
+                row = present.get(stream.pk)
+                if row is not None:  # its subreddit was not deleted
+                    same = row.last_fetch_at == stream.last_fetch_at
+                    (unread if same else read).append(row)
+            self._note_fresh(read)
+            if unread:
+                self._guarded(unread, partial(self._walk, unread))
+        finally:
+            self._claims.release()
+
+    def _await_others(self) -> None:
+        """Read what others had claimed, unless they have read it, which takes no request."""
+        deadline = time.monotonic() + LONGEST_WAIT_FOR_OTHERS
+        while self._busy and time.monotonic() < deadline:
+            waiting, self._busy = self._busy, []
+            now = timezone.now()
+            for kind in self._plan.kinds:
+                of_kind = [stream for stream in waiting if stream.kind == kind]
+                for pack in compile_packs(map(Due, of_kind), now):
+                    self._read([due.stream for due in pack])
+            if self._busy:
+                self._on_progress(self.progress)
+                time.sleep(NAP)
+        for stream in self._busy:
+            self._note(
+                stream.subreddit.name,
+                stream.kind,
+                "busy",
+                f"another session has been reading it for more than {LONGEST_WAIT_FOR_OTHERS:.0f} s",
+            )
+
+    def _note_fresh(self, streams: Sequence[Stream]) -> None:
+        """Say of streams that another session has read them, and what came of that."""
+        own = [stream for stream in streams if stream.pk in self._own]
+        gaps = ledger.gaps_of_last_read(own)
+        for stream in own:
+            read = f"read at {timezone.localtime(stream.last_fetch_at):%H:%M:%S}"
+            gap = gaps.get(stream.pk)
+            outcome = "ok" if stream.watermark else "empty"
+            self._note(
+                stream.subreddit.name,
+                stream.kind,
+                "gap" if gap else outcome,
+                f"{read}; {_gap_detail(gap)}" if gap else read,
+            )
 
     def _walk(self, streams: Sequence[Stream]) -> None:
         kind = streams[0].kind
         names = [stream.subreddit.name for stream in streams]
+        began = timezone.now()
         result = walk(
             lambda cursor: self._client.listing(names, _listing(kind), after=cursor),
-            lambda page: self._store(page),
+            self._store,
             floor=floor_below([stream.watermark for stream in streams]),
-            item_limit=self._plan.item_limit * len(streams),
+            item_limit=min(sum(map(self._item_limit, streams)), LONGEST_WALK_ITEMS),
         )
-        silent = self._silent([stream.subreddit for stream in streams], kind, result)
-        readable = [stream for stream in streams if stream.subreddit.name not in silent]
-        gaps = {}
+        readable = self._readable(streams, kind, result)
+        gaps: dict[int, Gap] = {}
         if not self._dry_run:
-            gaps = {gap.stream_id: gap for gap in ledger.record_walk(readable, result)}
+            found = ledger.record_walk(readable, result, fetched_at=began)
+            gaps = {gap.stream_id: gap for gap in found}
+            self.progress.gaps_opened += len(found)
             ledger.record_readable(name for name in names if name.lower() in result.by_subreddit)
         for stream in readable:
-            self._note_walk(stream, result, gaps.get(stream.pk))
+            if stream.pk in self._own:
+                self._note_walk(stream, result, gaps.get(stream.pk))
 
-    def _note_walk(self, stream: Stream, result: Walk, gap: Any) -> None:
+    def _item_limit(self, stream: Stream) -> int:
+        """As many items as the most thorough of its bots wants: what one leaves out, all lack."""
+        own = self._plan.item_limit if stream.pk in self._own else 0
+        if self._plan.limited or not self._demands:
+            return own or LISTING_CAP
+        demand = self._demands.get((stream.subreddit.name.lower(), stream.kind))
+        return max(own, demand.item_limit if demand else 0) or LISTING_CAP
+
+    def _readable(self, streams: Sequence[Stream], kind: str, result: Walk) -> list[Stream]:
+        """The members of a walk of which it can be said that they were read.
+
+        Riders are not asked about: one that was silent, and should be asked, is left to its bots.
+        """
+        own = [stream.subreddit for stream in streams if stream.pk in self._own]
+        silent = self._silent(own, kind, result) if len(streams) > 1 else set()
+        silent |= {
+            stream.subreddit.name
+            for stream in streams
+            if stream.pk not in self._own and _is_suspect(stream.subreddit, result)
+        }
+        return [stream for stream in streams if stream.subreddit.name not in silent]
+
+    def _note_walk(self, stream: Stream, result: Walk, gap: Gap | None) -> None:
         name = stream.subreddit.name
         if gap:
-            detail = (
-                f"{gap.get_reason_display()}: {gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%H:%M}"
-            )
-            self._note(name, stream.kind, "gap", detail)
+            self._note(name, stream.kind, "gap", _gap_detail(gap))
         else:
             seen = result.by_subreddit.get(name.lower())
             self._note(
@@ -171,16 +341,10 @@ class Collector:
     def _silent(self, subreddits: Sequence[Subreddit], kind: str, result: Walk) -> set[str]:
         """Return the members that cannot be read, which a merged listing leaves out silently.
 
-        Only those of whom nothing was seen are asked about, and a known one once an hour.
+        Only those of whom nothing was seen are asked about, and a known one once an hour. A single
+        subreddit that cannot be read says so itself: do not call this for one.
         """
-        suspects = [
-            subreddit
-            for subreddit in subreddits
-            if subreddit.name.lower() not in result.by_subreddit
-            and (subreddit.status != Status.OK or ledger.probe_is_due(subreddit))
-        ]
-        if len(subreddits) == 1:
-            return set()  # A single subreddit that cannot be read says so itself.
+        suspects = [subreddit for subreddit in subreddits if _is_suspect(subreddit, result)]
         unreadable = set()
         for subreddit in self._unseen(suspects):
             try:
@@ -214,41 +378,50 @@ class Collector:
         params = {}
         if plan.listing == BotConfig.Listing.SEARCH:
             params = {"q": plan.search_query, "restrict_sr": "1", "sort": "new", "t": "all"}
-        for names in pack_names(plan.subreddits):
-            self._guarded(names, Stream.Kind.POSTS, partial(self._sample_pack, names, params))
+        find = find_streams if self._dry_run else ensure_streams
+        for names in pack_names(plan.names(Stream.Kind.POSTS)):
+            streams = find(names, Stream.Kind.POSTS)
+            self._own.update(stream.pk for stream in streams)
+            self._guarded(streams, partial(self._sample_pack, streams, params))
 
-    def _sample_pack(self, names: Sequence[str], params: dict[str, str]) -> None:
+    def _sample_pack(self, streams: Sequence[Stream], params: Mapping[str, str]) -> None:
+        names = [stream.subreddit.name for stream in streams]
         result = walk(
             lambda cursor: self._client.listing(names, self._plan.listing, after=cursor, **params),
-            lambda page: self._store(page),
+            self._store,
             floor=None,
             item_limit=self._plan.item_limit,
         )
         kind = Stream.Kind.POSTS
-        find = find_streams if self._dry_run else ensure_streams
-        subreddits = [stream.subreddit for stream in find(names, kind)]
-        silent = self._silent(subreddits, kind, result)
-        for name in (subreddit.name for subreddit in subreddits):
+        subreddits = [stream.subreddit for stream in streams]
+        silent = self._silent(subreddits, kind, result) if len(subreddits) > 1 else set()
+        for name in names:
             seen = result.by_subreddit.get(name.lower())
             if name not in silent:
                 outcome = "ok" if seen else "empty"
                 self._note(name, kind, outcome, f"{seen.items if seen else 0} sampled")
 
-    def _guarded(self, names: Sequence[str], kind: str, read: Callable[[], None]) -> None:
+    def _guarded(self, streams: Sequence[Stream], read: Callable[[], None]) -> None:
         """Turn what goes wrong with some streams into their outcomes."""
+        kind = streams[0].kind
         try:
             read()
         except (Unauthorized, Throttled):
             raise
         except SubredditUnavailable as error:
-            self._unavailable(names[0], kind, error)
+            self._record_status(streams[0].subreddit.name, error.status)
+            self._note_all(streams[:1], error)
         except RedditError as error:
-            logger.warning("r/%s %s: %s", "+".join(names), kind, error)
-            for name in names:
-                self._note(name, kind, error.outcome, str(error))
+            names = "+".join(stream.subreddit.name for stream in streams)
+            logger.warning("r/%s %s: %s", names, kind, error)
+            self._note_all(streams, error)
         finally:
-            self._count_requests()
-            self._on_progress(self.progress)
+            self._after_page()
+
+    def _note_all(self, streams: Sequence[Stream], error: RedditError) -> None:
+        for stream in streams:
+            if stream.pk in self._own:
+                self._note(stream.subreddit.name, stream.kind, error.outcome, str(error))
 
     def _unavailable(self, name: str, kind: str, error: SubredditUnavailable) -> None:
         self._record_status(name, error.status)
@@ -259,53 +432,19 @@ class Collector:
             ledger.record_status(name, status)
 
     def _note(self, name: str, kind: str, outcome: str, detail: str) -> None:
-        self.progress.outcomes[_label(name, kind)] = _outcome(outcome, detail)
+        self.progress.outcomes[_label(name, kind)] = {"outcome": outcome, "detail": detail}
 
-    def _store(self, page: Page) -> tuple[list[ParsedItem], IngestResult]:
-        """Parse, ingest and match one page, all of it or nothing."""
-        posts, comments = self._parse(page)
-        items: list[ParsedItem] = [*posts, *comments]
-        progress = self.progress
-        progress.posts_seen += len(posts)
-        progress.comments_seen += len(comments)
-        if self._dry_run:
-            self._count_requests()
-            self._on_progress(progress)
-            # As if nothing were known: a dry run shows what Reddit lists.
-            return items, IngestResult(new={item.fullname for item in items})
-        with transaction.atomic():
-            result = ingest_posts(posts)
-            of_comments = ingest_comments(comments)
-            result.new |= of_comments.new
-            result.updated |= of_comments.updated
-            matches = self._match(items, result)
-        progress.new += len(result.new)
-        progress.updated += len(result.updated)
-        progress.matched += sum(match.bot_id == self._plan.bot_id for match in matches)
-        self._count_requests()
-        self._on_progress(progress)
-        return items, result
 
-    def _parse(self, page: Page) -> tuple[list[ParsedPost], list[ParsedComment]]:
-        parsed: dict[str, list[Any]] = {"t3": [], "t1": []}
-        for thing in page.things:
-            kind = thing.get("kind") if isinstance(thing, dict) else None
-            try:
-                if kind not in PARSERS:
-                    raise ParseError("?", f"kind: expected t1 or t3, got {kind!r}")
-                parsed[kind].append(PARSERS[kind](thing.get("data")))
-            except ParseError as error:
-                self.progress.rejected += 1
-                logger.warning("Item not stored: %s", error)
-        return parsed["t3"], parsed["t1"]
+def claim_key(stream: Stream) -> str:
+    """The key of the lock that whoever reads the stream holds while doing so."""
+    return f"stream:{stream.pk}"
 
-    def _match(self, items: list[ParsedItem], result: IngestResult) -> list[matching.Match]:
-        """Match new items for every bot that watches, and known ones for the session's own bot."""
-        return matching.store_matches(
-            match
-            for match in matching.find(items)
-            if match.fullname in result.new or match.bot_id == self._plan.bot_id
-        )
+
+def _is_suspect(subreddit: Subreddit, result: Walk) -> bool:
+    """Whether a member of which nothing was seen may be one that cannot be read."""
+    return subreddit.name.lower() not in result.by_subreddit and (
+        subreddit.status != Status.OK or ledger.probe_is_due(subreddit)
+    )
 
 
 def _subreddit_of(thing: Any) -> str:
@@ -322,5 +461,5 @@ def _label(name: str, kind: str) -> str:
     return f"r/{name} {kind}"
 
 
-def _outcome(outcome: str, detail: str) -> dict[str, str]:
-    return {"outcome": outcome, "detail": detail}
+def _gap_detail(gap: Gap) -> str:
+    return f"{gap.get_reason_display()}: {gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%H:%M}"

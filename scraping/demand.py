@@ -27,6 +27,7 @@ WANTED_FIELDS = (
     "subreddits",
     "listing",
     "comments",
+    "item_limit",
     "schedule",
     "every",
     "period",
@@ -45,6 +46,8 @@ class Demand:
     kind: str
     freshness: timedelta
     bot_ids: tuple[int, ...]
+    # How many items of it the most thorough of them reads at a time.
+    item_limit: int
 
     @property
     def key(self) -> tuple[str, str]:
@@ -60,17 +63,21 @@ def demands(app: RedditApp) -> list[Demand]:
 
 def demands_of(bots: Iterable[BotConfig]) -> list[Demand]:
     """What these bots want, whatever their state, by subreddit and kind."""
-    wanted: dict[tuple[str, str], tuple[timedelta, list[int]]] = {}
+    wanted: dict[tuple[str, str], list[tuple[timedelta, int, int]]] = {}
     for bot in bots:
-        freshness = freshness_of(bot)
+        wish = (freshness_of(bot), bot.item_limit, bot.pk)
         for kind in wanted_kinds(bot):
-            for name in dict.fromkeys(name.lower() for name in bot.subreddits):
-                shortest, bot_ids = wanted.get((name, kind), (freshness, []))
-                bot_ids.append(bot.pk)
-                wanted[name, kind] = (min(shortest, freshness), bot_ids)
+            for name in {name.lower() for name in bot.subreddits}:
+                wanted.setdefault((name, kind), []).append(wish)
     return [
-        Demand(name, kind, freshness, tuple(bot_ids))
-        for (name, kind), (freshness, bot_ids) in sorted(wanted.items())
+        Demand(
+            name,
+            kind,
+            freshness=min(freshness for freshness, _, _ in wishes),
+            bot_ids=tuple(bot_id for _, _, bot_id in wishes),
+            item_limit=max(limit for _, limit, _ in wishes),
+        )
+        for (name, kind), wishes in sorted(wanted.items())
     ]
 
 

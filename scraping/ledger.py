@@ -1,15 +1,17 @@
 """What is known of each stream's completeness: watermarks moved, gaps written, states of subreddits."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db import transaction
-from django.db.models import F, Q, Value
-from django.db.models.functions import Coalesce, Greatest, Lower
+from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
+from scraping.arrivals import Rates, poll_by
 from scraping.models import Gap, Stream, Subreddit
-from scraping.walks import End, Walk
+from scraping.walks import End, Seen, Walk
 
 # A subreddit that cannot be read is asked about this often; a quiet one, whether it still can be.
 PROBE_PAUSE = timedelta(hours=1)
@@ -20,28 +22,74 @@ GAP_REASONS = {
 }
 
 
-def record_walk(streams: Iterable[Stream], walk: Walk) -> list[Gap]:
-    """Move the streams' watermarks to what a finished walk proved, and write what it left open."""
-    gaps = []
-    now = timezone.now()
+LOCK = "SELECT id FROM scraping_stream WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+
+# In the statement, so that of two walks at once the further one stands.
+RECORD = """
+UPDATE scraping_stream t SET
+    watermark = GREATEST(t.watermark, v.watermark),
+    complete_since = COALESCE(t.complete_since, v.complete_since),
+    previous_fetch_at = CASE WHEN v.fetched_at > t.last_fetch_at THEN t.last_fetch_at
+                             ELSE t.previous_fetch_at END,
+    last_fetch_at = GREATEST(t.last_fetch_at, v.fetched_at),
+    arrivals_per_hour = v.arrivals_per_hour,
+    arrivals_by_hour = v.arrivals_by_hour,
+    learned_hours = v.learned_hours,
+    poll_by = v.poll_by
+FROM jsonb_to_recordset(%s) AS v (
+    id bigint, watermark timestamptz, complete_since timestamptz, fetched_at timestamptz,
+    arrivals_per_hour float8, arrivals_by_hour float8[], learned_hours float8, poll_by timestamptz
+)
+WHERE t.id = v.id
+"""
+
+
+def record_walk(
+    streams: Iterable[Stream], walk: Walk, *, fetched_at: datetime | None = None
+) -> list[Gap]:
+    """Move the streams' watermarks to what a finished walk proved, and write what it left open.
+
+    What the walk saw arrive teaches the streams' rates, and with them by when each must be read
+    again. `fetched_at` is when the walk began, by our clock: as fresh is what it read.
+    """
+    streams = sorted(streams, key=lambda stream: stream.pk)
+    gaps = [gap for stream in streams if (gap := _gap(stream, walk))]
+    fetched_at = fetched_at or timezone.now()
+    rows = [_row(stream, walk, fetched_at) for stream in streams]
     with transaction.atomic():
-        # In one order: two bots may name the same subreddits in different ones.
-        for stream in sorted(streams, key=lambda stream: stream.pk):
-            gap = _gap(stream, walk)
-            if gap:
-                gaps.append(gap)
-            changes: dict[str, object] = {"last_fetch_at": now}
-            newest = walk.total.newest
-            if newest:
-                oldest = _reached(stream, walk)
-                # In the statement, so that of two walks at once the further one stands.
-                changes["watermark"] = Greatest(
-                    Coalesce(F("watermark"), Value(newest)), Value(newest)
-                )
-                changes["complete_since"] = Coalesce(F("complete_since"), Value(oldest))
-            Stream.objects.filter(pk=stream.pk).update(**changes)
+        with connection.cursor() as cursor:
+            # In one order: two bots may name the same subreddits in different ones.
+            cursor.execute(LOCK, [[stream.pk for stream in streams]])
+            cursor.execute(RECORD, [json.dumps(rows, default=datetime.isoformat)])
         Gap.objects.bulk_create(gaps)
     return gaps
+
+
+def _row(stream: Stream, walk: Walk, fetched_at: datetime) -> dict[str, object]:
+    newest = walk.total.newest
+    rates = _learned(stream, walk)
+    return {
+        "id": stream.pk,
+        "watermark": newest,
+        "complete_since": _reached(stream, walk) if newest else None,
+        "fetched_at": fetched_at,
+        "arrivals_per_hour": rates.overall if rates.learned_hours else None,
+        "arrivals_by_hour": rates.by_hour if rates.learned_hours else None,
+        "learned_hours": rates.learned_hours,
+        "poll_by": poll_by(rates, fetched_at) if rates.learned_hours else None,
+    }
+
+
+def _learned(stream: Stream, walk: Walk) -> Rates:
+    """The stream's rates after what the walk saw of it above the watermark, or as far as it came.
+
+    Of a first walk the oldest item only says where the span begins.
+    """
+    rates = Rates.of(stream)
+    seen = walk.by_subreddit.get(stream.subreddit.name.lower(), Seen())
+    reached, newest = _reached(stream, walk), walk.total.newest
+    start = max(stream.watermark, reached) if stream.watermark and reached else seen.oldest
+    return rates.learn(seen.moments, start, newest) if start and newest else rates
 
 
 def _gap(stream: Stream, walk: Walk) -> Gap | None:
@@ -68,6 +116,17 @@ def _reached(stream: Stream, walk: Walk) -> datetime | None:
     """
     name = stream.subreddit.name
     return walk.by_subreddit[name.lower()].oldest if walk.reached_cap(name) else walk.total.oldest
+
+
+def gaps_of_last_read(streams: Iterable[Stream]) -> dict[int, Gap]:
+    """Gaps that the last read of these streams found and that are open still, by stream."""
+    read_at = {stream.pk: stream.last_fetch_at for stream in streams if stream.last_fetch_at}
+    if not read_at:
+        return {}
+    gaps = Gap.objects.filter(
+        stream__in=read_at, closed_at=None, found_at__gte=min(read_at.values())
+    )
+    return {gap.stream_id: gap for gap in gaps if gap.found_at >= read_at[gap.stream_id]}
 
 
 def record_status(name: str, status: str) -> None:

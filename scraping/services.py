@@ -4,8 +4,10 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 from celery.exceptions import SoftTimeLimitExceeded
+from django.utils import timezone
 
 from bots import refusals
 from bots.models import BotConfig, RedditApp
@@ -15,6 +17,8 @@ from scraping import sessions
 from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
 from scraping.collection import Collector, Plan, Progress
+from scraping.demand import demands
+from scraping.freshness import longest_between_reads
 from scraping.models import ScrapeSession
 from scraping.reddit.errors import RedditError, Throttled, Unauthorized
 
@@ -101,7 +105,8 @@ def scrape_locked_bot(
     session = sessions.start(bot, trigger=trigger, task_id=task_id)
     if session is None:
         raise SessionSkipped(f"run {task_id} has had its session")
-    plan = Plan.of(bot, item_limit=item_limit)
+    insist = trigger != ScrapeSession.Trigger.SCHEDULE
+    plan = Plan.of(bot, item_limit=item_limit, insist=insist)
     _collect(session, plan, bot.reddit_app, on_progress)
     return session
 
@@ -135,29 +140,45 @@ def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: On
     progress = Progress()
     try:
         with client_for(app, permits=budget) as client:
-            Collector(plan, client, on_progress=after_page, progress=progress).run()
+            Collector(
+                plan,
+                client,
+                on_progress=after_page,
+                progress=progress,
+                others=partial(demands, app),
+                name=f"streams of session {session.pk}",
+            ).run()
         if app.refused_at:
             refusals.accept(RedditApp.objects.filter(pk=app.pk))  # Reddit answered after all
-        _finish(session, progress, sessions.status_of(progress.outcomes))
+        _finish(session, plan, progress, sessions.status_of(progress.outcomes))
     except RedditError as error:
         if isinstance(error, Unauthorized):
             refusals.refuse(app, str(error))
         elif isinstance(error, Throttled):
             sessions.continue_later(session, seconds=error.retry_after)
-        _finish(session, progress, sessions.status_of(progress.outcomes), error=str(error))
+        _finish(session, plan, progress, sessions.status_of(progress.outcomes), error=str(error))
     except Cancelled as reason:
-        _finish(session, progress, Status.CANCELLED, error=str(reason))
+        _finish(session, plan, progress, Status.CANCELLED, error=str(reason))
         raise
     except SoftTimeLimitExceeded:
-        _finish(session, progress, Status.PARTIAL, error="The time limit of the task was reached.")
+        _finish(
+            session, plan, progress, Status.PARTIAL, error="The time limit of the task was reached."
+        )
     except BaseException as error:
         # Also when the process is told to stop: the session must not seem to run on.
-        _finish(session, progress, Status.FAILED, error=f"{type(error).__name__}: {error}")
+        _finish(session, plan, progress, Status.FAILED, error=f"{type(error).__name__}: {error}")
         raise
 
 
-def _finish(session: ScrapeSession, progress: Progress, status: str, *, error: str = "") -> None:
+def _finish(
+    session: ScrapeSession, plan: Plan, progress: Progress, status: str, *, error: str = ""
+) -> None:
     for name, value in asdict(progress).items():
         setattr(session, name, value)
+    if session.bot_id is not None:
+        session.matched = sessions.matched_since_last(session)
+    session.freshness_seconds = longest_between_reads(
+        plan.streams, now=timezone.now(), since=session.started_at
+    )
     sessions.finish(session, status, error=error)
     logger.info("Session of bot %s %s: %s", session.bot_name, status, sessions.summary(session))

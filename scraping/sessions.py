@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from bots.models import BotConfig
 from jobs import locks
-from scraping.models import ScrapeSession
+from scraping.models import BotItem, ScrapeSession
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ COUNTS = (
     "matched",
     "requests",
     "wait_seconds",
+    "gaps_opened",
+    "gaps_closed",
 )
 
 # Outcomes of a stream that mean it was read as far as it had to be.
@@ -86,7 +89,16 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
     session.status = status
     session.error = error
     session.ended_at = timezone.now()
-    written = (*COUNTS, "outcomes", "status", "error", "ended_at", "continues_at")
+    written = (
+        *COUNTS,
+        "requests_by_kind",
+        "freshness_seconds",
+        "outcomes",
+        "status",
+        "error",
+        "ended_at",
+        "continues_at",
+    )
     columns = {name: getattr(session, name) for name in written}
     with transaction.atomic():
         open_session = ScrapeSession.objects.filter(pk=session.pk, status=Status.RUNNING)
@@ -94,6 +106,18 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
             return False
         _tell_bots([session])
     return True
+
+
+def matched_since_last(session: ScrapeSession) -> int:
+    """How many items were marked as the bot's since its last session that told, by any session."""
+    last = (
+        ScrapeSession.objects.filter(bot=session.bot_id, ended_at__lte=session.started_at)
+        .exclude(status=Status.INTERRUPTED)
+        .exclude(started_at=None)
+        .aggregate(last=Max("ended_at"))["last"]
+    )
+    items = BotItem.objects.filter(bot=session.bot_id)
+    return (items.filter(matched_at__gt=last) if last else items).count()
 
 
 def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:

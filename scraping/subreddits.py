@@ -1,6 +1,6 @@
 """Rows for subreddits and their streams, found by name whatever its case."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from django.db import connection
 from django.db.models.functions import Lower
@@ -55,6 +55,31 @@ def find_streams(names: Iterable[str], kind: str) -> list[Stream]:
         by_name.get(name.lower()) or Stream(subreddit=Subreddit(name=name), kind=kind)
         for name in names
     ]
+
+
+def read_again(streams: Iterable[Stream]) -> dict[int, Stream]:
+    """Return these streams as they stand now, by id; one that was deleted is missing."""
+    keys = [stream.pk for stream in streams]
+    return Stream.objects.select_related("subreddit").in_bulk(keys) if keys else {}
+
+
+def riders(names: Collection[str], kind: str) -> list[Stream]:
+    """Return those streams of these subreddits (lower case) that can be read together with others.
+
+    They have been read before, and their subreddits answered when last asked. Longest unread first.
+    """
+    return list(
+        Stream.objects.annotate(lower=Lower("subreddit__name"))
+        .filter(
+            lower__in=list(names),
+            kind=kind,
+            subreddit__status=Subreddit.Status.OK,
+            watermark__isnull=False,
+            last_fetch_at__isnull=False,
+        )
+        .select_related("subreddit")
+        .order_by("last_fetch_at", "pk")
+    )
 
 
 def _upsert(pairs: list[tuple[str, str | None]]) -> dict[str, int]:

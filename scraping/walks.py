@@ -1,7 +1,7 @@
 """Reading a listing page by page until it reaches known ground, or saying why it did not.
 
 A walk is proven to overlap with what is stored when it has met three known items older than the
-watermark less a grace: late-approved posts appear below the top, at the time they were written. The
+watermark less a grace: what is approved late appears below the top, at the time it was written. The
 cursor `before` proves nothing (it gives an empty list when its anchor is gone) and is never used.
 All times are Reddit's own (`created_utc`): no clock of ours takes part.
 """
@@ -17,8 +17,10 @@ from scraping.reddit.client import PAGE_SIZE, Page
 from scraping.reddit.parse import ParsedItem
 
 KNOWN_ITEMS = 3
-# How long after it was written an item may still be let through by moderators and appear.
-GRACE = timedelta(minutes=15)
+# So far below the watermark a walk goes on: the order of a listing is not strict, and its servers
+# differ by seconds. What moderators let through later than that appears further down; a walk that
+# waited for it would read a poll of five minutes three times over, each time.
+GRACE = timedelta(minutes=1)
 # Of the about 1,000 items that Reddit lists of a subreddit, some were removed meanwhile.
 CAP_SLACK = 50
 
@@ -39,10 +41,13 @@ class Seen:
     items: int = 0
     oldest: datetime | None = None
     newest: datetime | None = None
+    # The times of all of them, in the order of the listing.
+    moments: list[datetime] = field(default_factory=list)
 
     def add(self, created_at: datetime) -> None:
         """Count one item."""
         self.items += 1
+        self.moments.append(created_at)
         self.oldest = min(self.oldest or created_at, created_at)
         self.newest = max(self.newest or created_at, created_at)
 
@@ -55,21 +60,26 @@ class Walk:
     end: End | None = None
     total: Seen = field(default_factory=Seen)
     by_subreddit: dict[str, Seen] = field(default_factory=dict)
-    known_below_floor: set[str] = field(default_factory=set)
+    known_below_floor: int = 0
+    # Pages may bring an item again: as the listing moves down, or pinned and in its place.
+    fullnames: set[str] = field(default_factory=set)
 
     def add(self, item: ParsedItem, *, known: bool) -> None:
         """Take note of one item of a page."""
         if item.stickied or item.subreddit is None:
             return  # Pinned or an ad: stands there however old it is.
+        if item.fullname in self.fullnames:
+            return
+        self.fullnames.add(item.fullname)
         self.total.add(item.created_at)
         self.by_subreddit.setdefault(item.subreddit.lower(), Seen()).add(item.created_at)
         if known and self.floor is not None and item.created_at < self.floor:
-            self.known_below_floor.add(item.fullname)  # A page may bring one again.
+            self.known_below_floor += 1
 
     @property
     def overlaps(self) -> bool:
         """Whether it has met known ground."""
-        return len(self.known_below_floor) >= KNOWN_ITEMS
+        return self.known_below_floor >= KNOWN_ITEMS
 
     def reached_cap(self, subreddit: str) -> bool:
         """Whether Reddit may have cut this subreddit's part of the listing off."""

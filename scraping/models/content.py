@@ -122,7 +122,10 @@ class BotItem(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["bot", "fullname"], name="scraping_botitem_unique")
         ]
-        indexes = [models.Index(fields=["fullname"], name="scraping_botitem_fullname")]
+        indexes = [
+            models.Index(fields=["fullname"], name="scraping_botitem_fullname"),
+            models.Index(fields=["bot", "-matched_at"], name="scraping_botitem_by_time"),
+        ]
 
     def __str__(self) -> str:
         return self.fullname

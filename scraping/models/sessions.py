@@ -59,10 +59,23 @@ class ScrapeSession(models.Model):
     new = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
     rejected = models.PositiveIntegerField(default=0)
-    matched = models.PositiveIntegerField(default=0)
+    matched = models.PositiveIntegerField(
+        default=0,
+        help_text="Items marked as the bot's since its last session, whichever session stored them.",
+    )
     requests = models.PositiveIntegerField(default=0)
     wait_seconds = models.FloatField(
         "seconds waited", default=0, help_text="For the budget of the Reddit app, all in all."
+    )
+    requests_by_kind = models.JSONField(
+        default=dict, help_text="Listing, comments, search, info, about, tree, more, token."
+    )
+    gaps_opened = models.PositiveIntegerField(default=0)
+    gaps_closed = models.PositiveIntegerField(default=0)
+    freshness_seconds = models.FloatField(
+        "longest time between reads",
+        null=True,
+        help_text="In seconds, of all of the bot's streams; whoever read them.",
     )
     outcomes = models.JSONField(
         default=dict,

@@ -1,3 +1,4 @@
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 
@@ -50,7 +51,31 @@ class Stream(models.Model):
     watermark = models.DateTimeField(
         null=True, help_text="Up to this moment, by Reddit's clock, the stream has been read."
     )
-    last_fetch_at = models.DateTimeField(null=True)
+    last_fetch_at = models.DateTimeField(
+        "last read",
+        null=True,
+        help_text="When the last read that came to its end began. A failed one does not count.",
+    )
+    previous_fetch_at = models.DateTimeField(
+        "read before", null=True, help_text="The read before the last one."
+    )
+    arrivals_per_hour = models.FloatField(null=True, help_text="Learned; of late, all in all.")
+    arrivals_by_hour = ArrayField(
+        models.FloatField(),
+        null=True,
+        size=24,
+        help_text="Items an hour for each hour of the day, in UTC.",
+    )
+    learned_hours = models.FloatField(
+        default=0,
+        help_text="From how much of Reddit's time the rates were learned, up to 72 hours.",
+    )
+    poll_by = models.DateTimeField(
+        "read again by",
+        null=True,
+        help_text="When half of what Reddit lists of it is expected to be new. It is read then, "
+        "however long its bots' intervals are.",
+    )
 
     class Meta:
         ordering = ["subreddit__name", "kind"]

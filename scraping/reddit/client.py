@@ -88,13 +88,18 @@ class RedditClient:
     def begin(self, permits: Permits | None) -> None:
         """Count from zero, and ask `permits` before each request; None: send when asked to."""
         self._requestor.permits = permits
-        self._requestor.requests = 0
+        self._requestor.requests_by_kind.clear()
         self._requestor.waited = 0.0
 
     @property
     def requests(self) -> int:
         """How many HTTP requests were sent, those for tokens and retries included."""
-        return self._requestor.requests
+        return self._requestor.requests_by_kind.total()
+
+    @property
+    def requests_by_kind(self) -> dict[str, int]:
+        """The same by what was asked for: listing, comments, search, info, about, tree, more, token."""
+        return dict(self._requestor.requests_by_kind)
 
     @property
     def waited(self) -> float:

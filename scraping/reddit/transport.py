@@ -7,9 +7,11 @@ ValueErrors and KeyErrors even on a 200; a spent budget makes PRAW sleep for min
 
 import contextlib
 import math
+import re
 import socket
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -26,6 +28,24 @@ from scraping.reddit.errors import DeadlineExceeded, Throttled
 RATE_HEADERS = ("x-ratelimit-remaining", "x-ratelimit-used", "x-ratelimit-reset")
 # Requests for tokens: Reddit does not count them.
 TOKEN_PATH = "/api/v1/access_token"  # noqa: S105  (a path)
+
+
+# What is asked for, by the path; what is none of these is a listing of posts.
+KINDS = (
+    (re.compile(r"/api/v1/access_token$"), "token"),
+    (re.compile(r"/api/info$"), "info"),
+    (re.compile(r"/api/morechildren$"), "more"),
+    (re.compile(r"^/comments/|/r/[^/]+/comments/[^/]+"), "tree"),
+    (re.compile(r"/comments$"), "comments"),
+    (re.compile(r"/search$"), "search"),
+    (re.compile(r"/about$"), "about"),
+)
+
+
+def kind_of(path: str) -> str:
+    """What a request for this path asks for, as sessions count it."""
+    path = path.rstrip("/")
+    return next((kind for pattern, kind in KINDS if pattern.search(path)), "listing")
 
 
 # The status of an `Answer` that did not come.
@@ -147,7 +167,7 @@ class DeadlineRequestor(Requestor):
         self.deadline = time.monotonic() + timeout
         self.rate_limit: RateLimit | None = None
         self.permits: Permits | None = None
-        self.requests = 0
+        self.requests_by_kind: Counter[str] = Counter()
         # Seconds spent waiting for permits.
         self.waited = 0.0
 
@@ -159,13 +179,14 @@ class DeadlineRequestor(Requestor):
         Waits for its permit first, unless it is for a token; the wait is not the network's fault,
         so the deadline moves with it.
         """
-        counted = not urlsplit(url).path.endswith(TOKEN_PATH)
+        path = urlsplit(url).path
+        counted = not path.endswith(TOKEN_PATH)
         permit = self._permit() if counted else None
         began = time.monotonic()
         remaining = self.deadline - began
         if remaining <= 0:
             raise DeadlineExceeded("No time is left for another try.")
-        self.requests += 1
+        self.requests_by_kind[kind_of(path)] += 1
         try:
             with _Alarm(remaining):
                 response = self._http.request(

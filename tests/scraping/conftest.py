@@ -1,10 +1,12 @@
 """A Reddit to collect from, and a client that asks it."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import settings as hypothesis_settings
 from prawcore.sessions import FiniteRetryStrategy
 
-from scraping import clients
+from scraping import clients, freshness
 from scraping.reddit.client import Credentials, RedditClient
 from scraping.simulator.server import SimulatorServer
 
@@ -21,6 +23,12 @@ def no_kept_clients():
     """What a worker keeps from session to session ends with the test."""
     yield
     clients.close_all()
+
+
+@pytest.fixture(autouse=True)
+def sessions_in_quick_succession(monkeypatch):
+    """Reddit's clock is a test's to move: what was read a moment ago by ours may be hours old."""
+    monkeypatch.setattr(freshness, "INSIST_AGE", timedelta(0))
 
 
 @pytest.fixture

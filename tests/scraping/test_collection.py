@@ -403,7 +403,7 @@ class TestFaults:
         def broken(*args):
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr("scraping.collection.ingest_comments", broken)
+        monkeypatch.setattr("scraping.pages.ingest_comments", broken)
 
         with pytest.raises(ZeroDivisionError):
             run(bot)

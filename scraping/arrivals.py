@@ -1,0 +1,136 @@
+"""How fast items arrive in a stream, by hour of day, and when it must be read again at the latest.
+
+Learned from the items that walks saw between two watermarks, by Reddit's own times: how often a
+stream is read, and how long ago that was by our clock, does not matter. Pure arithmetic.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bots.models import LISTING_CAP
+from scraping.models import Stream
+
+HOURS = 24
+HOUR = timedelta(hours=1)
+
+# Items an hour of a stream of which nothing is known yet. A first read corrects it at once.
+DEFAULT_PER_HOUR = {Stream.Kind.POSTS.value: 4.0, Stream.Kind.COMMENTS.value: 20.0}
+
+# A walk may reach months back: what was then says little of today.
+LEARNED_SPAN = timedelta(days=7)
+# So much of Reddit's time the default is worth, in hours: a first read of five minutes is chance.
+PRIOR_HOURS = 0.25
+# The overall rate forgets within so many hours, the rate of an hour of day within so many such hours.
+OVERALL_HOURS = 6.0
+OF_ONE_HOUR_HOURS = 3.0
+# After so many hours the hours of day are trusted as far as they ever are; the rest of the trust is
+# the overall rate's, which knows what is different today.
+PROFILE_HOURS = 72.0
+PROFILE_TRUST = 0.75
+
+# A stream is read before so many of its items are expected: half of what Reddit lists.
+HALF_HORIZON = LISTING_CAP // 2
+# Nothing is said of a time that is further away.
+LOOK_AHEAD_DAYS = 31
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Items an hour: all in all, and by hour of day in UTC; `learned_hours` tell from how much."""
+
+    overall: float
+    by_hour: tuple[float, ...]
+    learned_hours: float = 0.0
+
+    @classmethod
+    def unknown(cls, kind: str) -> "Rates":
+        """What is assumed of a stream that was never read."""
+        default = DEFAULT_PER_HOUR[kind]
+        return cls(default, (default,) * HOURS)
+
+    @classmethod
+    def of(cls, stream: Stream) -> "Rates":
+        """What is known of a stream, or the default."""
+        if stream.arrivals_per_hour is None or len(stream.arrivals_by_hour or ()) != HOURS:
+            return cls.unknown(stream.kind)
+        return cls(
+            stream.arrivals_per_hour, tuple(stream.arrivals_by_hour), stream.learned_hours or 0.0
+        )
+
+    def at(self, hour: int) -> float:
+        """Items an hour that are expected at an hour of day (UTC)."""
+        trust = PROFILE_TRUST * min(1.0, self.learned_hours / PROFILE_HOURS)
+        return self.overall + trust * (self.by_hour[hour] - self.overall)
+
+    def expected(self, start: datetime, end: datetime) -> float:
+        """How many items are expected between the two."""
+        span = max(end - start, timedelta(0))
+        whole_days = span // timedelta(days=1)
+        items = whole_days * sum(map(self.at, range(HOURS))) if whole_days else 0.0
+        rest = start + whole_days * timedelta(days=1)
+        return items + sum(hours * self.at(hour) for hour, hours in _by_hour(rest, end))
+
+    def reaches(self, items: float, start: datetime) -> datetime | None:
+        """When so many items are expected to have arrived; None: not within a month."""
+        a_day = sum(map(self.at, range(HOURS)))
+        if a_day * LOOK_AHEAD_DAYS < items:
+            return None
+        whole_days = int(items // a_day)
+        left = items - whole_days * a_day
+        moment = start + timedelta(days=whole_days)
+        for hour, hours in _by_hour(moment, moment + timedelta(days=1)):
+            rate = self.at(hour)
+            if rate * hours >= left:
+                return moment + HOUR * (left / rate if rate else 0.0)
+            left -= rate * hours
+            moment += HOUR * hours
+        return moment
+
+    def learn(self, moments: Iterable[datetime], start: datetime, end: datetime) -> "Rates":
+        """The rates after a walk that saw everything of the stream in (start, end].
+
+        `moments` are the times of what it saw, in any order; those outside count for nothing.
+        """
+        start = max(start, end - LEARNED_SPAN)
+        exposures = [0.0] * HOURS
+        for hour, hours in _by_hour(start, end):
+            exposures[hour] += hours
+        seen = sum(exposures)
+        if not seen:
+            return self
+        counts = [0] * HOURS
+        for moment in moments:
+            if start < moment <= end:
+                counts[moment.astimezone(UTC).hour] += 1
+        evidence = min((self.learned_hours or PRIOR_HOURS) + seen, OVERALL_HOURS)
+        overall = _towards(self.overall, sum(counts) / seen, seen / evidence)
+        # The first time, what was only assumed of the hours of day gives way, too.
+        known = self.by_hour if self.learned_hours else (overall,) * HOURS
+        by_hour = tuple(
+            _towards(rate, count / hours, hours / OF_ONE_HOUR_HOURS) if hours else rate
+            for rate, count, hours in zip(known, counts, exposures, strict=True)
+        )
+        return Rates(overall, by_hour, min(self.learned_hours + seen, PROFILE_HOURS))
+
+
+def poll_by(rates: Rates, read_at: datetime) -> datetime | None:
+    """When a stream that was read to its top at `read_at` must be read again, whoever wants it.
+
+    Then half of what Reddit lists of it is expected to be new; None: not within a month.
+    """
+    return rates.reaches(HALF_HORIZON, read_at)
+
+
+def _towards(old: float, new: float, weight: float) -> float:
+    return old + min(1.0, weight) * (new - old)
+
+
+def _by_hour(start: datetime, end: datetime) -> Iterable[tuple[int, float]]:
+    """Each hour of day that the span touches, in order, with how many hours of it."""
+    moment = start.astimezone(UTC)
+    end = end.astimezone(UTC)
+    while moment < end:
+        following = min(moment.replace(minute=0, second=0, microsecond=0) + HOUR, end)
+        yield moment.hour, (following - moment) / HOUR
+        moment = following

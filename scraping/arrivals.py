@@ -13,6 +13,7 @@ from scraping.models import Stream
 
 HOURS = 24
 HOUR = timedelta(hours=1)
+MICROSECOND = timedelta(microseconds=1)
 
 # Items an hour of a stream of which nothing is known yet. A first read corrects it at once.
 DEFAULT_PER_HOUR = {Stream.Kind.POSTS.value: 4.0, Stream.Kind.COMMENTS.value: 20.0}
@@ -37,17 +38,19 @@ LOOK_AHEAD_DAYS = 31
 
 @dataclass(frozen=True)
 class Rates:
-    """Items an hour: all in all, and by hour of day in UTC; `learned_hours` tell from how much."""
+    """Items an hour: all in all, and by hour of day in UTC; `learned_hours` tell from how much.
+
+    An hour of day of which nothing is known is None: the overall rate stands for it.
+    """
 
     overall: float
-    by_hour: tuple[float, ...]
+    by_hour: tuple[float | None, ...]
     learned_hours: float = 0.0
 
     @classmethod
     def unknown(cls, kind: str) -> "Rates":
         """What is assumed of a stream that was never read."""
-        default = DEFAULT_PER_HOUR[kind]
-        return cls(default, (default,) * HOURS)
+        return cls(DEFAULT_PER_HOUR[kind], (None,) * HOURS)
 
     @classmethod
     def of(cls, stream: Stream) -> "Rates":
@@ -60,8 +63,11 @@ class Rates:
 
     def at(self, hour: int) -> float:
         """Items an hour that are expected at an hour of day (UTC)."""
+        of_hour = self.by_hour[hour]
+        if of_hour is None:
+            return self.overall
         trust = PROFILE_TRUST * min(1.0, self.learned_hours / PROFILE_HOURS)
-        return self.overall + trust * (self.by_hour[hour] - self.overall)
+        return self.overall + trust * (of_hour - self.overall)
 
     def expected(self, start: datetime, end: datetime) -> float:
         """How many items are expected between the two."""
@@ -102,16 +108,19 @@ class Rates:
         counts = [0] * HOURS
         for moment in moments:
             if start < moment <= end:
-                counts[moment.astimezone(UTC).hour] += 1
+                # The span has its end, not its start: on the hour is the end of the hour before.
+                counts[(moment.astimezone(UTC) - MICROSECOND).hour] += 1
+        learned = self.learned_hours + seen
         evidence = min((self.learned_hours or PRIOR_HOURS) + seen, OVERALL_HOURS)
         overall = _towards(self.overall, sum(counts) / seen, seen / evidence)
-        # The first time, what was only assumed of the hours of day gives way, too.
-        known = self.by_hour if self.learned_hours else (overall,) * HOURS
         by_hour = tuple(
-            _towards(rate, count / hours, hours / OF_ONE_HOUR_HOURS) if hours else rate
-            for rate, count, hours in zip(known, counts, exposures, strict=True)
+            # Minutes of a stream of which no more is known say little of this hour of all days.
+            _towards(overall if rate is None else rate, count / hours, hours / OF_ONE_HOUR_HOURS)
+            if hours and learned >= 1
+            else rate
+            for rate, count, hours in zip(self.by_hour, counts, exposures, strict=True)
         )
-        return Rates(overall, by_hour, min(self.learned_hours + seen, PROFILE_HOURS))
+        return Rates(overall, by_hour, min(learned, PROFILE_HOURS))
 
 
 def poll_by(rates: Rates, read_at: datetime) -> datetime | None:

@@ -61,10 +61,10 @@ class Stream(models.Model):
     )
     arrivals_per_hour = models.FloatField(null=True, help_text="Learned; of late, all in all.")
     arrivals_by_hour = ArrayField(
-        models.FloatField(),
+        models.FloatField(null=True),
         null=True,
         size=24,
-        help_text="Items an hour for each hour of the day, in UTC.",
+        help_text="Items an hour for each hour of the day, in UTC; none for one not known yet.",
     )
     learned_hours = models.FloatField(
         default=0,

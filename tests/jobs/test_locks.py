@@ -118,3 +118,44 @@ def test_a_killed_process_frees_its_lock(processes):
     wait_until(lambda: not locks.is_held("a job"), what="the lock is free")
     with locks.hold("a job"):
         pass
+
+
+class TestLockSets:
+    def test_those_that_are_free_are_taken_and_the_others_are_not(self):
+        with locks.LockSet("one") as one, locks.LockSet("two") as two:
+            assert one.try_acquire(["a", "b"]) == {"a", "b"}
+
+            assert two.try_acquire(["b", "c"]) == {"c"}
+            assert locks.is_held("c")
+
+            one.release()
+            assert two.try_acquire(["a", "b"]) == {"a", "b"}
+
+    def test_closing_frees_them_and_again_does_no_harm(self):
+        taken = locks.LockSet("one")
+        taken.try_acquire(["a"])
+        assert locks.holder("a").application_name.endswith("one")
+
+        taken.close()
+        taken.close()
+
+        assert not locks.is_held("a")
+
+    def test_no_keys_need_no_connection(self):
+        idle = locks.LockSet("one")
+
+        assert idle.try_acquire([]) == set()
+        assert idle._connection is None
+        idle.release()
+
+    def test_a_connection_that_broke_is_made_anew_after_the_release(self):
+        with locks.LockSet("broken") as broken:
+            broken.try_acquire(["a"])
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name LIKE '% broken'"
+                )
+            broken.release()
+
+            assert broken.try_acquire(["a"]) == {"a"}

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +31,9 @@ SESSION_COLOURS = {
     "interrupted": "danger",
     "cancelled": "warning",
 }
+# What other apps have to say of bots on a page: each is called with all of them at once and sets
+# attributes by names that are known here.
+annotators: list[Callable[[Sequence[BotConfig]], None]] = []
 
 
 class BotChangeList(ChangeList):
@@ -42,6 +46,8 @@ class BotChangeList(ChangeList):
         rows = schedules.find(services.schedule_name(bot.pk) for bot in bots)
         for bot in bots:
             bot.periodic_task = rows.get(services.schedule_name(bot.pk))
+        for annotate in annotators:
+            annotate(bots)
         self.result_list = bots
 
 
@@ -50,13 +56,21 @@ class BotConfigAdmin(OwnedModelAdmin):
     """Bots: what is collected, and when."""
 
     form = BotConfigForm
-    list_display = ["name_and_subreddits", "state", "timing", "last_session", "result", "next_run"]
+    list_display = [
+        "name_and_subreddits",
+        "state",
+        "timing",
+        "freshness",
+        "last_session",
+        "result",
+        "next_run",
+    ]
     list_filter = ["is_active", "auto_scrape_enabled", "last_session_status", "listing"]
     list_select_related = ["reddit_app"]
     search_fields = ["name", "subreddits"]
     actions = ["run_now", "pause", "resume"]
     actions_submit_line = ["save_and_run"]
-    readonly_fields = ["last_session_of_one", "result", "next_run_of_one"]
+    readonly_fields = ["last_session_of_one", "result", "next_run_of_one", "freshness"]
     fieldsets = [
         (None, {"fields": ["name", "reddit_app", "is_active"]}),
         (
@@ -95,7 +109,10 @@ class BotConfigAdmin(OwnedModelAdmin):
                 ],
             },
         ),
-        ("Last session", {"fields": ["last_session_of_one", "result", "next_run_of_one"]}),
+        (
+            "Last session",
+            {"fields": ["last_session_of_one", "result", "next_run_of_one", "freshness"]},
+        ),
     ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -136,6 +153,14 @@ class BotConfigAdmin(OwnedModelAdmin):
     def timing(self, bot: BotConfig) -> str:
         """The schedule in words."""
         return bot.timing
+
+    @admin.display(description="Freshness in 24 h")
+    def freshness(self, bot: BotConfig) -> str:
+        """How long its streams went unread: half of its sessions, 95 of 100, the worst."""
+        if not hasattr(bot, "freshness"):
+            for annotate in annotators:
+                annotate([bot])
+        return getattr(bot, "freshness", "-")
 
     @display(description="Last session", ordering="last_session_at", label=SESSION_COLOURS)
     def last_session(self, bot: BotConfig) -> tuple[str, str] | None:

@@ -85,6 +85,11 @@ class Achieved:
     longest: float
     sessions: int
 
+    def __str__(self) -> str:
+        """In one line: half of the sessions, 95 of 100, and the worst, against the promise."""
+        p50, p95, longest = map(in_words, (self.p50, self.p95, self.longest))
+        return f"{p50}, p95 {p95}, at most {longest}; promised {in_words(self.promised)}"
+
 
 def achieved(bots: Sequence[BotConfig]) -> dict[int, Achieved]:
     """Promised and achieved freshness by bot, for those that have sessions that can tell."""
@@ -105,3 +110,11 @@ def achieved(bots: Sequence[BotConfig]) -> dict[int, Achieved]:
             bot_id: Achieved(promised[bot_id], *shares, sessions)
             for bot_id, shares, sessions in cursor.fetchall()
         }
+
+
+def in_words(seconds: float) -> str:
+    """A span of time as people say it: 45 s, 5.2 min, 3.0 h, 2.0 days."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size * (2 if unit == "days" else 1):
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -4,6 +4,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -19,7 +20,7 @@ from scraping.clients import client_for
 from scraping.collection import Collector, Plan, Progress
 from scraping.demand import demands
 from scraping.freshness import longest_between_reads
-from scraping.models import ScrapeSession
+from scraping.models import ScrapeSession, Stream, Subreddit
 from scraping.reddit.errors import RedditError, Throttled, Unauthorized
 
 Status = ScrapeSession.Status
@@ -120,6 +121,56 @@ def scrape_subreddits(
         name = ", ".join(f"r/{name}" for name in plan.subreddits)[:NAME_LENGTH]
         session = sessions.start_without_bot(name, trigger=ScrapeSession.Trigger.COMMAND, lock=lock)
         _collect(session, plan, app, on_progress)
+        return session
+
+
+def apps_to_read_early() -> list[int]:
+    """Ids of the apps whose bots want a stream that is expected to overflow by now."""
+    overflowing = Stream.objects.filter(poll_by__lte=timezone.now())
+    if not overflowing.exists():
+        return []
+    apps = RedditApp.objects.filter(pk__in=BotConfig.objects.scheduled().values("reddit_app"))
+    return [app.pk for app in apps if not app.is_refused and overflowing_streams(app)]
+
+
+def overflowing_streams(app: RedditApp) -> list[Stream]:
+    """Readable streams that the app's bots want and that are expected to overflow by now."""
+    wanted = {demand.key for demand in demands(app)}
+    streams = Stream.objects.filter(
+        poll_by__lte=timezone.now(), subreddit__status=Subreddit.Status.OK
+    ).select_related("subreddit")
+    return [stream for stream in streams if (stream.subreddit.name.lower(), stream.kind) in wanted]
+
+
+def read_early(app_id: int) -> ScrapeSession:
+    """Read the app's overflowing streams in a session of no bot, and return it as it ended.
+
+    Raises `SessionSkipped` when there are none, or Reddit refuses the app.
+    """
+    app = RedditApp.objects.filter(pk=app_id).first()
+    if app is None:
+        raise SessionSkipped(f"app {app_id} does not exist any more")
+    if app.is_refused:
+        raise SessionSkipped(f"Reddit refuses the app “{app}”: {app.refusal}")
+    streams = overflowing_streams(app)
+    if not streams:
+        raise SessionSkipped(f"no stream of the app “{app}” is about to overflow")
+    names = tuple(dict.fromkeys(stream.subreddit.name for stream in streams))
+    plan = Plan(
+        names,
+        comments=True,
+        # Only what is past its time is read; what is near enough to be due rides along.
+        freshness=timedelta.max,
+        only=frozenset((stream.subreddit.name.lower(), stream.kind) for stream in streams),
+    )
+    lock = f"read-early:session:{uuid.uuid4()}"
+    with locks.hold(lock):
+        session = sessions.start_without_bot(
+            f"Early reads of {app}"[:NAME_LENGTH],
+            trigger=ScrapeSession.Trigger.SCHEDULE,
+            lock=lock,
+        )
+        _collect(session, plan, app, ignore)
         return session
 
 

@@ -23,6 +23,17 @@ system_schedules.register(
     )
 )
 
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="request-early-reads",
+        task="scraping.request_early_reads",
+        kwargs={},
+        queue="cleanup",
+        every=timedelta(minutes=1),
+        description="Reads streams that would outrun what Reddit lists before their bots come to them.",
+    )
+)
+
 
 @receiver(run_requested, sender=SCRAPE_TASK, dispatch_uid="scraping.queue_session")
 def queue_session(run: RunRequest, **_: Any) -> None:

@@ -8,6 +8,7 @@ from celery.signals import worker_process_shutdown, worker_ready
 
 from bots.models import BotConfig
 from jobs.errors import Skip
+from jobs.runs import request_run
 from jobs.task import job
 from scraping import clients, matching, services, sessions
 
@@ -40,6 +41,48 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
     if session.continues_at is not None:
         # Out of the worker, which others need: a run of its own, when there is budget again.
         self.apply_async(kwargs={"bot_id": bot_id, "trigger": trigger}, eta=session.continues_at)
+    counts = {name: getattr(session, name) for name in sessions.COUNTS}
+    return {"session": session.pk, "status": session.status, **counts}
+
+
+@job(
+    name="scraping.request_early_reads",
+    queue="cleanup",
+    title="Find streams that are about to overflow",
+    soft_time_limit=50,
+    time_limit=60,
+    history_days=1,
+)
+def request_early_reads() -> int:
+    """Have those apps read whose bots want a stream that overflows before they come to it.
+
+    Returns how many runs of `scraping.read_early` were requested.
+    """
+    apps = services.apps_to_read_early()
+    for app_id in apps:
+        request_run("scraping.read_early", {"app_id": app_id}, trigger="task")
+    return len(apps)
+
+
+@job(
+    name="scraping.read_early",
+    queue="scraping",
+    title="Read streams that are about to overflow",
+    soft_time_limit=SOFT_LIMIT_SECONDS,
+    time_limit=HARD_LIMIT_SECONDS,
+    lock="read-early:{app_id}",
+    history_days=7,
+)
+def read_early(app_id: int) -> dict[str, Any]:
+    """Read what an app's bots want and what would outrun Reddit's listings before they come to it.
+
+    Returns the session's id, status and counts. SKIPPED when there is nothing of the kind, and while
+    another such run of the app goes on.
+    """
+    try:
+        session = services.read_early(app_id)
+    except services.SessionSkipped as reason:
+        raise Skip(str(reason)) from reason
     counts = {name: getattr(session, name) for name in sessions.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
 

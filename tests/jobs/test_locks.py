@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from django.db import connection
 
 from jobs import locks
 from tests.processes import wait_until

@@ -1,0 +1,97 @@
+"""What a bot's schedule promises, and what its streams had, side by side."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from scraping.freshness import achieved, in_words
+from scraping.models import ScrapeSession
+from tests.factories import BotFactory, SuperuserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def session(bot, seconds, *, hours_ago=1):
+    return ScrapeSession.objects.create(
+        bot=bot,
+        bot_name=bot.name,
+        trigger="schedule",
+        status="completed",
+        queued_at=timezone.now() - timedelta(hours=hours_ago),
+        freshness_seconds=seconds,
+    )
+
+
+def test_of_the_last_day_by_bot():
+    bot, other = BotFactory(every=5), BotFactory(every=1, period="hours")
+    for seconds in range(300, 401):
+        session(bot, seconds)
+    session(bot, 9_999, hours_ago=25)
+    session(bot, None)
+    session(other, 7_200)
+
+    told = achieved([bot, other])
+
+    assert (told[bot.pk].promised, told[bot.pk].sessions) == (300, 101)
+    assert (told[bot.pk].p50, told[bot.pk].p95, told[bot.pk].longest) == (350, 395, 400)
+    assert (told[other.pk].promised, told[other.pk].longest) == (3_600, 7_200)
+    assert str(told[other.pk]) == "2.0 h, p95 2.0 h, at most 2.0 h; promised 1.0 h"
+
+
+def test_bots_that_promise_nothing_and_had_no_session_are_left_out():
+    sample = BotFactory(listing="hot")
+    session(sample, 60)
+
+    assert achieved([sample, BotFactory()]) == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(4.4, "4 s"), (59, "59 s"), (312, "5.2 min"), (5_400, "1.5 h"), (259_200, "3.0 days")],
+)
+def test_spans_are_told_as_people_say_them(seconds, words):
+    assert in_words(seconds) == words
+
+
+def test_the_admin_shows_it_in_the_list_and_on_the_page(client, django_assert_max_num_queries):
+    client.force_login(SuperuserFactory())
+    for _ in range(3):
+        session(BotFactory(every=5), 310)
+    bot = BotFactory()
+    url = reverse("admin:bots_botconfig_changelist")
+
+    with django_assert_max_num_queries(20):
+        page = client.get(url).content.decode()
+
+    assert page.count("5.2 min, p95 5.2 min, at most 5.2 min; promised 5.0 min") == 3
+    change = reverse("admin:bots_botconfig_change", args=[bot.pk])
+    assert client.get(change).status_code == 200
+    session(bot, 610)
+    assert "at most 10.2 min; promised 5.0 min" in client.get(change).content.decode()
+
+
+def test_sessions_show_their_columns(client):
+    client.force_login(SuperuserFactory())
+    shown = session(BotFactory(), 312)
+    ScrapeSession.objects.update(
+        requests=5, requests_by_kind={"token": 1, "listing": 4}, gaps_opened=2
+    )
+
+    url = reverse("admin:scraping_scrapesession_change", args=[shown.pk])
+    page = client.get(url).content.decode()
+
+    assert "4 listing, 1 token" in page
+    assert "5.2 min" in page
+
+
+def test_streams_show_their_rates(client):
+    from scraping.subreddits import ensure_streams
+
+    client.force_login(SuperuserFactory())
+    (stream,) = ensure_streams(["python"], "posts")
+    stream.arrivals_per_hour = 1234.5
+    stream.save()
+
+    assert "1,23" in client.get(reverse("admin:scraping_stream_changelist")).content.decode()

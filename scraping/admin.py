@@ -218,9 +218,13 @@ class BotItemAdmin(EvidenceAdmin):
     search_fields = ["=fullname", "bot__name"]
 
     def get_urls(self) -> list[Any]:
-        """With the preview that the bots' forms post to."""
+        """With the previews that the bots' forms post to."""
         view = self.admin_site.admin_view(partial(views.preview, site=self.admin_site))
-        return [path("preview/", view, name="scraping_botitem_preview"), *super().get_urls()]
+        return [
+            path("preview/", view, name="scraping_botitem_preview"),
+            path("cost/", self.admin_site.admin_view(views.cost), name="scraping_botitem_cost"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BotItem]:
         """Matches of the user's own bots."""

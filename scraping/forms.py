@@ -1,4 +1,8 @@
+from typing import Any
+
+from accounts.ownership import owned_by
 from bots.forms import BotConfigForm
+from bots.models import RedditApp
 
 
 class PreviewForm(BotConfigForm):
@@ -13,3 +17,31 @@ class PreviewForm(BotConfigForm):
             "case_sensitive",
             "whole_words",
         ]
+
+
+class CostForm(BotConfigForm):
+    """What of a bot's form decides what the bot costs; the rest may still be unfinished."""
+
+    include_terms = None
+    exclude_terms = None
+    match_in = None
+
+    class Meta(BotConfigForm.Meta):
+        fields = [
+            "reddit_app",
+            "subreddits",
+            "listing",
+            "search_query",
+            "comments",
+            "item_limit",
+            "schedule",
+            "every",
+            "period",
+            "crontab",
+            "timezone",
+        ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """The user's own apps only: what others' bots cost is nobody else's business."""
+        super().__init__(*args, **kwargs)
+        self.fields["reddit_app"].queryset = owned_by(RedditApp.objects.all(), self.user)

@@ -7,8 +7,7 @@ in time costs nothing; one that another session reads right now is left to it.
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,10 +17,11 @@ from bots.models import LISTING_CAP, BotConfig
 from jobs.locks import LockSet
 from scraping import ledger
 from scraping.compiler import Due, compile_packs
-from scraping.demand import Demand, freshness_of
+from scraping.demand import Demand
 from scraping.freshness import is_due, may_ride
 from scraping.models import Gap, Stream, Subreddit
 from scraping.pages import PageStore, Progress
+from scraping.plans import Plan
 from scraping.reddit.client import RedditClient, pack_names
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
 from scraping.subreddits import ensure_streams, find_streams, read_again, riders
@@ -41,63 +41,6 @@ MOST_RIDERS = 1_000
 # A walk of 300 pages takes three minutes of an app's whole budget. Only rates that are wrong by far
 # lead to a longer one; what it leaves is a gap.
 LONGEST_WALK_ITEMS = 30_000
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to collect, and for whom."""
-
-    subreddits: tuple[str, ...]
-    listing: str = BotConfig.Listing.NEW
-    comments: bool = False
-    search_query: str = ""
-    item_limit: int = LISTING_CAP
-    bot_id: int | None = None
-    # What was read within this time is fresh. None: all is read that was not read just now.
-    freshness: timedelta | None = None
-    # The limit of items is an order, whatever other bots want of the same streams.
-    limited: bool = False
-    # Where not all kinds of all the subreddits are wanted: names in lower case, and kinds.
-    only: frozenset[tuple[str, str]] | None = None
-
-    @classmethod
-    def of(cls, bot: BotConfig, *, item_limit: int | None = None, insist: bool = True) -> "Plan":
-        """What the bot is set to collect, with another limit of items where one is given.
-
-        Unless it is to `insist`, what is fresh enough for the bot is not read again.
-        """
-        return cls(
-            subreddits=tuple(bot.subreddits),
-            listing=bot.listing,
-            comments=bot.comments == BotConfig.Comments.STREAM,
-            search_query=bot.search_query,
-            item_limit=item_limit or bot.item_limit,
-            bot_id=bot.pk,
-            freshness=None if insist else freshness_of(bot),
-            limited=item_limit is not None,
-        )
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds that are read, sampled posts among them."""
-        return (Stream.Kind.POSTS, Stream.Kind.COMMENTS) if self.comments else (Stream.Kind.POSTS,)
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether its posts are a sample, which is no stream."""
-        return self.listing != BotConfig.Listing.NEW
-
-    def names(self, kind: str) -> list[str]:
-        """The subreddits of which this kind is wanted."""
-        if self.only is None:
-            return list(self.subreddits)
-        return [name for name in self.subreddits if (name.lower(), kind) in self.only]
-
-    @property
-    def streams(self) -> list[tuple[str, str]]:
-        """Subreddit and kind of each stream of which every item is wanted."""
-        kinds = self.kinds[1:] if self.is_sample else self.kinds
-        return [(name, kind) for kind in kinds for name in self.names(kind)]
 
 
 def no_others() -> list[Demand]:
@@ -149,18 +92,18 @@ class Collector:
         """
         plan = self._plan
         try:
-            for kind in plan.kinds:
-                if kind == Stream.Kind.POSTS and plan.is_sample:
-                    self._sample()
-                else:
-                    self._collect(kind)
+            due = {kind: self._choose(kind) for kind in plan.stream_kinds}
+            if plan.is_sample:
+                self._sample()
+            for kind, streams in due.items():
+                self._collect(streams, kind)
             self._await_others()
         except (Unauthorized, Throttled) as error:
             told = {label.lower() for label in self.progress.outcomes}
             for kind in plan.kinds:
                 for name in plan.names(kind):
                     if _label(name, kind).lower() not in told:
-                        self._note(name, kind, error.outcome, str(error))
+                        self._tell(name, kind, error.outcome, str(error))
             raise
         finally:
             self._claims.close()
@@ -176,30 +119,40 @@ class Collector:
         self.progress.requests_by_kind = self._client.requests_by_kind
         self.progress.wait_seconds = self._client.waited
 
-    def _collect(self, kind: str) -> None:
-        """Read those streams of the kind that are due, of which every item is wanted."""
+    def _choose(self, kind: str) -> list[Stream]:
+        """Which of the plan's streams of this kind are to be read; the others have their outcome."""
         now = timezone.now()
         due, fresh = [], []
         find = find_streams if self._dry_run else ensure_streams
         for stream in find(self._plan.names(kind), kind):
-            subreddit = stream.subreddit
             self._own.add(stream.pk)
-            if subreddit.status not in (Status.OK, Status.UNKNOWN) and not ledger.probe_is_due(
-                subreddit
-            ):
-                self._note(
-                    subreddit.name, kind, subreddit.status, f"asked at {subreddit.probed_at:%H:%M}"
-                )
-            elif self._dry_run or is_due(stream, self._plan.freshness, now):
+            if self._is_closed(stream):
+                continue
+            if self._dry_run or is_due(stream, self._plan.freshness, now):
                 due.append(stream)
-                self._due.add(stream.pk)
             else:
                 fresh.append(stream)
-        riding = self._riders(kind, due, now) if due else []
-        for pack in compile_packs([*map(Due, due), *riding], now):
+        self._due.update(stream.pk for stream in due)
+        self._note_fresh(fresh)
+        return due
+
+    def _is_closed(self, stream: Stream) -> bool:
+        """Whether its subreddit cannot be read and was asked lately; it has that as its outcome."""
+        subreddit = stream.subreddit
+        readable = subreddit.status in (Status.OK, Status.UNKNOWN)
+        if readable or ledger.probe_is_due(subreddit):
+            return False
+        if stream.pk in self._own:
+            self._note(stream, subreddit.status, f"asked at {subreddit.probed_at:%H:%M}")
+        return True
+
+    def _collect(self, due: Sequence[Stream], kind: str) -> None:
+        """Read streams of which every item is wanted, and what may ride along."""
+        if not due:
+            return
+        now = timezone.now()
+        for pack in compile_packs([*map(Due, due), *self._riders(kind, due, now)], now):
             self._read([due.stream for due in pack])
-        told = {label.lower() for label in self.progress.outcomes}
-        self._note_fresh([s for s in fresh if _label(s.subreddit.name, kind).lower() not in told])
 
     def _riders(self, kind: str, due: Collection[Stream], now: datetime) -> list[Due]:
         """Streams of the app's other bots that fall due soon. What is overdue may cost a request."""
@@ -240,7 +193,8 @@ class Collector:
             unread, read = [], []
             for stream in claimed:
                 row = present.get(stream.pk)
-                if row is not None:  # its subreddit was not deleted
+                # Its subreddit may have been deleted, or been found closed for its other kind.
+                if row is not None and not self._is_closed(row):
                     same = row.last_fetch_at == stream.last_fetch_at
                     (unread if same else read).append(row)
             self._note_fresh(read)
@@ -264,8 +218,7 @@ class Collector:
                 time.sleep(NAP)
         for stream in self._busy:
             self._note(
-                stream.subreddit.name,
-                stream.kind,
+                stream,
                 "busy",
                 f"another session has been reading it for more than {LONGEST_WAIT_FOR_OTHERS:.0f} s",
             )
@@ -279,8 +232,7 @@ class Collector:
             gap = gaps.get(stream.pk)
             outcome = "ok" if stream.watermark else "empty"
             self._note(
-                stream.subreddit.name,
-                stream.kind,
+                stream,
                 "gap" if gap else outcome,
                 f"{read}; {_gap_detail(gap)}" if gap else read,
             )
@@ -329,14 +281,11 @@ class Collector:
         return [stream for stream in streams if stream.subreddit.name not in silent]
 
     def _note_walk(self, stream: Stream, result: Walk, gap: Gap | None) -> None:
-        name = stream.subreddit.name
         if gap:
-            self._note(name, stream.kind, "gap", _gap_detail(gap))
+            self._note(stream, "gap", _gap_detail(gap))
         else:
-            seen = result.by_subreddit.get(name.lower())
-            self._note(
-                name, stream.kind, "ok" if seen else "empty", f"{seen.items if seen else 0} seen"
-            )
+            seen = result.by_subreddit.get(stream.subreddit.name.lower())
+            self._note(stream, "ok" if seen else "empty", f"{seen.items if seen else 0} seen")
 
     def _silent(self, subreddits: Sequence[Subreddit], kind: str, result: Walk) -> set[str]:
         """Return the members that cannot be read, which a merged listing leaves out silently.
@@ -381,7 +330,7 @@ class Collector:
         find = find_streams if self._dry_run else ensure_streams
         for names in pack_names(plan.names(Stream.Kind.POSTS)):
             streams = find(names, Stream.Kind.POSTS)
-            self._own.update(stream.pk for stream in streams)
+            self._due.update(stream.pk for stream in streams)
             self._guarded(streams, partial(self._sample_pack, streams, params))
 
     def _sample_pack(self, streams: Sequence[Stream], params: Mapping[str, str]) -> None:
@@ -395,11 +344,12 @@ class Collector:
         kind = Stream.Kind.POSTS
         subreddits = [stream.subreddit for stream in streams]
         silent = self._silent(subreddits, kind, result) if len(subreddits) > 1 else set()
-        for name in names:
+        for stream in streams:
+            name = stream.subreddit.name
             seen = result.by_subreddit.get(name.lower())
             if name not in silent:
                 outcome = "ok" if seen else "empty"
-                self._note(name, kind, outcome, f"{seen.items if seen else 0} sampled")
+                self._note(stream, outcome, f"{seen.items if seen else 0} sampled")
 
     def _guarded(self, streams: Sequence[Stream], read: Callable[[], None]) -> None:
         """Turn what goes wrong with some streams into their outcomes."""
@@ -419,19 +369,23 @@ class Collector:
             self._after_page()
 
     def _note_all(self, streams: Sequence[Stream], error: RedditError) -> None:
+        # One of its own that was fresh enough and only rode along is as fresh as before.
         for stream in streams:
-            if stream.pk in self._own:
-                self._note(stream.subreddit.name, stream.kind, error.outcome, str(error))
+            if stream.pk in self._due:
+                self._note(stream, error.outcome, str(error))
 
     def _unavailable(self, name: str, kind: str, error: SubredditUnavailable) -> None:
         self._record_status(name, error.status)
-        self._note(name, kind, error.outcome, str(error))
+        self._tell(name, kind, error.outcome, str(error))
 
     def _record_status(self, name: str, status: str) -> None:
         if not self._dry_run:
             ledger.record_status(name, status)
 
-    def _note(self, name: str, kind: str, outcome: str, detail: str) -> None:
+    def _note(self, stream: Stream, outcome: str, detail: str) -> None:
+        self._tell(stream.subreddit.name, stream.kind, outcome, detail)
+
+    def _tell(self, name: str, kind: str, outcome: str, detail: str) -> None:
         self.progress.outcomes[_label(name, kind)] = {"outcome": outcome, "detail": detail}
 
 

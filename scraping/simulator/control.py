@@ -173,7 +173,7 @@ def _expire(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -
 
 
 def _subreddit(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
-    _only(data, "name", "status")
+    _only(data, "name", "status", "renamed_to")
     sub = mutations.set_status(simulator.world, data)
     return {"name": sub.name, "status": sub.status, "fullname": sub.fullname}
 

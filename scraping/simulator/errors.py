@@ -84,6 +84,11 @@ def missing(name: str) -> Answer:
     return Answer(302, b"", HTML, {"location": location})
 
 
+def moved(sub: Subreddit) -> Answer:
+    """The subreddit has another name now."""
+    return Answer(302, b"", HTML, {"location": f"/r/{sub.name}/"})
+
+
 def _warning(sub: Subreddit) -> str:
     return f"r/{sub.name} holds content that many readers find doubtful. [Why?](/help/warnings)"
 

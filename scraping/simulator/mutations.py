@@ -19,7 +19,7 @@ _REMOVERS = ("moderator", "reddit", "automod_filtered", "author", "copyright_tak
 
 
 def set_status(world: World, data: Mapping[str, Any]) -> Subreddit:
-    """Open or close a subreddit; an unknown name with the status ok makes a new, empty one."""
+    """Open, close or rename a subreddit; an unknown name makes a new, empty one."""
     name = take(data, "name", str, None, "give the subreddit's name")
     status = take(data, "status", str, None, f"give one of {', '.join(STATUSES)}")
     if not name:
@@ -39,6 +39,11 @@ def set_status(world: World, data: Mapping[str, Any]) -> Subreddit:
         world.add_subreddit(sub)
     sub.status = status
     sub.version += 1
+    renamed_to = take(data, "renamed_to", str, "", "give the new name")
+    if renamed_to:
+        if world.subreddit(renamed_to) is not None:
+            raise BadInput("renamed_to", renamed_to, "give a name that no subreddit has")
+        world.rename(sub, renamed_to)
     world.changed()
     return sub
 

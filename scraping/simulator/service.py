@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from . import about
 from .bylines import Bylines
-from .errors import Answer, content, error, missing, unavailable
+from .errors import Answer, content, error, missing, moved, unavailable
 from .listings import CAP, PERIODS, Page, View, Views, page, rank
 from .model import Comment, Item, Post, Subreddit
 from .pages import dumps, listing
@@ -75,7 +75,8 @@ class Reddit:
                 return error(404)
             sub = self.world.subreddit(name)
             if sub is None:
-                return missing(name)
+                there = self.world.moved.get(name.lower())
+                return missing(name) if there is None else moved(there)
             return unavailable(sub) or [sub]
         if not wanted:
             return error(404)

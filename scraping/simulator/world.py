@@ -50,6 +50,8 @@ class World:
         self.start = self.clock.now()
         self._first_hour = int((self.start - history_hours * HOUR) // HOUR)
         self.subreddits: dict[str, Subreddit] = {}
+        self.moved: dict[str, Subreddit] = {}
+        """Renamed subreddits by their former names."""
         self._by_index: dict[int, Subreddit] = {}
         self.index: dict[str, Item] = {}
         self.version = 0
@@ -103,6 +105,13 @@ class World:
         """Make a subreddit known under its name, in whatever case it is asked for."""
         self.subreddits[sub.name.lower()] = sub
         self._by_index[sub.index] = sub
+
+    def rename(self, sub: Subreddit, name: str) -> None:
+        """Show the subreddit under another name; whoever asks for the old one is sent there."""
+        self.moved[sub.name.lower()] = sub
+        del self.subreddits[sub.name.lower()]
+        sub.name = name
+        self.subreddits[name.lower()] = sub
 
     def subreddit(self, name: str) -> Subreddit | None:
         """The subreddit of this name; None where nothing of the name ever existed."""

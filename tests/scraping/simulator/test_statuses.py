@@ -98,3 +98,14 @@ def test_statuses_equal_the_recorded_ones(api, reference):
     assert answer.json() == unauthorized["body"]
     for name in ("www-authenticate", "content-type", "content-length"):
         assert answer.headers[name] == unauthorized["headers"][name]
+
+
+def test_a_renamed_subreddit_redirects_to_its_new_name(own):
+    before = own.names("/r/python/new", limit=100)
+    own.sim.control("subreddits", {"name": "python", "status": "ok", "renamed_to": "snakes"})
+
+    answer = own.raw("/r/Python/new")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/r/snakes/")
+    assert own.names("/r/snakes/new", limit=100) == before
+    shown = own.page("/api/info", sr_name="python,snakes")["children"]
+    assert [child["data"]["display_name"] for child in shown] == ["snakes"]

@@ -1,6 +1,7 @@
 """What was collected, and how. Evidence: nobody adds, edits or deletes it here."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -240,7 +241,16 @@ class BotItemAdmin(EvidenceAdmin):
 class SubredditAdmin(EvidenceAdmin):
     """Subreddits and whether they can be read."""
 
-    list_display = ["name", "state", "status_since", "probed_at", "reddit_id", "first_seen_at"]
+    list_display = [
+        "name",
+        "state",
+        "status_since",
+        "probed_at",
+        "next_probe",
+        "renamed_to",
+        "reddit_id",
+        "first_seen_at",
+    ]
     list_filter = ["status"]
     search_fields = ["name"]
 
@@ -248,11 +258,18 @@ class SubredditAdmin(EvidenceAdmin):
         description="State",
         ordering="status",
         label={"ok": "success", "unknown": "info"}
-        | dict.fromkeys(["private", "quarantined", "gated", "banned", "missing"], "danger"),
+        | dict.fromkeys(
+            ["private", "quarantined", "gated", "banned", "missing", "renamed"], "danger"
+        ),
     )
     def state(self, subreddit: Subreddit) -> tuple[str, str]:
         """As Reddit last said."""
         return subreddit.status, subreddit.get_status_display()
+
+    @admin.display(description="Asked again from")
+    def next_probe(self, subreddit: Subreddit) -> datetime | None:
+        """When one that cannot be read is asked about next."""
+        return None if subreddit.is_readable else subreddit.next_probe_at
 
 
 @admin.register(Stream)

@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.utils import timezone
 
 from bots.models import LISTING_CAP, BotConfig
 from jobs.locks import LockSet
-from scraping import ledger
+from scraping import ledger, probes
 from scraping.compiler import Due, compile_packs
 from scraping.demand import Demand
 from scraping.freshness import is_due, may_ride
@@ -124,10 +123,9 @@ class Collector:
         now = timezone.now()
         due, fresh = [], []
         find = find_streams if self._dry_run else ensure_streams
-        for stream in find(self._plan.names(kind), kind):
-            self._own.add(stream.pk)
-            if self._is_closed(stream):
-                continue
+        streams = find(self._plan.names(kind), kind)
+        self._own.update(stream.pk for stream in streams)
+        for stream in self._open(streams, kind):
             if self._dry_run or is_due(stream, self._plan.freshness, now):
                 due.append(stream)
             else:
@@ -136,15 +134,21 @@ class Collector:
         self._note_fresh(fresh)
         return due
 
+    def _open(self, streams: Sequence[Stream], kind: str) -> list[Stream]:
+        """Those of subreddits that can be read; the others have their state as their outcome."""
+        closed = probes.still_closed(
+            self._client, [stream.subreddit for stream in streams], dry_run=self._dry_run
+        )
+        for name, state in closed.items():
+            self._tell(name, kind, state.outcome, state.detail)
+        return [stream for stream in streams if stream.subreddit.name not in closed]
+
     def _is_closed(self, stream: Stream) -> bool:
-        """Whether its subreddit cannot be read and was asked lately; it has that as its outcome."""
+        """Whether its subreddit was found closed meanwhile; it has that as its outcome."""
         subreddit = stream.subreddit
-        readable = subreddit.status in (Status.OK, Status.UNKNOWN)
-        if readable or ledger.probe_is_due(subreddit):
-            return False
-        if stream.pk in self._own:
-            self._note(stream, subreddit.status, f"asked at {subreddit.probed_at:%H:%M}")
-        return True
+        if not subreddit.is_readable and stream.pk in self._own:
+            self._note(stream, subreddit.status, probes.standing(subreddit))
+        return not subreddit.is_readable
 
     def _collect(self, due: Sequence[Stream], kind: str) -> None:
         """Read streams of which every item is wanted, and what may ride along."""
@@ -253,7 +257,7 @@ class Collector:
             found = ledger.record_walk(readable, result, fetched_at=began)
             gaps = {gap.stream_id: gap for gap in found}
             self.progress.gaps_opened += len(found)
-            ledger.record_readable(name for name in names if name.lower() in result.by_subreddit)
+            probes.record_readable(name for name in names if name.lower() in result.by_subreddit)
         for stream in readable:
             if stream.pk in self._own:
                 self._note_walk(stream, result, gaps.get(stream.pk))
@@ -272,7 +276,7 @@ class Collector:
         Riders are not asked about: one that was silent, and should be asked, is left to its bots.
         """
         own = [stream.subreddit for stream in streams if stream.pk in self._own]
-        silent = self._silent(own, kind, result) if len(streams) > 1 else set()
+        silent = self._silent(own, kind, result, alone=len(streams) == 1)
         silent |= {
             stream.subreddit.name
             for stream in streams
@@ -287,39 +291,16 @@ class Collector:
             seen = result.by_subreddit.get(stream.subreddit.name.lower())
             self._note(stream, "ok" if seen else "empty", f"{seen.items if seen else 0} seen")
 
-    def _silent(self, subreddits: Sequence[Subreddit], kind: str, result: Walk) -> set[str]:
-        """Return the members that cannot be read, which a merged listing leaves out silently.
-
-        Only those of whom nothing was seen are asked about, and a known one once an hour. A single
-        subreddit that cannot be read says so itself: do not call this for one.
-        """
-        suspects = [subreddit for subreddit in subreddits if _is_suspect(subreddit, result)]
-        unreadable = set()
-        for subreddit in self._unseen(suspects):
-            try:
-                self._client.listing([subreddit.name], "new", limit=1)
-            except SubredditUnavailable as error:
-                unreadable.add(subreddit.name)
-                self._unavailable(subreddit.name, kind, error)
-            else:
-                self._record_status(subreddit.name, Status.OK)
-        return unreadable
-
-    def _unseen(self, suspects: Sequence[Subreddit]) -> list[Subreddit]:
-        """Those of whom not even a listing of them alone shows a post; the others can be read.
-
-        Such a listing shows most quiet subreddits at once. /api/info would need fewer calls, but
-        shows gated ones as if they could be read.
-        """
-        unseen = {subreddit.name.lower(): subreddit for subreddit in suspects}
-        while len(unseen) > 1:
-            page = self._client.listing([subreddit.name for subreddit in unseen.values()], "new")
-            shown = unseen.keys() & {_subreddit_of(thing) for thing in page.things}
-            if not shown:
-                break
-            for name in shown:
-                self._record_status(unseen.pop(name).name, Status.OK)
-        return list(unseen.values())
+    def _silent(
+        self, subreddits: Sequence[Subreddit], kind: str, result: Walk, *, alone: bool
+    ) -> set[str]:
+        """Tell which members a merged listing left out as it cannot show them; return their names."""
+        states = probes.silent_members(
+            self._client, subreddits, kind, result, alone=alone, dry_run=self._dry_run
+        )
+        for name, state in states.items():
+            self._tell(name, kind, state.outcome, state.detail)
+        return set(states)
 
     def _sample(self) -> None:
         """Read listings that promise no completeness: hot, top, rising, search."""
@@ -329,9 +310,10 @@ class Collector:
             params = {"q": plan.search_query, "restrict_sr": "1", "sort": "new", "t": "all"}
         find = find_streams if self._dry_run else ensure_streams
         for names in pack_names(plan.names(Stream.Kind.POSTS)):
-            streams = find(names, Stream.Kind.POSTS)
+            streams = self._open(find(names, Stream.Kind.POSTS), Stream.Kind.POSTS)
             self._due.update(stream.pk for stream in streams)
-            self._guarded(streams, partial(self._sample_pack, streams, params))
+            if streams:
+                self._guarded(streams, partial(self._sample_pack, streams, params))
 
     def _sample_pack(self, streams: Sequence[Stream], params: Mapping[str, str]) -> None:
         names = [stream.subreddit.name for stream in streams]
@@ -343,7 +325,7 @@ class Collector:
         )
         kind = Stream.Kind.POSTS
         subreddits = [stream.subreddit for stream in streams]
-        silent = self._silent(subreddits, kind, result) if len(subreddits) > 1 else set()
+        silent = self._silent(subreddits, kind, result, alone=len(subreddits) == 1)
         for stream in streams:
             name = stream.subreddit.name
             seen = result.by_subreddit.get(name.lower())
@@ -359,7 +341,8 @@ class Collector:
         except (Unauthorized, Throttled):
             raise
         except SubredditUnavailable as error:
-            self._record_status(streams[0].subreddit.name, error.status)
+            if not self._dry_run:
+                probes.record(streams[0].subreddit.name, error)
             self._note_all(streams[:1], error)
         except RedditError as error:
             names = "+".join(stream.subreddit.name for stream in streams)
@@ -373,14 +356,6 @@ class Collector:
         for stream in streams:
             if stream.pk in self._due:
                 self._note(stream, error.outcome, str(error))
-
-    def _unavailable(self, name: str, kind: str, error: SubredditUnavailable) -> None:
-        self._record_status(name, error.status)
-        self._tell(name, kind, error.outcome, str(error))
-
-    def _record_status(self, name: str, status: str) -> None:
-        if not self._dry_run:
-            ledger.record_status(name, status)
 
     def _note(self, stream: Stream, outcome: str, detail: str) -> None:
         self._tell(stream.subreddit.name, stream.kind, outcome, detail)
@@ -397,14 +372,8 @@ def claim_key(stream: Stream) -> str:
 def _is_suspect(subreddit: Subreddit, result: Walk) -> bool:
     """Whether a member of which nothing was seen may be one that cannot be read."""
     return subreddit.name.lower() not in result.by_subreddit and (
-        subreddit.status != Status.OK or ledger.probe_is_due(subreddit)
+        subreddit.status != Status.OK or subreddit.probe_is_due
     )
-
-
-def _subreddit_of(thing: Any) -> str:
-    data = thing.get("data") if isinstance(thing, dict) else None
-    name = data.get("subreddit") if isinstance(data, dict) else None
-    return name.lower() if isinstance(name, str) else ""
 
 
 def _listing(kind: str) -> str:

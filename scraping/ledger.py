@@ -1,20 +1,15 @@
-"""What is known of each stream's completeness: watermarks moved, gaps written, states of subreddits."""
+"""What is known of each stream's completeness: watermarks moved, gaps written."""
 
 import json
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection, transaction
-from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from scraping.arrivals import Rates, poll_by
-from scraping.models import Gap, Stream, Subreddit
+from scraping.models import Gap, Stream
 from scraping.walks import End, Seen, Walk
-
-# A subreddit that cannot be read is asked about this often; a quiet one, whether it still can be.
-PROBE_PAUSE = timedelta(hours=1)
 
 GAP_REASONS = {
     End.ITEM_LIMIT: Gap.Reason.ITEM_LIMIT,
@@ -127,31 +122,3 @@ def gaps_of_last_read(streams: Iterable[Stream]) -> dict[int, Gap]:
         stream__in=read_at, closed_at=None, found_at__gte=min(read_at.values())
     )
     return {gap.stream_id: gap for gap in gaps if gap.found_at >= read_at[gap.stream_id]}
-
-
-def record_status(name: str, status: str) -> None:
-    """Remember whether a subreddit can be read, and since when that is so."""
-    now = timezone.now()
-    subreddit = Subreddit.objects.annotate(lower=Lower("name")).filter(lower=name.lower())
-    subreddit.exclude(status=status).update(status=status, status_since=now, probed_at=now)
-    subreddit.update(probed_at=now)
-
-
-def record_readable(names: Iterable[str]) -> None:
-    """Remember that these subreddits gave items: no probe is needed for that."""
-    now = timezone.now()
-    lower = [name.lower() for name in names]
-    subreddits = Subreddit.objects.annotate(lower=Lower("name")).filter(lower__in=lower)
-    subreddits.exclude(status=Subreddit.Status.OK).update(
-        status=Subreddit.Status.OK, status_since=now
-    )
-    subreddits.filter(_probe_due(now)).update(probed_at=now)
-
-
-def probe_is_due(subreddit: Subreddit) -> bool:
-    """Whether it is time to ask Reddit about the subreddit."""
-    return subreddit.probed_at is None or subreddit.probed_at < timezone.now() - PROBE_PAUSE
-
-
-def _probe_due(now: datetime) -> Q:
-    return Q(probed_at=None) | Q(probed_at__lt=now - PROBE_PAUSE)

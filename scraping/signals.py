@@ -33,6 +33,17 @@ system_schedules.register(
         description="Reads streams that would outrun what Reddit lists before their bots come to them.",
     )
 )
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="probe-subreddits",
+        task="scraping.probe_subreddits",
+        kwargs={},
+        queue="scraping",
+        every=timedelta(minutes=5),
+        description="Asks about subreddits that cannot be read, so that they come back by "
+        "themselves: each after an hour at first, later once a day.",
+    )
+)
 
 
 @receiver(run_requested, sender=SCRAPE_TASK, dispatch_uid="scraping.queue_session")

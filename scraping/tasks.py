@@ -10,7 +10,7 @@ from bots.models import BotConfig
 from jobs.errors import Skip
 from jobs.runs import request_run
 from jobs.task import job
-from scraping import clients, matching, services, sessions
+from scraping import clients, matching, probes, services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -110,6 +110,23 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
 def close_interrupted_sessions() -> int:
     """End the running sessions whose process died; return how many there were."""
     return sessions.close_interrupted()
+
+
+@job(
+    name="scraping.probe_subreddits",
+    queue="scraping",
+    title="Ask whether closed subreddits can be read again",
+    soft_time_limit=240,
+    time_limit=280,
+    lock="probe-subreddits",
+    history_days=1,
+)
+def probe_subreddits() -> dict[str, int]:
+    """Ask about the subreddits that bots watch and cannot read, each when its pause is over.
+
+    Returns how many were asked about, and how many can be read again.
+    """
+    return probes.probe_watched()
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")

@@ -1,6 +1,15 @@
+from datetime import datetime, timedelta
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
+
+# A subreddit that cannot be read is asked about after as long as it has been so, within these.
+FIRST_PAUSE = timedelta(hours=1)
+LONGEST_PAUSE = timedelta(hours=24)
+# One that can be read, but shows nothing new.
+QUIET_PAUSE = timedelta(minutes=30)
 
 
 class Subreddit(models.Model):
@@ -15,6 +24,7 @@ class Subreddit(models.Model):
         GATED = "gated", "Gated"
         BANNED = "banned", "Banned"
         MISSING = "missing", "Missing"
+        RENAMED = "renamed", "Renamed"
         UNKNOWN = "unknown", "Not read yet"
 
     name = models.TextField(help_text="In the case in which Reddit shows it.")
@@ -24,6 +34,9 @@ class Subreddit(models.Model):
     status = models.CharField(max_length=20, choices=Status, default=Status.UNKNOWN)
     status_since = models.DateTimeField(null=True)
     probed_at = models.DateTimeField(null=True, help_text="When Reddit was last asked about it.")
+    renamed_to = models.TextField(
+        blank=True, db_default="", help_text="The name under which Reddit shows it now."
+    )
     first_seen_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -32,6 +45,27 @@ class Subreddit(models.Model):
 
     def __str__(self) -> str:
         return f"r/{self.name}"
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it is fetched: it can be read, or nobody has tried."""
+        return self.status in (self.Status.OK, self.Status.UNKNOWN)
+
+    @property
+    def next_probe_at(self) -> datetime | None:
+        """When it is time to ask Reddit whether it can be read; None: now, nobody has asked yet."""
+        if self.probed_at is None:
+            return None
+        if self.is_readable:
+            return self.probed_at + QUIET_PAUSE
+        lasted = self.probed_at - (self.status_since or self.probed_at)
+        return self.probed_at + min(max(lasted, FIRST_PAUSE), LONGEST_PAUSE)
+
+    @property
+    def probe_is_due(self) -> bool:
+        """Whether that time has come."""
+        at = self.next_probe_at
+        return at is None or at <= timezone.now()
 
 
 class Stream(models.Model):

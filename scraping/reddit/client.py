@@ -4,10 +4,12 @@ It uses PRAW's raw path (`Reddit.request`), which gives authentication, token re
 PRAW's objects are never built: they lose a page to one odd item, and take three times as long.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import praw
 import prawcore
@@ -43,6 +45,7 @@ RAW_LEAKS = (
     ValueError,
 )
 
+SUBREDDIT_PATH = re.compile(r"/r/([A-Za-z0-9_.-]{2,25})(?:/|$)")
 FORBIDDEN_REASONS = ("private", "quarantined", "gated", "banned")
 
 
@@ -197,6 +200,12 @@ def _from_response(response: requests.Response, subreddits: Sequence[str]) -> Re
     state = _subreddit_state(status, reason, response) if len(subreddits) == 1 else None
     if state:
         return SubredditUnavailable(f"r/{subreddits[0]} is {state}: {about}.", status=state)
+    if len(subreddits) == 1 and (name := _redirected_to(status, subreddits[0], response)):
+        return SubredditUnavailable(
+            f"r/{subreddits[0]} is renamed: {about}, redirected to r/{name}.",
+            status="renamed",
+            renamed_to=name,
+        )
     if 300 <= status < 400:
         return BadResponse(f"{about}: redirected to {response.headers.get('location', 'nowhere')}")
     return RequestRejected(f"{about}: Reddit refused the request.")
@@ -225,6 +234,13 @@ def _subreddit_state(status: int, reason: str, response: requests.Response) -> s
         return "missing"
     # Reddit does not always give the reason: 403 stands for private, 404 for banned.
     return {403: "private", 404: "banned"}.get(status)
+
+
+def _redirected_to(status: int, asked: str, response: requests.Response) -> str:
+    """The other subreddit to which Reddit sends whoever asks for this one; empty if to none."""
+    path = urlsplit(response.headers.get("location", "")).path
+    found = SUBREDDIT_PATH.match(path) if 300 <= status < 400 else None
+    return found[1] if found and found[1].lower() != asked.lower() else ""
 
 
 def _reason(response: requests.Response) -> str:

@@ -42,11 +42,15 @@ class RequestRejected(RedditError):
 
 
 class SubredditUnavailable(RedditError):
-    """One subreddit that cannot be read; `status` says why: private, banned, missing, …"""
+    """One subreddit that cannot be read; `status` says why: private, banned, missing, …
 
-    def __init__(self, message: str, *, status: str) -> None:
+    Of one that is `renamed`, `renamed_to` is the name to which Reddit sent us.
+    """
+
+    def __init__(self, message: str, *, status: str, renamed_to: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.renamed_to = renamed_to
 
     @property
     def outcome(self) -> str:

@@ -9,7 +9,6 @@ from bots.models import BotConfig
 from scraping import services, sessions
 from scraping.clients import client_for
 from scraping.collection import Collector, Plan
-from scraping.ledger import PROBE_PAUSE
 from scraping.models import (
     BotItem,
     Gap,
@@ -19,6 +18,7 @@ from scraping.models import (
     Stream,
     Subreddit,
 )
+from scraping.models.streams import FIRST_PAUSE
 from scraping.reddit.errors import Unauthorized
 from tests.factories import BotFactory, RedditAppFactory
 
@@ -154,7 +154,7 @@ class TestCompleteness:
     ):
         run(bot)
         close(reddit, "berlin", "private")
-        Subreddit.objects.update(probed_at=timezone.now() - 2 * PROBE_PAUSE)
+        Subreddit.objects.update(probed_at=timezone.now() - FIRST_PAUSE)
         reddit.control("faults", {"kind": "status", "status": 401, "path": "/comments"})
         shouting = BotFactory(subreddits=["PYTHON", "BERLIN"], comments="stream", listing=listing)
 
@@ -275,7 +275,7 @@ class TestStates:
         bot = BotFactory(subreddits=["python", "berlin"])
         run(bot)
         close(reddit, "python", "ok")
-        Subreddit.objects.update(probed_at=timezone.now() - 2 * PROBE_PAUSE)
+        Subreddit.objects.update(probed_at=timezone.now() - FIRST_PAUSE)
 
         session = run(bot)
 
@@ -286,7 +286,7 @@ class TestStates:
     def test_one_that_closes_later_is_noticed_within_the_hour(self, bot, reddit):
         run(bot)
         close(reddit, "python", "private")
-        Subreddit.objects.update(probed_at=timezone.now() - 2 * PROBE_PAUSE)
+        Subreddit.objects.update(probed_at=timezone.now() - FIRST_PAUSE)
 
         session = run(bot)
 
@@ -490,7 +490,7 @@ class TestDryRun:
     def test_it_leaves_what_is_known_alone(self, bot, reddit):
         run(bot)
         close(reddit, "python", "private")
-        Subreddit.objects.update(probed_at=timezone.now() - 2 * PROBE_PAUSE)
+        Subreddit.objects.update(probed_at=timezone.now() - FIRST_PAUSE)
         before = list(Subreddit.objects.values()), list(Stream.objects.values())
 
         services.preview(bot.reddit_app, Plan.of(bot))

@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
 
 from scraping import ledger
-from scraping.models import Gap, Stream, Subreddit
+from scraping.models import Gap, Stream
 from scraping.subreddits import ensure_streams
 from scraping.walks import End, Seen, Walk
 from tests.database import sessions_waiting_for_locks
@@ -200,34 +199,3 @@ def test_two_walks_over_the_same_streams_take_them_in_one_order():
     other.join(60)
 
     assert not other.is_alive()
-
-
-class TestStates:
-    def test_a_state_is_remembered_with_its_beginning(self):
-        streams("Python")
-        ledger.record_status("pYTHON", "private")
-        since = Subreddit.objects.get().status_since
-
-        ledger.record_status("python", "private")
-
-        subreddit = Subreddit.objects.get()
-        assert subreddit.status == "private"
-        assert subreddit.status_since == since
-        assert subreddit.probed_at > since
-
-    def test_what_gave_items_can_be_read(self):
-        streams("Python", "django")
-        ledger.record_status("Python", "private")
-
-        ledger.record_readable(["PYTHON"])
-
-        states = dict(Subreddit.objects.values_list("name", "status"))
-        assert states == {"Python": "ok", "django": "unknown"}
-
-    @pytest.mark.parametrize(
-        ("ago", "due"), [(None, True), (timedelta(minutes=59), False), (timedelta(hours=2), True)]
-    )
-    def test_reddit_is_asked_once_an_hour(self, ago, due):
-        probed_at = None if ago is None else timezone.now() - ago
-
-        assert ledger.probe_is_due(Subreddit(probed_at=probed_at)) == due

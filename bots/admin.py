@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timeuntil
+from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
@@ -65,12 +66,24 @@ class BotConfigAdmin(OwnedModelAdmin):
         "result",
         "next_run",
     ]
-    list_filter = ["is_active", "auto_scrape_enabled", "last_session_status", "listing"]
+    list_filter = [
+        "is_active",
+        "auto_scrape_enabled",
+        "pause_cause",
+        "last_session_status",
+        "listing",
+    ]
     list_select_related = ["reddit_app"]
     search_fields = ["name", "subreddits"]
     actions = ["run_now", "pause", "resume"]
-    actions_submit_line = ["save_and_run"]
-    readonly_fields = ["last_session_of_one", "result", "next_run_of_one", "freshness"]
+    actions_submit_line = ["save_and_run", "save_and_resume"]
+    readonly_fields = [
+        "last_session_of_one",
+        "result",
+        "next_run_of_one",
+        "pause_of_one",
+        "freshness",
+    ]
     fieldsets = [
         (None, {"fields": ["name", "reddit_app", "is_active"]}),
         (
@@ -109,9 +122,18 @@ class BotConfigAdmin(OwnedModelAdmin):
                 ],
             },
         ),
+        ("How long", {"fields": ["retention_days"]}),
         (
             "Last session",
-            {"fields": ["last_session_of_one", "result", "next_run_of_one", "freshness"]},
+            {
+                "fields": [
+                    "pause_of_one",
+                    "last_session_of_one",
+                    "result",
+                    "next_run_of_one",
+                    "freshness",
+                ]
+            },
         ),
     ]
 
@@ -141,13 +163,22 @@ class BotConfigAdmin(OwnedModelAdmin):
     @display(
         description="State",
         ordering="auto_scrape_enabled",
-        label={"scheduled": "success", "paused": "warning", "inactive": "danger"},
+        label={
+            "scheduled": "success",
+            "paused": "warning",
+            "failing": "danger",
+            "inactive": "danger",
+        },
     )
     def state(self, bot: BotConfig) -> tuple[str, str]:
         """Whether it collects by itself."""
         if not bot.is_active:
             return "inactive", "Inactive"
-        return ("scheduled", "On schedule") if bot.auto_scrape_enabled else ("paused", "Paused")
+        if not bot.auto_scrape_enabled:
+            return "paused", "Paused"
+        if bot.paused_at:
+            return "failing", f"Paused: {bot.get_pause_cause_display()}"
+        return "scheduled", "On schedule"
 
     @admin.display(description="Schedule")
     def timing(self, bot: BotConfig) -> str:
@@ -178,14 +209,30 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @admin.display(description="Result")
     def result(self, bot: BotConfig) -> str:
-        """What came of it, linked to the bot's sessions."""
-        if not bot.last_session_summary:
+        """What came of it, or why the bot is paused, linked to the bot's sessions."""
+        told = bot.pause_reason or bot.last_session_summary
+        if not told:
             return "-"
         url = reverse("admin:scraping_scrapesession_changelist") + f"?bot__id__exact={bot.pk}"
         return format_html(
             '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>',
             url,
-            bot.last_session_summary,
+            told,
+        )
+
+    @admin.display(description="Paused")
+    def pause_of_one(self, bot: BotConfig) -> str:
+        """Since when and why it was paused, and how that ends."""
+        if not bot.paused_at:
+            return "no"
+        ends = (
+            "It ends by itself when one of them can be read again"
+            if bot.pause_cause == BotConfig.PauseCause.CLOSED
+            else "It ends with a session that reads something"
+        )
+        return (
+            f"Since {timezone.localtime(bot.paused_at):%Y-%m-%d %H:%M}: {bot.pause_reason} {ends}, "
+            "or when you choose “Save and resume”."
         )
 
     @admin.display(description="Next run")
@@ -230,6 +277,23 @@ class BotConfigAdmin(OwnedModelAdmin):
         A button of the form: a link would change state by GET, past the CSRF check.
         """
         self.run_now(request, self.get_queryset(request).filter(pk=bot.pk))
+
+    @action(description="Save and resume", permissions=["change"])
+    def save_and_resume(self, request: HttpRequest, bot: BotConfig) -> None:
+        """Put the bot whose page is open on its schedule again, as it was just saved."""
+        self.resume(request, self.get_queryset(request).filter(pk=bot.pk))
+
+    def get_actions_submit_line(
+        self, request: HttpRequest, object_id: int | str
+    ) -> list[UnfoldAction]:
+        """The buttons of a bot's page; the one that resumes is for bots that are paused."""
+        buttons = super().get_actions_submit_line(request, object_id)
+        paused = BotConfig.objects.filter(pk=object_id).exclude(
+            paused_at=None, auto_scrape_enabled=True
+        )
+        if object_id and paused.exists():
+            return buttons
+        return [button for button in buttons if not button.action_name.endswith("save_and_resume")]
 
     @action(description="Pause", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:

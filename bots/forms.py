@@ -76,6 +76,7 @@ class BotConfigForm(OwnedForm):
             "period",
             "crontab",
             "timezone",
+            "retention_days",
         ]
 
 

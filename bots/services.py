@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+from django.db.models import Q
+
+from bots import pauses
 from bots.models import BotConfig, BotConfigQuerySet
 from jobs import runs, schedules
 from jobs.runs import RunRequest
@@ -77,8 +80,9 @@ def pause(bots: BotConfigQuerySet) -> int:
 
 
 def resume(bots: BotConfigQuerySet) -> int:
-    """Put active bots on their schedules; return how many were off."""
-    return bots.filter(is_active=True, auto_scrape_enabled=False).update(auto_scrape_enabled=True)
+    """Put active bots on their schedules, those that were paused for failing too; return how many."""
+    off = Q(auto_scrape_enabled=False) | Q(paused_at__isnull=False)
+    return bots.filter(off, is_active=True).update(auto_scrape_enabled=True, **pauses.CLEAR)
 
 
 def run_now(bot: BotConfig, *, trigger: str = "manual") -> RunRequest:

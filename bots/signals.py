@@ -4,6 +4,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from bots import services
@@ -66,6 +67,12 @@ def explain_bot_schedule(row: PeriodicTask) -> Iterator[Finding]:
         yield Finding(f"The bot “{bot}” is inactive.", "Activate it.")
     elif not bot.auto_scrape_enabled:
         yield Finding(f"The bot “{bot}” is paused.", "Resume it.")
+    elif bot.paused_at is not None:
+        since = f"{timezone.localtime(bot.paused_at):%Y-%m-%d %H:%M}"
+        yield Finding(
+            f"The bot “{bot}” is paused since {since}: {bot.pause_reason}",
+            "Mend what is told there, then resume the bot.",
+        )
 
 
 diagnosis.explainers.append(explain_bot_schedule)

@@ -21,7 +21,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from bots import refusals
+from bots import pauses, refusals
 from bots.models import BotConfig, RedditApp
 from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
@@ -169,9 +169,13 @@ def record_readable(names: Iterable[str]) -> None:
     now = timezone.now()
     lower = [name.lower() for name in names]
     subreddits = Subreddit.objects.annotate(lower=Lower("name")).filter(lower__in=lower)
+    closed = subreddits.exclude(status__in=READABLE).values_list("name", flat=True)
+    opened = list(closed)
     subreddits.exclude(status=Status.OK).update(
         status=Status.OK, status_since=now, probed_at=now, renamed_to=""
     )
+    if opened:
+        pauses.subreddits_opened(opened)
     # Not with each walk: the row would be written as often as its streams are read.
     stale = Q(probed_at=None) | Q(probed_at__lt=now - QUIET_PAUSE / 2)
     subreddits.filter(stale).update(probed_at=now)
@@ -180,13 +184,15 @@ def record_readable(names: Iterable[str]) -> None:
 def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
     """Remember whether subreddits can be read and since when that is so, on the rows given, too."""
     now = timezone.now()
-    changed, confirmed = [], []
+    changed, confirmed, opened = [], [], []
     for subreddit, state in found:
         if not state.is_known:
             continue
         subreddit.probed_at = now
         differs = (subreddit.status, subreddit.renamed_to) != (state.outcome, state.renamed_to)
         if differs:
+            if state.outcome == Status.OK and not subreddit.is_readable:
+                opened.append(subreddit.name)
             subreddit.status, subreddit.renamed_to = state.outcome, state.renamed_to
             subreddit.status_since = now
         (changed if differs else confirmed).append(subreddit)
@@ -198,6 +204,8 @@ def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
             changed, ["status", "renamed_to", "status_since", "probed_at"], batch_size=500
         )
         Subreddit.objects.filter(pk__in=[s.pk for s in confirmed]).update(probed_at=now)
+    if opened:
+        pauses.subreddits_opened(opened)
 
 
 def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, State]:

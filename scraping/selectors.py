@@ -37,9 +37,10 @@ class Overview:
 
 def overview(user: User) -> Overview:
     """What a user's bots did lately, and what of all that is collected is not complete."""
+    on_schedule = Q(is_active=True, auto_scrape_enabled=True, paused_at=None)
     bots = owned_by(BotConfig.objects.all(), user).aggregate(
-        scheduled=Count("pk", filter=Q(is_active=True, auto_scrape_enabled=True)),
-        paused=Count("pk", filter=Q(is_active=False) | Q(auto_scrape_enabled=False)),
+        scheduled=Count("pk", filter=on_schedule),
+        paused=Count("pk", filter=~on_schedule),
     )
     sessions = owned_by(ScrapeSession.objects.all(), user, path="bot__owner")
     troubled = [Status.PARTIAL, Status.FAILED, Status.INTERRUPTED]

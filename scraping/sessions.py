@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from bots.models import BotConfig
 from jobs import locks
+from scraping import failures
 from scraping.models import BotItem, ScrapeSession
 
 logger = logging.getLogger(__name__)
@@ -208,3 +209,4 @@ def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:
         if session.status == Status.COMPLETED:
             changes["last_success_at"] = session.ended_at
         BotConfig.objects.filter(pk=session.bot_id).update(**changes)
+        failures.tell_bot(session, summary=summary(session))

@@ -18,6 +18,8 @@ MIN_INTERVAL = timedelta(seconds=10)
 MAX_INTERVAL = timedelta(days=31)
 # About as many as Reddit lists: nothing older can be reached by paging.
 LISTING_CAP = 1_000
+# Ten years: content that is kept for ever is not deleted where it should be.
+MAX_RETENTION_DAYS = 3_653
 
 # Sent with `bot_ids`, in the transaction of the change, when what bots match may have changed.
 matching_changed = Signal()
@@ -33,7 +35,7 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
 
     def scheduled(self) -> "BotConfigQuerySet":
         """Bots that collect by themselves."""
-        return self.filter(is_active=True, auto_scrape_enabled=True)
+        return self.filter(is_active=True, auto_scrape_enabled=True, paused_at=None)
 
     def update(self, **values: Any) -> int:
         """Update rows and their schedules in one transaction, and tell who matches by them."""
@@ -125,6 +127,12 @@ class BotConfig(models.Model):
         HOURS = "hours", "hours"
         DAYS = "days", "days"
 
+    class PauseCause(models.TextChoices):
+        """What a bot failed of so often that it was paused."""
+
+        CLOSED = "closed", "None of its subreddits can be read"
+        ERRORS = "errors", "Errors"
+
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="bots"
     )
@@ -195,11 +203,27 @@ class BotConfig(models.Model):
         help_text="Off: the bot collects only when somebody runs it.",
     )
 
+    retention_days = models.PositiveIntegerField(
+        "keep content for",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_RETENTION_DAYS)],
+        help_text="Days. Empty, or fewer than CONTENT_RETENTION_DAYS: for as many as that says. "
+        "Of the bots that watch a subreddit, the longest wish counts.",
+    )
+
     # Written by collection as each session ends, read by the lists: never edited.
     last_session_at = models.DateTimeField(null=True, editable=False)
     last_session_status = models.CharField(max_length=20, blank=True, editable=False)
     last_session_summary = models.CharField(max_length=300, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, editable=False)
+    # Written by `bots.pauses`.
+    failures_in_a_row = models.PositiveIntegerField(default=0, editable=False)
+    paused_at = models.DateTimeField(null=True, editable=False)
+    pause_cause = models.CharField(
+        max_length=10, choices=PauseCause, blank=True, default="", editable=False
+    )
+    pause_reason = models.CharField(max_length=300, blank=True, default="", editable=False)
 
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -244,7 +268,7 @@ class BotConfig(models.Model):
     @property
     def is_scheduled(self) -> bool:
         """Whether beat runs the bot."""
-        return self.is_active and self.auto_scrape_enabled
+        return self.is_active and self.auto_scrape_enabled and self.paused_at is None
 
     @property
     def timing(self) -> str:
@@ -338,5 +362,6 @@ SCHEDULING_FIELDS = frozenset(
         "timezone",
         "is_active",
         "auto_scrape_enabled",
+        "paused_at",
     }
 )

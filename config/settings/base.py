@@ -179,6 +179,19 @@ REDDIT_BUDGET_WAIT_SECONDS = environment.integer(
     "REDDIT_BUDGET_WAIT_SECONDS", 30, minimum=0, maximum=600
 )
 
+# Failed sessions in a row after which a bot is paused. Outages and refused apps do not count.
+BOT_FAILURE_LIMIT = environment.integer("BOT_FAILURE_LIMIT", 10, minimum=1, maximum=10_000)
+
+# --- Retention ------------------------------------------------------------------------------------
+
+# Days for which sessions, and posts and comments, are kept; a bot may ask for longer.
+SESSION_RETENTION_DAYS = environment.integer(
+    "SESSION_RETENTION_DAYS", 30, minimum=1, maximum=36_500
+)
+CONTENT_RETENTION_DAYS = environment.integer(
+    "CONTENT_RETENTION_DAYS", 90, minimum=1, maximum=36_500
+)
+
 # --- Celery ---------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = environment.broker_url("CELERY_BROKER_URL")

@@ -1,0 +1,69 @@
+"""Bots that fail again and again: paused with the reason, so that somebody looks.
+
+What counts is a session that failed for reasons of the bot's own. An outage at Reddit, a spent
+budget, refused credentials, a worker that was stopped or died are none: such sessions neither count
+nor clear what was counted. A session that has read anything clears it, and ends a pause.
+"""
+
+import logging
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.db.models import F, Q
+from django.utils import timezone
+
+from bots.models import BotConfig, BotConfigQuerySet
+
+logger = logging.getLogger(__name__)
+
+REASON_LENGTH = BotConfig._meta.get_field("pause_reason").max_length
+
+# The columns of a bot that has nothing against it.
+CLEAR = {"failures_in_a_row": 0, "paused_at": None, "pause_cause": "", "pause_reason": ""}
+
+
+def session_failed(bot_id: int, *, cause: str, reason: str) -> bool:
+    """Count a failed session of the bot; pause it at BOT_FAILURE_LIMIT. Return whether it was.
+
+    `cause` is a `BotConfig.PauseCause`. Paused is who is not yet, by whoever comes first.
+    """
+    bots = BotConfig.objects.filter(pk=bot_id)
+    bots.update(failures_in_a_row=F("failures_in_a_row") + 1)
+    failing = bots.filter(paused_at=None, failures_in_a_row__gte=settings.BOT_FAILURE_LIMIT).first()
+    if failing is None:
+        return False
+    told = f"{failing.failures_in_a_row} sessions in a row failed: {reason}"
+    paused = bots.filter(paused_at=None).update(
+        paused_at=timezone.now(), pause_cause=cause, pause_reason=told[:REASON_LENGTH]
+    )
+    if paused:
+        logger.warning("Bot %s is paused: %s", failing, told)
+    return bool(paused)
+
+
+def session_succeeded(bot_id: int) -> bool:
+    """Forget what the bot has failed of; return whether that ended a pause."""
+    bots = BotConfig.objects.filter(pk=bot_id)
+    ended = clear(bots.exclude(paused_at=None))
+    if ended:
+        logger.info("Bot %s runs on schedule again: a session has read something", bot_id)
+    else:
+        bots.exclude(failures_in_a_row=0).update(failures_in_a_row=0)
+    return bool(ended)
+
+
+def subreddits_opened(names: Iterable[str]) -> int:
+    """End the pauses of bots that could read none of their subreddits, of which these are open now."""
+    opened = {name.lower() for name in names}
+    paused = BotConfig.objects.filter(pause_cause=BotConfig.PauseCause.CLOSED)
+    watching = [
+        key
+        for key, watched in paused.values_list("pk", "subreddits")
+        if not opened.isdisjoint(name.lower() for name in watched)
+    ]
+    return clear(paused.filter(pk__in=watching)) if watching else 0
+
+
+def clear(bots: BotConfigQuerySet) -> int:
+    """End the pauses of these bots and count from zero; return how many bots had failed."""
+    return bots.filter(~Q(failures_in_a_row=0) | Q(paused_at__isnull=False)).update(**CLEAR)

@@ -7,7 +7,7 @@ resets the phase of a schedule.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from django_celery_beat.models import (
 from jobs import runs
 from jobs.runs import RunRequest
 from jobs.schedule_rows import TIMING_KINDS, rule_of, timing_of_row
-from jobs.slots import Rule, anchor_of, due, jitter_of, next_fire
+from jobs.slots import Crontab, Rule, anchor_of, due, jitter_of, next_fire
 
 # The largest unit that divides an interval is how people say it: "5 minutes", not "300 seconds".
 INTERVAL_UNITS = [
@@ -219,6 +219,19 @@ def next_run_at(row: PeriodicTask, now: datetime | None = None) -> datetime | No
     if at is None:
         at = next_fire(timing, missed.newest if missed else decided, jitter)
     return None if at is None or (row.expires is not None and at >= row.expires) else at
+
+
+def firings(crontab: str, zone: str, *, after: datetime) -> Iterator[datetime]:
+    """When a crontab of five fields fires after a moment, in order, without end.
+
+    Raises ValueError for one that cannot be read or never fires.
+    """
+    names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+    timing = Crontab.parse(**dict(zip(names, crontab.split(), strict=True)), zone=zone)
+    at = timing.next_after(after)
+    while at is not None:
+        yield at
+        at = timing.next_after(at)
 
 
 class _Timings:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from psycopg2.errors import UniqueViolation
 
+from scraping import retention
 from scraping.copying import CopyFormat
 from scraping.models import Content, RedditComment, RedditPost
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
@@ -35,10 +36,14 @@ TRIES = 3
 
 @dataclass
 class IngestResult:
-    """What became of a page: fullnames of the new and the changed, and how many stayed as they were."""
+    """What became of a page: fullnames of the new and the changed, and how many stayed as they were.
+
+    `too_old` are those that were not stored, as retention has deleted what is older than its border.
+    """
 
     new: set[str] = field(default_factory=set)
     updated: set[str] = field(default_factory=set)
+    too_old: set[str] = field(default_factory=set)
     unchanged: int = 0
 
 
@@ -196,11 +201,17 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
         return IngestResult()
     with transaction.atomic():
         subreddits = _subreddit_ids(unique.values(), refresh=True)
+        too_old = retention.too_old(
+            [(i.fullname, subreddits.get(i.subreddit), i.created_at) for i in unique.values()]
+        )
         rows = {
             fullname: (*table.values(item), subreddits.get(item.subreddit), None)
             for fullname, item in unique.items()
+            if fullname not in too_old
         }
-        return _store(table, rows, now, onto=table.upsert)
+        result = _store(table, rows, now, onto=table.upsert) if rows else IngestResult()
+        result.too_old = too_old
+        return result
 
 
 def _subreddit_ids(items: Iterable[ParsedItem], *, refresh: bool) -> dict[str | None, int]:

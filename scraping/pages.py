@@ -66,6 +66,7 @@ class PageStore:
             of_comments = ingest_comments(comments)
             result.new |= of_comments.new
             result.updated |= of_comments.updated
+            result.too_old |= of_comments.too_old
             matches = self._match(items, result)
         progress.new += len(result.new)
         progress.updated += len(result.updated)
@@ -90,6 +91,6 @@ class PageStore:
         """Match new items for every bot that watches, and known ones for the session's own bot."""
         return matching.store_matches(
             match
-            for match in matching.find(items)
+            for match in matching.find(i for i in items if i.fullname not in result.too_old)
             if match.fullname in result.new or match.bot_id == self._bot_id
         )

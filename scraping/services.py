@@ -29,6 +29,7 @@ NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
 # The lane of a session's requests by the door it came through.
 LANES = {
     ScrapeSession.Trigger.SCHEDULE: Lane.FRESH,
+    ScrapeSession.Trigger.OVERDUE: Lane.FRESH,
     ScrapeSession.Trigger.BACKFILL: Lane.BACKFILL,
 }
 

@@ -45,6 +45,39 @@ system_schedules.register(
     )
 )
 
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="delete-old-sessions",
+        task="scraping.delete_old_sessions",
+        kwargs={},
+        queue="cleanup",
+        crontab="0 2 * * *",
+        description="Deletes sessions that are older than SESSION_RETENTION_DAYS.",
+    )
+)
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="delete-old-content",
+        task="scraping.delete_old_content",
+        kwargs={},
+        queue="cleanup",
+        crontab="30 2 * * 0",
+        description="Deletes posts and comments that are older than CONTENT_RETENTION_DAYS, or than "
+        "the bots that watch them wish to keep them.",
+    )
+)
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="start-overdue-bots",
+        task="scraping.start_overdue_bots",
+        kwargs={},
+        queue="cleanup",
+        every=timedelta(hours=6),
+        description="Starts bots on schedule whose last good session is older than twice their "
+        "interval.",
+    )
+)
+
 
 @receiver(run_requested, sender=SCRAPE_TASK, dispatch_uid="scraping.queue_session")
 def queue_session(run: RunRequest, **_: Any) -> None:

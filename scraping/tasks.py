@@ -10,7 +10,7 @@ from bots.models import BotConfig
 from jobs.errors import Skip
 from jobs.runs import request_run
 from jobs.task import job
-from scraping import clients, matching, probes, services, sessions
+from scraping import clients, matching, overdue, probes, retention, services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -127,6 +127,50 @@ def probe_subreddits() -> dict[str, int]:
     Returns how many were asked about, and how many can be read again.
     """
     return probes.probe_watched()
+
+
+@job(
+    name="scraping.delete_old_sessions",
+    queue="cleanup",
+    title="Delete old sessions",
+    category="housekeeping",
+    soft_time_limit=3600,
+    time_limit=3660,
+    lock="delete-old-sessions",
+)
+def delete_old_sessions() -> int:
+    """Delete the sessions that are older than SESSION_RETENTION_DAYS; return how many there were."""
+    return retention.delete_old_sessions()
+
+
+@job(
+    name="scraping.delete_old_content",
+    queue="cleanup",
+    title="Delete old posts and comments",
+    category="housekeeping",
+    soft_time_limit=6 * 3600,
+    time_limit=6 * 3600 + 60,
+    lock="delete-old-content",
+)
+def delete_old_content() -> dict[str, int]:
+    """Delete content that is older than CONTENT_RETENTION_DAYS, or than its bots wish to keep it.
+
+    Returns how many posts, comments and other rows there were.
+    """
+    return asdict(retention.delete_old_content())
+
+
+@job(
+    name="scraping.start_overdue_bots",
+    queue="cleanup",
+    title="Start bots that have read nothing for too long",
+    soft_time_limit=240,
+    time_limit=280,
+    lock="start-overdue-bots",
+)
+def start_overdue_bots() -> list[str]:
+    """Start the bots on schedule whose last good session is two firings old; return their names."""
+    return overdue.start()
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")

@@ -27,6 +27,7 @@ class ScrapeSession(models.Model):
         BATCH = "batch", "Batch"
         COMMAND = "command", "Command"
         BACKFILL = "backfill", "Backfill"
+        OVERDUE = "overdue", "Overdue"
 
     class Status(models.TextChoices):
         """Where it stands. The last five are ends."""

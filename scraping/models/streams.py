@@ -37,6 +37,9 @@ class Subreddit(models.Model):
     renamed_to = models.TextField(
         blank=True, db_default="", help_text="The name under which Reddit shows it now."
     )
+    content_since = models.DateTimeField(
+        null=True, help_text="What was written before was deleted by retention, and stays away."
+    )
     first_seen_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,3 +1,4 @@
+import uuid
 from typing import Any
 
 from django.contrib.auth.base_user import BaseUserManager
@@ -55,3 +56,36 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email
+
+
+class Token(models.Model):
+    """Something that only its bearer knows, and that is good until it expires, is used or revoked.
+
+    Kept is a digest, which is no use to whoever reads the table.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="%(class)ss")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    password_digest = models.CharField(
+        max_length=128, editable=False, help_text="Changes with the user's password."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class RefreshToken(Token):
+    """Good for one new access token and the next refresh token, which is of the same family.
+
+    One that is used twice was copied: its whole family is revoked.
+    """
+
+    family = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
+
+
+class PasswordResetToken(Token):
+    """Good for setting a new password, once."""

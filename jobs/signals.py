@@ -31,6 +31,17 @@ system_schedules.register(
     )
 )
 
+system_schedules.register(
+    ScheduleSpec(
+        name="delete-expired-tokens",
+        task="accounts.delete_expired_tokens",
+        kwargs={},
+        queue="cleanup",
+        crontab="45 * * * *",
+        description="Removes refresh and password-reset tokens that have expired.",
+    )
+)
+
 
 @receiver(pre_save, sender=PeriodicTask, dispatch_uid="jobs.keep_last_run")
 def keep_last_run(instance: PeriodicTask, **_: Any) -> None:

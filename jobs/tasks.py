@@ -5,6 +5,7 @@ from typing import Any
 
 from celery.signals import worker_ready
 
+from accounts import tokens
 from jobs import batches, retention, sweep
 from jobs.task import job
 
@@ -35,6 +36,20 @@ def sweep_runs() -> dict[str, int]:
 def delete_old_runs() -> int:
     """Removes old runs from the history, in batches."""
     return retention.delete_old_runs()
+
+
+@job(
+    name="accounts.delete_expired_tokens",
+    queue="cleanup",
+    title="Delete expired tokens",
+    category="housekeeping",
+    soft_time_limit=600,
+    time_limit=660,
+    history_days=7,
+)
+def delete_expired_tokens() -> int:
+    """Removes refresh and password-reset tokens that have expired. `accounts` knows no jobs."""
+    return tokens.delete_expired()
 
 
 @worker_ready.connect(dispatch_uid="jobs.sweep_at_start")

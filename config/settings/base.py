@@ -82,6 +82,12 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# Days after which a client has to log in again that has not asked for a new token meanwhile, and
+# minutes for which a link that sets a new password is good.
+REFRESH_TOKEN_DAYS = environment.integer("REFRESH_TOKEN_DAYS", 30, minimum=1, maximum=3650)
+PASSWORD_RESET_MINUTES = environment.integer(
+    "PASSWORD_RESET_MINUTES", 60, minimum=1, maximum=10_080
+)
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 

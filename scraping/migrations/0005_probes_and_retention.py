@@ -2,6 +2,9 @@
 
 from django.db import migrations, models
 
+# Large tables from which retention deletes: PostgreSQL's own 20 % would be many months' rows.
+TABLES = ("scraping_redditpost", "scraping_redditcomment", "scraping_botitem")
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -56,5 +59,12 @@ class Migration(migrations.Migration):
                 default="unknown",
                 max_length=20,
             ),
+        ),
+        *(
+            migrations.RunSQL(
+                f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02)",
+                f"ALTER TABLE {table} RESET (autovacuum_vacuum_scale_factor)",
+            )
+            for table in TABLES
         ),
     ]

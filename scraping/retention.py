@@ -76,7 +76,7 @@ def delete_old_sessions(*, now: datetime | None = None, batch_size: int = BATCH_
     border = (now or timezone.now()) - timedelta(days=settings.SESSION_RETENTION_DAYS)
     old = ScrapeSession.objects.filter(queued_at__lt=border).exclude(status__in=OPEN)
     deleted = 0
-    for count, _ in _batches(old.order_by("queued_at"), batch_size):
+    for count, _ in _batches(old, "queued_at", batch_size):
         deleted += count
     return deleted
 
@@ -143,7 +143,7 @@ def _old(model: type[Content], subreddit: Subreddit | None, border: datetime) ->
     from_reddit, imported_before = Q(retrieved_at=None), Q(first_seen_at__lt=border)
     return model.objects.filter(
         from_reddit | imported_before, subreddit=subreddit, created_at__lt=border
-    ).order_by("created_at")
+    )
 
 
 def _holds_older(subreddit: Subreddit, border: datetime) -> bool:
@@ -169,21 +169,27 @@ def _delete_of(
     batch_size: int,
     deleted: Deleted,
 ) -> None:
-    for count, others in _batches(_old(model, subreddit, border), batch_size):
+    for count, others in _batches(_old(model, subreddit, border), "created_at", batch_size):
         deleted.posts += count if model is RedditPost else 0
         deleted.comments += count if model is RedditComment else 0
         deleted.others += others
 
 
-def _batches(queryset: models.QuerySet, batch_size: int) -> Iterator[tuple[int, int]]:
-    """Delete what the queryset holds, batch by batch; yield how many rows, and how many others."""
+def _batches(queryset: models.QuerySet, by: str, batch_size: int) -> Iterator[tuple[int, int]]:
+    """Delete what the queryset holds, oldest first; yield for each batch its rows, and how many others.
+
+    A batch begins where the last one ended: the index is full of what has just been deleted. Rows that
+    somebody else held are left to the next run.
+    """
     model = queryset.model
     is_content = issubclass(model, Content)
+    rest = queryset.order_by(by)
     while True:
         began = time.monotonic()
         with transaction.atomic():
-            rows = queryset.select_for_update(skip_locked=True, of=("self",))
-            keys = list(rows.values_list("pk", flat=True)[:batch_size])
+            rows = rest.select_for_update(skip_locked=True, of=("self",))
+            found = list(rows.values_list("pk", by)[:batch_size])
+            keys = [key for key, _ in found]
             others = _delete_dependents(keys) if is_content and keys else 0
             total, by_model = model.objects.filter(pk__in=keys).delete() if keys else (0, {})
         count = by_model.get(model._meta.label, 0)
@@ -191,6 +197,7 @@ def _batches(queryset: models.QuerySet, batch_size: int) -> Iterator[tuple[int, 
             yield count, others + total - count
         if len(keys) < batch_size:
             return
+        rest = queryset.order_by(by).filter(**{f"{by}__gte": found[-1][1]})
         cancellation.check()
         time.sleep(min(time.monotonic() - began, LONGEST_REST))
 

@@ -281,7 +281,7 @@ class TestBatches:
         python = Subreddit.objects.create(name="python")
         with connection.cursor() as cursor:
             cursor.execute("SET enable_seqscan = off")
-            query = retention._old(RedditPost, python, NOW)[:100]
+            query = retention._old(RedditPost, python, NOW).order_by("created_at")[:100]
             plan = query.explain()
             cursor.execute("SET enable_seqscan = on")
 

@@ -91,6 +91,6 @@ class PageStore:
         """Match new items for every bot that watches, and known ones for the session's own bot."""
         return matching.store_matches(
             match
-            for match in matching.find(i for i in items if i.fullname not in result.too_old)
+            for match in matching.find([i for i in items if i.fullname not in result.too_old])
             if match.fullname in result.new or match.bot_id == self._bot_id
         )

@@ -104,7 +104,7 @@ class TestPausing:
         def broken(*args):
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr("scraping.collection.ingest_posts", broken)
+        monkeypatch.setattr("scraping.pages.ingest_posts", broken)
         bot = BotFactory()
 
         for _ in range(LIMIT):

@@ -8,7 +8,7 @@ TABLES = ("scraping_redditpost", "scraping_redditcomment", "scraping_botitem")
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scraping", "0004_request_budget"),
+        ("scraping", "0005_compiler"),
     ]
 
     operations = [

@@ -80,14 +80,15 @@ def state(name):
 @pytest.fixture
 def quiet(reddit):
     """Subreddits in which nothing has ever been written."""
-    names = [f"quiet{number}" for number in range(15)]
+    names = [f"quiet{number}" for number in range(6)]
     for name in names:
         close(reddit, name, "ok")
     return names
 
 
 class TestQuietSubreddits:
-    def test_each_is_asked_for_singly_once_and_some_at_a_time(self, reddit, quiet):
+    def test_each_is_asked_for_singly_once_and_some_at_a_time(self, reddit, quiet, monkeypatch):
+        monkeypatch.setattr(probes, "SINGLE_REQUESTS", 2)
         bot = BotFactory(subreddits=[*quiet, BUSY])
 
         rounds = [asked(reddit, lambda: run(bot)) for _ in range(4)]

@@ -9,6 +9,9 @@ from bots.services import SCRAPE_TASK
 from jobs import schedules, system_schedules
 from jobs.runs import RunRequest, request_run, run_ended, run_requested
 from scraping import matching, sessions
+from scraping.models import ScrapeSession
+
+Kind = ScrapeSession.Kind
 
 REMATCH_TASK = "scraping.rematch_bot"
 
@@ -36,14 +39,22 @@ system_schedules.register(
 
 
 @receiver(run_requested, sender=SCRAPE_TASK, dispatch_uid="scraping.queue_session")
+@receiver(run_requested, sender=sessions.THREADS_TASK, dispatch_uid="scraping.queue_threads")
 def queue_session(run: RunRequest, **_: Any) -> None:
     """Write the session of a requested run beside the run's row."""
     bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first()
-    if bot is not None:
-        sessions.queue(bot, trigger=run.trigger, task_id=run.task_id)
+    if bot is None:
+        return
+    # The session's door, which for a follower is its predecessor's and not the run's.
+    trigger = run.kwargs.get("trigger", run.trigger)
+    if trigger not in ScrapeSession.Trigger:
+        trigger = ScrapeSession.Trigger.MANUAL  # "api", say: somebody asked
+    kind = Kind.LISTINGS if run.task == SCRAPE_TASK else Kind.THREADS
+    sessions.queue(bot, trigger=trigger, task_id=run.task_id, kind=kind)
 
 
 @receiver(run_ended, sender=SCRAPE_TASK, dispatch_uid="scraping.cancel_session")
+@receiver(run_ended, sender=sessions.THREADS_TASK, dispatch_uid="scraping.cancel_threads")
 def cancel_session(task_id: str, reason: str, **_: Any) -> None:
     """End the session of a run that will not start: skipped, cancelled or too late."""
     sessions.cancel_queued(task_id, reason=reason)

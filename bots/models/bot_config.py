@@ -101,6 +101,7 @@ class BotConfig(models.Model):
 
         NONE = "none", "None"
         STREAM = "stream", "Every new comment of the subreddits"
+        THREADS = "threads", "Full trees of matched posts"
 
     class MatchIn(models.TextChoices):
         """The parts of an item that terms are looked for in."""

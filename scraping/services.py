@@ -23,6 +23,7 @@ from scraping.demand import demands
 from scraping.freshness import longest_between_reads
 from scraping.models import ScrapeSession, Stream, Subreddit
 from scraping.reddit.errors import RedditError, Throttled, Unauthorized
+from scraping.thread_reader import ThreadReader
 
 Status = ScrapeSession.Status
 NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
@@ -157,9 +158,7 @@ def read_locked_threads(
 ) -> ScrapeSession:
     """Read the bot's due comment trees; the caller holds its lock. Raises as `scrape_locked_bot`."""
     bot = _startable_bot(bot_id, task_id)
-    session = sessions.start(
-        bot, trigger=trigger, task_id=task_id, kind=ScrapeSession.Kind.THREADS
-    )
+    session = sessions.start(bot, trigger=trigger, task_id=task_id, kind=ScrapeSession.Kind.THREADS)
     if session is None:
         raise SessionSkipped(f"run {task_id} has had its session")
     _collect(
@@ -167,7 +166,7 @@ def read_locked_threads(
         None,
         bot.reddit_app,
         on_progress,
-        reader=partial(threads.ThreadReader, bot),
+        reader=partial(ThreadReader, bot),
         lane=Lane.REFRESH,
     )
     return session
@@ -248,7 +247,7 @@ def _collect(
     app: RedditApp,
     on_progress: OnProgress,
     *,
-    reader: Callable[..., Collector | threads.ThreadReader] | None = None,
+    reader: Callable[..., Collector | ThreadReader] | None = None,
     lane: Lane | None = None,
 ) -> None:
     def after_page(progress: Progress) -> None:

@@ -5,10 +5,12 @@ from typing import Any
 from django.dispatch import receiver
 
 from bots.models import BotConfig, matching_changed
-from bots.services import SCRAPE_TASK
+from bots.services import SCRAPE_TASK, batch_requested
 from jobs import schedules, system_schedules
+from jobs.batches import batch_finished
+from jobs.models import Batch
 from jobs.runs import RunRequest, request_run, run_ended, run_requested
-from scraping import matching, sessions
+from scraping import batches, matching, sessions
 from scraping.models import ScrapeSession
 
 Kind = ScrapeSession.Kind
@@ -58,6 +60,18 @@ def queue_session(run: RunRequest, **_: Any) -> None:
 def cancel_session(task_id: str, reason: str, **_: Any) -> None:
     """End the session of a run that will not start: skipped, cancelled or too late."""
     sessions.cancel_queued(task_id, reason=reason)
+
+
+@receiver(batch_requested, dispatch_uid="scraping.record_batch")
+def record_batch(batch: Batch, by: Any, **_: Any) -> None:
+    """Write down whose the batch is, in the transaction that records it."""
+    batches.record(batch, owner=by)
+
+
+@receiver(batch_finished, dispatch_uid="scraping.summarise_batch")
+def summarise_batch(batch_id: int, **_: Any) -> None:
+    """Write what came of a batch's sessions when all of them have ended."""
+    batches.summarise(batch_id)
 
 
 @receiver(matching_changed, dispatch_uid="scraping.rematch")

@@ -10,7 +10,7 @@ from bots.models import BotConfig
 from jobs.errors import Skip
 from jobs.runs import request_run
 from jobs.task import job
-from scraping import clients, matching, services, sessions
+from scraping import batches, clients, matching, services, sessions
 from scraping.models import ScrapeSession
 
 # A session that reads a thousand pages at the API's pace ends well within these.
@@ -134,6 +134,20 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
     return asdict(matching.rematch(bot))
 
 
+@job(name="scraping.scrape_batch", queue="default", title="Scrape several bots as one batch")
+def scrape_batch(bot_ids: list) -> dict[str, Any]:
+    """Request one session of each of these bots, as one batch with one summary at the end.
+
+    For schedules that run bots together. Returns the batch's number and how many sessions it has.
+    SKIPPED when none of the bots is there and active.
+    """
+    try:
+        batch = batches.scrape_batch(BotConfig.objects.filter(pk__in=bot_ids)).batch
+    except ValueError as reason:
+        raise Skip(str(reason)) from reason
+    return {"batch": batch.pk, "sessions": batch.total}
+
+
 @job(
     name="scraping.close_interrupted_sessions",
     queue="cleanup",
@@ -142,8 +156,13 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
     history_days=1,
 )
 def close_interrupted_sessions() -> int:
-    """End the running sessions whose process died; return how many there were."""
-    return sessions.close_interrupted()
+    """End the running sessions whose process died; return how many there were.
+
+    Summarises the batches whose end nobody was there to see, too.
+    """
+    closed = sessions.close_interrupted()
+    batches.settle()
+    return closed
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")

@@ -4,15 +4,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('bots', '0002_refused_apps'),
+        ("bots", "0002_refused_apps"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='botconfig',
-            name='comments',
-            field=models.CharField(choices=[('none', 'None'), ('stream', 'Every new comment of the subreddits'), ('threads', 'Full trees of matched posts')], default='none', max_length=10),
+            model_name="botconfig",
+            name="comments",
+            field=models.CharField(
+                choices=[
+                    ("none", "None"),
+                    ("stream", "Every new comment of the subreddits"),
+                    ("threads", "Full trees of matched posts"),
+                ],
+                default="none",
+                max_length=10,
+            ),
         ),
     ]

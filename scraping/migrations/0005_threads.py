@@ -6,72 +6,176 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('jobs', '0003_batches_and_dead_letters'),
-        ('scraping', '0004_request_budget'),
+        ("jobs", "0003_batches_and_dead_letters"),
+        ("scraping", "0004_request_budget"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='scrapesession',
-            name='kind',
-            field=models.CharField(choices=[('listings', 'Listings'), ('threads', 'Comment trees')], default='listings', max_length=10),
+            model_name="scrapesession",
+            name="kind",
+            field=models.CharField(
+                choices=[("listings", "Listings"), ("threads", "Comment trees")],
+                default="listings",
+                max_length=10,
+            ),
         ),
         migrations.AddField(
-            model_name='scrapesession',
-            name='resumes',
-            field=models.ForeignKey(help_text='The session that ended too early and whose work this one does.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='resumed_by', to='scraping.scrapesession'),
+            model_name="scrapesession",
+            name="resumes",
+            field=models.ForeignKey(
+                help_text="The session that ended too early and whose work this one does.",
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="resumed_by",
+                to="scraping.scrapesession",
+            ),
         ),
         migrations.CreateModel(
-            name='CommentThread',
+            name="CommentThread",
             fields=[
-                ('fullname', models.TextField(help_text="The post's.", primary_key=True, serialize=False)),
-                ('look_at', models.DateTimeField(help_text='When its counts are compared next; empty: not any more, it is old.', null=True)),
-                ('looked_at', models.DateTimeField(null=True)),
-                ('failures', models.PositiveSmallIntegerField(default=0, help_text='How often in a row it could not be read.')),
-                ('walk_began_at', models.DateTimeField(help_text='Of the walk that is under way or was interrupted.', null=True)),
-                ('walk_requests', models.PositiveIntegerField(default=0)),
-                ('walk_reported', models.BigIntegerField(default=0, help_text="The post's number of comments as the walk's first answer said.")),
-                ('walk_lost', models.PositiveIntegerField(default=0, help_text='Ids that answers named again and again without giving them.')),
-                ('read_at', models.DateTimeField(help_text='When a walk ended last.', null=True)),
-                ('read_reported', models.BigIntegerField(help_text='As of when that walk began.', null=True)),
-                ('read_stored', models.BigIntegerField(help_text='Comments that were stored when it ended.', null=True)),
-                ('read_missing', models.PositiveIntegerField(default=0, help_text='Ids that it named and could not get.')),
+                (
+                    "fullname",
+                    models.TextField(help_text="The post's.", primary_key=True, serialize=False),
+                ),
+                (
+                    "look_at",
+                    models.DateTimeField(
+                        help_text="When its counts are compared next; empty: not any more, it is old.",
+                        null=True,
+                    ),
+                ),
+                ("looked_at", models.DateTimeField(null=True)),
+                (
+                    "failures",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="How often in a row it could not be read."
+                    ),
+                ),
+                (
+                    "walk_began_at",
+                    models.DateTimeField(
+                        help_text="Of the walk that is under way or was interrupted.", null=True
+                    ),
+                ),
+                ("walk_requests", models.PositiveIntegerField(default=0)),
+                (
+                    "walk_reported",
+                    models.BigIntegerField(
+                        default=0,
+                        help_text="The post's number of comments as the walk's first answer said.",
+                    ),
+                ),
+                (
+                    "walk_lost",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="Ids that answers named again and again without giving them.",
+                    ),
+                ),
+                ("read_at", models.DateTimeField(help_text="When a walk ended last.", null=True)),
+                (
+                    "read_reported",
+                    models.BigIntegerField(help_text="As of when that walk began.", null=True),
+                ),
+                (
+                    "read_stored",
+                    models.BigIntegerField(
+                        help_text="Comments that were stored when it ended.", null=True
+                    ),
+                ),
+                (
+                    "read_missing",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Ids that it named and could not get."
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'comment thread',
-                'ordering': ['look_at'],
-                'indexes': [models.Index(condition=models.Q(('look_at__isnull', False)), fields=['look_at'], name='scraping_thread_by_look')],
+                "verbose_name": "comment thread",
+                "ordering": ["look_at"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("look_at__isnull", False)),
+                        fields=["look_at"],
+                        name="scraping_thread_by_look",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ScrapeBatch',
+            name="ScrapeBatch",
             fields=[
-                ('batch', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='scrape', serialize=False, to='jobs.batch')),
-                ('summary', models.JSONField(help_text='Sessions by status, and their counts added up. Written once, at the end.', null=True)),
-                ('owner', models.ForeignKey(help_text='Who asked for it; empty for a command or a schedule.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='scrape_batches', to=settings.AUTH_USER_MODEL)),
+                (
+                    "batch",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="scrape",
+                        serialize=False,
+                        to="jobs.batch",
+                    ),
+                ),
+                (
+                    "summary",
+                    models.JSONField(
+                        help_text="Sessions by status, and their counts added up. Written once, at the end.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        help_text="Who asked for it; empty for a command or a schedule.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="scrape_batches",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'batch of sessions',
-                'verbose_name_plural': 'batches of sessions',
-                'ordering': ['-batch'],
+                "verbose_name": "batch of sessions",
+                "verbose_name_plural": "batches of sessions",
+                "ordering": ["-batch"],
             },
         ),
         migrations.CreateModel(
-            name='ThreadBranch',
+            name="ThreadBranch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.TextField(help_text='The id of a comment, without its kind.')),
-                ('below', models.BooleanField(help_text='Whether the comment is known and only what hangs below it is wanted.')),
-                ('thread', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='branches', to='scraping.commentthread')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.TextField(help_text="The id of a comment, without its kind.")),
+                (
+                    "below",
+                    models.BooleanField(
+                        help_text="Whether the comment is known and only what hangs below it is wanted."
+                    ),
+                ),
+                (
+                    "thread",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="branches",
+                        to="scraping.commentthread",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'branch of a thread',
-                'verbose_name_plural': 'branches of threads',
-                'ordering': ['pk'],
-                'constraints': [models.UniqueConstraint(fields=('thread', 'name', 'below'), name='scraping_branch_unique')],
+                "verbose_name": "branch of a thread",
+                "verbose_name_plural": "branches of threads",
+                "ordering": ["pk"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("thread", "name", "below"), name="scraping_branch_unique"
+                    )
+                ],
             },
         ),
     ]

@@ -58,7 +58,7 @@ def summarise(batch_id: int) -> bool:
     Sessions by status (of a run that was interrupted and began again, the last one), and the counts
     of all of them added up.
     """
-    waiting = ScrapeBatch.objects.filter(pk=batch_id, summary=None)
+    waiting = ScrapeBatch.objects.filter(pk=batch_id, summary__isnull=True)
     if not waiting.exclude(batch__status=Batch.Status.RUNNING).exists():
         return False
     sessions.close_interrupted()  # a member whose worker died is told as what it is
@@ -77,7 +77,9 @@ def summarise(batch_id: int) -> bool:
 
 def settle() -> int:
     """Summarise ended batches of which a process that died has left none; return how many."""
-    ended = ScrapeBatch.objects.filter(summary=None).exclude(batch__status=Batch.Status.RUNNING)
+    ended = ScrapeBatch.objects.filter(summary__isnull=True).exclude(
+        batch__status=Batch.Status.RUNNING
+    )
     return sum(summarise(batch_id) for batch_id in ended.values_list("pk", flat=True))
 
 

@@ -205,17 +205,18 @@ class ThreadReader:
         self._note(_label(post), "ok" if whole else "gap", told)
 
     def _failed(self, thread: CommentThread, post: RedditPost, error: RedditError) -> None:
-        """A tree that could not be read: its walk is kept, unless the post is not to be had."""
+        """A tree that could not be read: its walk is kept for as long as it is looked at again."""
         now = timezone.now()
         outcome = error.outcome
         later = threads.next_look(post.created_at, now)
         thread.failures += 1
         if isinstance(error, RequestRejected):
             outcome = {403: "private", 404: "missing"}.get(error.status or 0, outcome)
-            abandon(thread)
         elif thread.failures < MOST_FAILURES:
             pause = min(threads.SHORTEST_PAUSE * 2 ** (thread.failures - 1), threads.LONGEST_PAUSE)
             later = now + pause
+        if later is None:
+            abandon(thread)
         thread.look_at, thread.looked_at = later, now
         thread.save(update_fields=["look_at", "looked_at", "failures", "walk_began_at"])
         logger.warning("%s: %s", _label(post), error)

@@ -146,6 +146,6 @@ class ThreadWalk:
 
 
 def abandon(thread: CommentThread) -> None:
-    """Forget a walk whose post cannot be read any more; the caller saves the thread."""
+    """Forget a walk that nobody will go on with; the caller saves the thread."""
     thread.walk_began_at = None
     thread.branches.all().delete()

@@ -152,7 +152,9 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
 def matched_since_last(session: ScrapeSession) -> int:
     """How many items were marked as the bot's since its last session that told, by any session."""
     last = (
-        ScrapeSession.objects.filter(bot=session.bot_id, ended_at__lte=session.started_at)
+        ScrapeSession.objects.filter(
+            bot=session.bot_id, kind=Kind.LISTINGS, ended_at__lte=session.started_at
+        )
         .exclude(status=Status.INTERRUPTED)
         .exclude(started_at=None)
         .aggregate(last=Max("ended_at"))["last"]

@@ -11,17 +11,15 @@ from time import monotonic
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
 from bots.models import BotConfig
 from jobs import locks
-from scraping import matching, threads
-from scraping.collection import Progress
-from scraping.ingest import ingest_comments, ingest_posts
+from scraping import threads
 from scraping.models import CommentThread, RedditComment, RedditPost
-from scraping.reddit.client import PAGE_SIZE, RedditClient
+from scraping.pages import PageStore, Progress
+from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
 from scraping.reddit.errors import (
     RedditError,
     RequestRejected,
@@ -29,7 +27,7 @@ from scraping.reddit.errors import (
     Unauthorized,
     Unavailable,
 )
-from scraping.reddit.parse import PARSERS, ParsedComment, ParsedPost, ParseError
+from scraping.reddit.parse import ParsedItem
 from scraping.reddit.tree import TreeAnswer
 from scraping.thread_walks import ThreadWalk, abandon
 
@@ -67,7 +65,9 @@ class ThreadReader:
         self._client = client
         self._on_progress = on_progress
         self._looked = self._read = self._left = 0
-        self._posts: set[str] = set()
+        self._store_page = PageStore(
+            self.progress, bot_id=bot.pk, dry_run=False, after_page=self._after_page
+        )
         self._ends_at = monotonic() + SESSION_SECONDS
 
     def run(self) -> Progress:
@@ -93,8 +93,6 @@ class ThreadReader:
 
     def _sum_up(self, outcome: str, reason: str) -> None:
         told = [f"{self._looked} looked at, {self._read} read to their ends"]
-        if calls := ", ".join(f"{n} {kind}" for kind, n in sorted(self._client.calls.items())):
-            told.append(f"calls: {calls}")
         if self._left:
             told.append(f"{self._left} left for later")
         if reason:
@@ -108,7 +106,8 @@ class ThreadReader:
         answered: set[str] = set()
         for start in range(0, len(ask), PAGE_SIZE):
             page = self._client.info(fullnames=ask[start : start + PAGE_SIZE])
-            answered |= self._store_posts(page.things)
+            posts, _ = self._store_page(page)
+            answered |= {post.fullname for post in posts}
         gone = set(ask) - answered
         posts = _posts(due)
         stored = _stored_comments(posts)
@@ -221,73 +220,30 @@ class ThreadReader:
         thread.save(update_fields=["look_at", "looked_at", "failures", "walk_began_at"])
         logger.warning("%s: %s", _label(post), error)
         self._note(_label(post), outcome, str(error))
-        self._count_requests()
-        self._on_progress(self.progress)
+        self._after_page()
 
     def _store(self, walk: ThreadWalk, answer: TreeAnswer, post: RedditPost) -> None:
         """Store what an answer holds, and what it leaves to do: all of it or nothing."""
-        posts = self._parse(answer.posts, "t3")
-        comments = self._parse(answer.comments, "t1")
-        for comment in comments:
-            comment.link_fullname = comment.link_fullname or post.pk
-        told = next((parsed for parsed in posts if parsed.fullname == post.pk), None)
-        reported = told.num_comments if told else post.num_comments
-        with transaction.atomic():
-            self._ingest(posts, comments)
-            walk.advance(answer, reported=reported)
-        self._count_requests()
-        self._on_progress(self.progress)
 
-    def _store_posts(self, things: Sequence[Any]) -> set[str]:
-        """Store posts that were looked up and return their names."""
-        posts = self._parse(things, "t3")
-        with transaction.atomic():
-            self._ingest(posts, [])
-        self._count_requests()
-        self._on_progress(self.progress)
-        return {post.fullname for post in posts}
+        def advance(items: list[ParsedItem]) -> None:
+            told = next((item for item in items if item.fullname == post.pk), post)
+            walk.advance(answer, reported=told.num_comments)
 
-    def _ingest(self, posts: list[ParsedPost], comments: list[ParsedComment]) -> None:
-        """Store and match items, in the caller's transaction; count them when it is committed."""
-        result = ingest_posts(posts)
-        of_comments = ingest_comments(comments)
-        result.new |= of_comments.new
-        result.updated |= of_comments.updated
-        matches = matching.store_matches(
-            match
-            for match in matching.find([*posts, *comments])
-            if match.fullname in result.new or match.bot_id == self._bot.pk
-        )
-
-        def count() -> None:
-            progress = self.progress
-            # Each answer about a tree shows the post anew.
-            self._posts |= {post.fullname for post in posts}
-            progress.posts_seen = len(self._posts)
-            progress.comments_seen += len(comments)
-            progress.new += len(result.new)
-            progress.updated += len(result.updated)
-            progress.matched += sum(match.bot_id == self._bot.pk for match in matches)
-
-        transaction.on_commit(count)
-
-    def _parse(self, things: Sequence[Any], kind: str) -> list[Any]:
-        parsed = []
-        for thing in things:
-            try:
-                if not isinstance(thing, dict) or thing.get("kind") != kind:
-                    raise ParseError("?", f"kind: expected {kind}, got {str(thing)[:80]!r}")
-                parsed.append(PARSERS[kind](thing.get("data")))
-            except ParseError as error:
-                self.progress.rejected += 1
-                logger.warning("Item not stored: %s", error)
-        return parsed
+        # Each answer about a tree shows the post anew; the first one will do.
+        is_first = walk.thread.walk_began_at is None
+        things = [*answer.posts, *answer.comments] if is_first else answer.comments
+        self._store_page(Page(things, after=None), also=advance)
 
     def _requests_left(self) -> int:
         return settings.REDDIT_THREADS_SESSION_REQUESTS - self._client.requests
 
+    def _after_page(self) -> None:
+        self._count_requests()
+        self._on_progress(self.progress)
+
     def _count_requests(self) -> None:
         self.progress.requests = self._client.requests
+        self.progress.requests_by_kind = self._client.requests_by_kind
         self.progress.wait_seconds = self._client.waited
 
     def _note(self, label: str, outcome: str, detail: str) -> None:

@@ -5,7 +5,6 @@ PRAW's objects are never built: they lose a page to one odd item, and take three
 """
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,15 +89,12 @@ class RedditClient:
             check_for_async=False,
         )
         self._requestor: DeadlineRequestor = self._reddit._core.requestor
-        # Calls by kind since `begin`; one with repetitions is one.
-        self.calls: Counter[str] = Counter()
 
     def begin(self, permits: Permits | None) -> None:
         """Count from zero, and ask `permits` before each request; None: send when asked to."""
         self._requestor.permits = permits
         self._requestor.requests_by_kind.clear()
         self._requestor.waited = 0.0
-        self.calls.clear()
 
     @property
     def requests(self) -> int:
@@ -129,7 +125,6 @@ class RedditClient:
         `listing` is new, hot, rising, top, search or comments. Raises `SubredditUnavailable` for a
         single subreddit that cannot be read; of several, Reddit leaves such members out silently.
         """
-        self.calls["listing"] += 1
         query = {"limit": str(min(limit, PAGE_SIZE)), **params}
         if after:
             query["after"] = after
@@ -139,7 +134,6 @@ class RedditClient:
 
     def info(self, *, fullnames: Sequence[str] = (), subreddits: Sequence[str] = ()) -> Page:
         """Look up to 100 things by fullname, or subreddits by name. Unknown ones are left out."""
-        self.calls["info"] += 1
         query = {"id": ",".join(fullnames)} if fullnames else {"sr_name": ",".join(subreddits)}
         return self._page(self._call("GET", "api/info", query))
 
@@ -149,7 +143,6 @@ class RedditClient:
         Both are ids without their kind. Below about ten levels and 500 comments the answer names
         what it leaves out. Raises `RequestRejected` for a post that is not there, or not for us.
         """
-        self.calls["continued thread" if below else "tree"] += 1
         path = f"comments/{post}/_/{below}" if below else f"comments/{post}"
         query = {"limit": str(TREE_SIZE), "sort": "confidence"}
         return read_tree(self._call("GET", path, query))
@@ -164,7 +157,6 @@ class RedditClient:
             raise ValueError(
                 f"{len(comments)} ids for one morechildren; give 1 to {MORE_CHILDREN}."
             )
-        self.calls["morechildren"] += 1
         form = {
             "api_type": "json",
             "link_id": f"t3_{post}",

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("jobs", "0003_batches_and_dead_letters"),
-        ("scraping", "0004_request_budget"),
+        ("scraping", "0005_compiler"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -75,7 +75,7 @@ class BotConfigAdmin(OwnedModelAdmin):
     ]
     list_select_related = ["reddit_app"]
     search_fields = ["name", "subreddits"]
-    actions = ["run_now", "pause", "resume"]
+    actions = ["run_now", "run_as_batch", "pause", "resume"]
     actions_submit_line = ["save_and_run", "save_and_resume"]
     readonly_fields = [
         "last_session_of_one",
@@ -269,6 +269,18 @@ class BotConfigAdmin(OwnedModelAdmin):
                 requested += 1
         if requested:
             messages.success(request, f"{requested} session(s) requested.")
+
+    @action(description="Run selected as one batch", permissions=["change"])
+    def run_as_batch(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
+        """Request one session of each selected bot, with one summary of all at the end."""
+        try:
+            requested = services.run_batch(queryset, by=request.user)
+        except ValueError as error:
+            messages.error(request, str(error))
+            return
+        messages.success(request, f"A batch of {requested.batch.total} session(s) was requested.")
+        for bot in requested.inactive:
+            messages.warning(request, str(services.BotInactive(bot)))
 
     @action(description="Save and run now", permissions=["change"])
     def save_and_run(self, request: HttpRequest, bot: BotConfig) -> None:

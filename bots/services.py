@@ -1,12 +1,17 @@
 """What changes bots and what follows from it. Admin, API, commands and signals all come through here."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from django.db import transaction
 from django.db.models import Q
+from django.dispatch import Signal
 
+from accounts.models import User
 from bots import pauses
 from bots.models import BotConfig, BotConfigQuerySet
-from jobs import runs, schedules
+from jobs import batches, runs, schedules
+from jobs.models import Batch
 from jobs.runs import RunRequest
 from jobs.schedules import ScheduleChanges, ScheduleSpec
 
@@ -15,6 +20,12 @@ SCRAPE_TASK = "scraping.scrape_bot"
 SCRAPE_QUEUE = "scraping"
 # Every schedule of this prefix belongs to a bot, no other does.
 SCHEDULE_PREFIX = "scrape-bot-"
+
+# Sent with `batch` and `by` (a user or None) in the transaction that records a batch of bots.
+batch_requested = Signal()
+
+# Bots of a batch that its name tells.
+NAMED_BOTS = 3
 
 # Bots held in memory at a time when all are compared with their schedules.
 CHUNK = 2_000
@@ -25,6 +36,14 @@ class BotInactive(Exception):
 
     def __init__(self, bot: BotConfig) -> None:
         super().__init__(f"Bot “{bot.name}” is inactive: activate it before it can run.")
+
+
+@dataclass(frozen=True)
+class BatchOfBots:
+    """A batch that was asked for, and the bots that are not in it because they are inactive."""
+
+    batch: Batch
+    inactive: list[BotConfig]
 
 
 def schedule_name(bot_id: int) -> str:
@@ -92,3 +111,30 @@ def run_now(bot: BotConfig, *, trigger: str = "manual") -> RunRequest:
     return runs.request_run(
         SCRAPE_TASK, {"bot_id": bot.pk, "trigger": trigger}, queue=SCRAPE_QUEUE, trigger=trigger
     )
+
+
+def run_batch(bots: Iterable[BotConfig], *, by: User | None = None) -> BatchOfBots:
+    """Request one run of each of these bots, as one batch with one end.
+
+    Inactive bots are left out, and told. Raises ValueError when none is left.
+    """
+    chosen = list(bots)
+    active = [bot for bot in chosen if bot.is_active]
+    if not active:
+        raise ValueError("A batch needs at least one active bot. Activate those that are to run.")
+    names = ", ".join(bot.name for bot in active[:NAMED_BOTS])
+    more = len(active) - NAMED_BOTS
+    name = f"{names} and {more} more" if more > 0 else names
+    requests = [
+        RunRequest(
+            task=SCRAPE_TASK,
+            kwargs={"bot_id": bot.pk, "trigger": "batch"},
+            queue=SCRAPE_QUEUE,
+            trigger="batch",
+        )
+        for bot in active
+    ]
+    with transaction.atomic():
+        batch = batches.run_batch(requests, name=name[: Batch._meta.get_field("name").max_length])
+        batch_requested.send(sender=BotConfig, batch=batch, by=by)
+    return BatchOfBots(batch=batch, inactive=[bot for bot in chosen if not bot.is_active])

@@ -5,9 +5,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin
@@ -18,18 +18,22 @@ from unfold.paginator import InfinitePaginator
 from accounts.ownership import owned_by
 from bots.admin import annotators
 from bots.models import BotConfig
-from scraping import freshness, sessions, views
+from jobs.models import Batch
+from scraping import batches, freshness, sessions, views
 from scraping.models import (
     STATUS_COLOURS,
     BotItem,
     Gap,
     RedditComment,
     RedditPost,
+    ScrapeBatch,
     ScrapeSession,
     Stream,
     Subreddit,
 )
 
+# Of a batch, on its page.
+SHOWN_SESSIONS = 200
 OUTCOME_COLOURS = {"ok": "green", "empty": "green", "gap": "orange"}
 REDDIT = "https://www.reddit.com"
 
@@ -72,6 +76,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     list_display = [
         "bot_name",
         "outcome",
+        "kind",
         "trigger",
         "started_at",
         "took",
@@ -82,10 +87,12 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         "requests",
         "waited",
     ]
-    list_filter = ["status", "trigger", ("queued_at", RangeDateTimeFilter)]
+    list_filter = ["status", "kind", "trigger", ("queued_at", RangeDateTimeFilter)]
     search_fields = ["bot_name", "task_id"]
+    actions = ["cancel_sessions", "run_again"]
+    change_form_outer_before_template = "admin/scraping/scrapesession/buttons.html"
     fieldsets = [
-        (None, {"fields": ["bot", "status", "trigger", "error", "task_id"]}),
+        (None, {"fields": ["bot", "kind", "status", "trigger", "error", "resumes", "task_id"]}),
         ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took", "continues_at"]}),
         (
             "Counts",
@@ -105,6 +112,59 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeSession]:
         """Sessions of the user's own bots."""
         return owned_by(super().get_queryset(request), request.user, path="bot__owner")
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Who may run bots may cancel their sessions and run them again."""
+        return request.user.has_perm("bots.change_botconfig")
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The session's page, with the button for what can be done with it."""
+        session = self.get_object(request, object_id)
+        context = {"session_action": self._action_for(request, session), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def _action_for(
+        self, request: HttpRequest, session: ScrapeSession | None
+    ) -> tuple[str, str] | None:
+        if session is None or not self.has_run_permission(request):
+            return None
+        if session.is_open:
+            return "cancel_sessions", "Cancel this session"
+        return ("run_again", "Run again") if session.status in sessions.AGAIN else None
+
+    @admin.action(description="Cancel", permissions=["run"])
+    def cancel_sessions(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
+        """Cancel those that have not ended."""
+        cancelled = 0
+        for session in queryset:
+            try:
+                cancelled += sessions.cancel(session, by=request.user)
+            except sessions.CannotCancel as error:
+                messages.error(request, str(error))
+        messages.success(
+            request,
+            f"{cancelled} session(s) cancelled: what waited does not start, what runs ends at its "
+            "next safe point.",
+        )
+
+    @admin.action(description="Run again", permissions=["run"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
+        """Request a session for each that ended before its work was done."""
+        requested = 0
+        for session in queryset.select_related("bot"):
+            try:
+                sessions.run_again(session)
+            except sessions.CannotRunAgain as error:
+                messages.warning(request, str(error))
+            else:
+                requested += 1
+        messages.success(request, f"{requested} session(s) requested.")
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """The list of bots links here by bot."""
@@ -155,6 +215,67 @@ class ScrapeSessionAdmin(EvidenceAdmin):
                 for stream, o in session.outcomes.items()
             ),
         )
+
+
+@admin.register(ScrapeBatch)
+class ScrapeBatchAdmin(EvidenceAdmin):
+    """Batches: bots that were run together, and what came of all their sessions."""
+
+    list_display = ["batch", "state", "progress", "asked_at", "owner", "came_of_it"]
+    list_filter = ["batch__status"]
+    list_select_related = ["batch", "owner"]
+    actions = ["cancel_batches"]
+    fields = ["batch", "state", "progress", "asked_at", "owner", "came_of_it", "sessions_of_it"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeBatch]:
+        """Those that the user asked for."""
+        return owned_by(super().get_queryset(request), request.user)
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Who may run bots may cancel them."""
+        return request.user.has_perm("bots.change_botconfig")
+
+    @display(
+        description="Status",
+        ordering="batch__status",
+        label={"running": "info", "completed": "success", "cancelled": "warning"},
+    )
+    def state(self, batch: ScrapeBatch) -> tuple[str, str]:
+        """Where it stands."""
+        return batch.batch.status, Batch.Status(batch.batch.status).label
+
+    @admin.display(description="Done")
+    def progress(self, batch: ScrapeBatch) -> str:
+        """How many of its sessions have ended."""
+        return f"{batch.batch.done} of {batch.batch.total}"
+
+    @admin.display(description="Asked for", ordering="batch__created_at")
+    def asked_at(self, batch: ScrapeBatch) -> Any:
+        """When."""
+        return batch.batch.created_at
+
+    @admin.display(description="Summary")
+    def came_of_it(self, batch: ScrapeBatch) -> str:
+        """What came of it, once all have ended."""
+        return batches.told(batch.summary) if batch.summary else "-"
+
+    @admin.display(description="Sessions")
+    def sessions_of_it(self, batch: ScrapeBatch) -> str:
+        """The sessions, with what came of each."""
+        rows = batches.sessions_of(batch.pk)[:SHOWN_SESSIONS]
+        return format_html_join(
+            "", "<div>{}: {}, {}</div>", ((s.bot_name, s.status, sessions.summary(s)) for s in rows)
+        )
+
+    @admin.action(description="Cancel", permissions=["run"])
+    def cancel_batches(self, request: HttpRequest, queryset: QuerySet[ScrapeBatch]) -> None:
+        """Cancel all their sessions that have not ended."""
+        for batch in queryset:
+            waiting, running = batches.cancel(batch, by=request.user)
+            messages.success(
+                request,
+                f"{batch}: {waiting} will not start; {running} end at their next safe point.",
+            )
 
 
 class ContentAdmin(EvidenceAdmin):

@@ -50,14 +50,18 @@ class PageStore:
         self._dry_run = dry_run
         self._after_page = after_page
 
-    def __call__(self, page: Page) -> tuple[list[ParsedItem], IngestResult]:
-        """Parse, ingest and match one page, all of it or nothing."""
+    def __call__(
+        self, page: Page, *, also: Callable[[list[ParsedItem]], None] | None = None
+    ) -> tuple[list[ParsedItem], IngestResult]:
+        """Parse, ingest and match one page, all of it or nothing.
+
+        `also` is called with its items, and is a part of that all.
+        """
         posts, comments = self._parse(page)
         items: list[ParsedItem] = [*posts, *comments]
         progress = self._progress
-        progress.posts_seen += len(posts)
-        progress.comments_seen += len(comments)
         if self._dry_run:
+            self._count_seen(posts, comments)
             self._after_page()
             # As if nothing were known: a dry run shows what Reddit lists.
             return items, IngestResult(new={item.fullname for item in items})
@@ -68,11 +72,18 @@ class PageStore:
             result.updated |= of_comments.updated
             result.too_old |= of_comments.too_old
             matches = self._match(items, result)
+            if also is not None:
+                also(items)
+        self._count_seen(posts, comments)
         progress.new += len(result.new)
         progress.updated += len(result.updated)
         progress.matched += sum(match.bot_id == self._bot_id for match in matches)
         self._after_page()
         return items, result
+
+    def _count_seen(self, posts: list[ParsedPost], comments: list[ParsedComment]) -> None:
+        self._progress.posts_seen += len(posts)
+        self._progress.comments_seen += len(comments)
 
     def _parse(self, page: Page) -> tuple[list[ParsedPost], list[ParsedComment]]:
         parsed: dict[str, list[Any]] = {"t3": [], "t1": []}

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from bots import refusals
 from bots.models import BotConfig, RedditApp
-from jobs import cancellation, locks
+from jobs import cancellation, locks, runs
 from jobs.errors import Cancelled
-from scraping import sessions
+from jobs.runs import RunRequest
+from scraping import sessions, threads
 from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
 from scraping.collection import Collector, Plan, Progress
@@ -22,6 +23,7 @@ from scraping.demand import demands
 from scraping.freshness import longest_between_reads
 from scraping.models import ScrapeSession, Stream, Subreddit
 from scraping.reddit.errors import RedditError, Throttled, Unauthorized
+from scraping.thread_reader import ThreadReader
 
 Status = ScrapeSession.Status
 NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
@@ -90,6 +92,18 @@ def scrape_locked_bot(
     when Reddit refuses the bot's app. What goes wrong with Reddit is the session's to tell and
     raises nothing; a bug ends the session as failed and is raised.
     """
+    bot = _startable_bot(bot_id, task_id)
+    session = sessions.start(bot, trigger=trigger, task_id=task_id)
+    if session is None:
+        raise SessionSkipped(f"run {task_id} has had its session")
+    insist = trigger != ScrapeSession.Trigger.SCHEDULE
+    plan = Plan.of(bot, item_limit=item_limit, insist=insist)
+    _collect(session, plan, bot.reddit_app, on_progress)
+    return session
+
+
+def _startable_bot(bot_id: int, task_id: str) -> BotConfig:
+    """The bot, if it may ask Reddit; else its run's session is cancelled and `SessionSkipped` raised."""
     bot = BotConfig.objects.select_related("reddit_app").filter(pk=bot_id).first()
     if bot is None or not bot.is_active:
         reason = (
@@ -104,12 +118,58 @@ def scrape_locked_bot(
         )
         sessions.cancel_queued(task_id, reason=reason)
         raise SessionSkipped(reason)
-    session = sessions.start(bot, trigger=trigger, task_id=task_id)
+    return bot
+
+
+def request_threads(bot_id: int, *, trigger: str) -> RunRequest | None:
+    """Request a run that reads the comment trees that are due, unless one is on its way already.
+
+    Returns None when the bot reads no trees or none is due. Called after each of its sessions.
+    """
+    bot = BotConfig.objects.filter(pk=bot_id, is_active=True).first()
+    under_way = ScrapeSession.objects.filter(
+        bot=bot_id, kind=ScrapeSession.Kind.THREADS, status__in=(Status.QUEUED, Status.RUNNING)
+    )
+    if bot is None or not threads.anything_due(bot) or under_way.exists():
+        return None
+    return runs.request_run(
+        sessions.THREADS_TASK, {"bot_id": bot_id, "trigger": trigger}, trigger=trigger
+    )
+
+
+def read_threads(
+    bot_id: int, *, trigger: str, task_id: str = "", on_progress: OnProgress = ignore
+) -> ScrapeSession:
+    """Read the bot's due comment trees in this process, under its lock, in a session of their own.
+
+    Raises `SessionSkipped` when another process does so, and as `read_locked_threads` does.
+    """
+    try:
+        with locks.hold(sessions.lock_key(bot_id, ScrapeSession.Kind.THREADS)):
+            return read_locked_threads(
+                bot_id, trigger=trigger, task_id=task_id, on_progress=on_progress
+            )
+    except locks.LockHeld as held:
+        sessions.cancel_queued(task_id, reason=str(held))
+        raise SessionSkipped(str(held)) from held
+
+
+def read_locked_threads(
+    bot_id: int, *, trigger: str, task_id: str = "", on_progress: OnProgress = ignore
+) -> ScrapeSession:
+    """Read the bot's due comment trees; the caller holds its lock. Raises as `scrape_locked_bot`."""
+    bot = _startable_bot(bot_id, task_id)
+    session = sessions.start(bot, trigger=trigger, task_id=task_id, kind=ScrapeSession.Kind.THREADS)
     if session is None:
         raise SessionSkipped(f"run {task_id} has had its session")
-    insist = trigger != ScrapeSession.Trigger.SCHEDULE
-    plan = Plan.of(bot, item_limit=item_limit, insist=insist)
-    _collect(session, plan, bot.reddit_app, on_progress)
+    _collect(
+        session,
+        None,
+        bot.reddit_app,
+        on_progress,
+        reader=partial(ThreadReader, bot),
+        lane=Lane.REFRESH,
+    )
     return session
 
 
@@ -182,24 +242,31 @@ def preview(app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore) -> 
         return Collector(plan, client, on_progress=on_progress, dry_run=True).run()
 
 
-def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: OnProgress) -> None:
+def _collect(
+    session: ScrapeSession,
+    plan: Plan | None,
+    app: RedditApp,
+    on_progress: OnProgress,
+    *,
+    reader: Callable[..., Collector | ThreadReader] | None = None,
+    lane: Lane | None = None,
+) -> None:
     def after_page(progress: Progress) -> None:
         on_progress(progress)
         cancellation.check()
 
-    lane = LANES.get(ScrapeSession.Trigger(session.trigger), Lane.MANUAL)
+    lane = lane or LANES.get(ScrapeSession.Trigger(session.trigger), Lane.MANUAL)
     budget = AppBudget(app, lane=lane, name=session.bot_name)
     progress = Progress()
     try:
         with client_for(app, permits=budget) as client:
-            Collector(
+            reader = reader or partial(
+                Collector,
                 plan,
-                client,
-                on_progress=after_page,
-                progress=progress,
                 others=partial(demands, app),
                 name=f"streams of session {session.pk}",
-            ).run()
+            )
+            reader(client, on_progress=after_page, progress=progress).run()
         if app.refused_at:
             refusals.accept(RedditApp.objects.filter(pk=app.pk))  # Reddit answered after all
         _finish(session, plan, progress, sessions.status_of(progress.outcomes))
@@ -223,14 +290,15 @@ def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: On
 
 
 def _finish(
-    session: ScrapeSession, plan: Plan, progress: Progress, status: str, *, error: str = ""
+    session: ScrapeSession, plan: Plan | None, progress: Progress, status: str, *, error: str = ""
 ) -> None:
     for name, value in asdict(progress).items():
         setattr(session, name, value)
-    if session.bot_id is not None:
-        session.matched = sessions.matched_since_last(session)
-    session.freshness_seconds = longest_between_reads(
-        plan.streams, now=timezone.now(), since=session.started_at
-    )
+    if plan is not None:
+        if session.bot_id is not None:
+            session.matched = sessions.matched_since_last(session)
+        session.freshness_seconds = longest_between_reads(
+            plan.streams, now=timezone.now(), since=session.started_at
+        )
     sessions.finish(session, status, error=error)
     logger.info("Session of bot %s %s: %s", session.bot_name, status, sessions.summary(session))

@@ -10,13 +10,16 @@ from django.db.models import Max
 from django.utils import timezone
 
 from bots.models import BotConfig
-from jobs import locks
+from bots.services import SCRAPE_TASK
+from jobs import locks, runs
+from jobs.runs import RunRequest
 from scraping import failures
 from scraping.models import BotItem, ScrapeSession
 
 logger = logging.getLogger(__name__)
 
 Status = ScrapeSession.Status
+Kind = ScrapeSession.Kind
 SUMMARY_LENGTH = BotConfig._meta.get_field("last_session_summary").max_length
 
 COUNTS = (
@@ -32,36 +35,65 @@ COUNTS = (
     "gaps_closed",
 )
 
+THREADS_TASK = "scraping.read_threads"
+TASKS = {Kind.LISTINGS: SCRAPE_TASK, Kind.THREADS: THREADS_TASK}
+
+# Ends that leave something to do.
+AGAIN = (Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
+
 # Outcomes of a stream that mean it was read as far as it had to be.
 GOOD_OUTCOMES = frozenset({"ok", "empty"})
 
 
+class CannotCancel(Exception):
+    """A session that nobody can end from here; the message says who can."""
+
+
+class CannotRunAgain(Exception):
+    """A session that has no work left, or nobody to do it; the message says which."""
+
+
 # The lock that a bot's session holds for as long as its process lives.
 LOCK = "scrape-bot:{bot_id}"
+THREADS_LOCK = "read-threads:{bot_id}"
+LOCKS = {Kind.LISTINGS: LOCK, Kind.THREADS: THREADS_LOCK}
 
 
-def lock_key(bot_id: int) -> str:
-    """The key of a bot's lock."""
-    return LOCK.format(bot_id=bot_id)
+def lock_key(bot_id: int, kind: str = Kind.LISTINGS) -> str:
+    """The key of a bot's lock for sessions of this kind."""
+    return LOCKS[Kind(kind)].format(bot_id=bot_id)
 
 
-def queue(bot: BotConfig, *, trigger: str, task_id: str) -> ScrapeSession:
+def queue(
+    bot: BotConfig, *, trigger: str, task_id: str, kind: str = Kind.LISTINGS
+) -> ScrapeSession:
     """Write down that a run was asked for, in the transaction that records the run."""
     return ScrapeSession.objects.create(
-        bot=bot, bot_name=bot.name, trigger=trigger, status=Status.QUEUED, task_id=task_id
+        bot=bot,
+        bot_name=bot.name,
+        kind=kind,
+        trigger=trigger,
+        status=Status.QUEUED,
+        task_id=task_id,
     )
 
 
-def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession | None:
+def start(
+    bot: BotConfig, *, trigger: str, task_id: str = "", kind: str = Kind.LISTINGS
+) -> ScrapeSession | None:
     """Open the session of a run whose lock the caller holds.
 
     Returns None when the run has had its session. One that was interrupted, or failed, may have
-    another: the run was started again.
+    another: the run was started again. One whose predecessor was interrupted says that it resumes
+    it: what that one read is stored, and what it left is read by this one.
     """
+    lock = lock_key(bot.pk, kind)
     with transaction.atomic():
-        # The lock is ours, so whoever left a session of this bot running is dead.
-        interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING))
-        session = ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger, task_id=task_id)
+        # The lock is ours, so whoever left such a session of this bot running is dead.
+        interrupt(ScrapeSession.objects.filter(bot=bot, kind=kind, status=Status.RUNNING))
+        session = ScrapeSession(
+            bot=bot, bot_name=bot.name, kind=kind, trigger=trigger, task_id=task_id
+        )
         if task_id:
             earlier = ScrapeSession.objects.filter(task_id=task_id)
             queued = earlier.filter(status=Status.QUEUED).select_for_update().first()
@@ -69,7 +101,16 @@ def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession |
             if queued is None and earlier.exclude(status__in=again).exists():
                 return None
             session = queued or session
-        return _run(session, lock_key(bot.pk))
+        if session.resumes_id is None:
+            session.resumes = _interrupted_before(bot, kind)
+        return _run(session, lock)
+
+
+def _interrupted_before(bot: BotConfig, kind: str) -> ScrapeSession | None:
+    """The last session of the bot that began, if it was interrupted."""
+    began = ScrapeSession.objects.filter(bot=bot, kind=kind, started_at__isnull=False)
+    last = began.order_by("-started_at", "-pk").first()
+    return last if last is not None and last.status == Status.INTERRUPTED else None
 
 
 def start_without_bot(name: str, *, trigger: str, lock: str) -> ScrapeSession:
@@ -112,7 +153,9 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
 def matched_since_last(session: ScrapeSession) -> int:
     """How many items were marked as the bot's since its last session that told, by any session."""
     last = (
-        ScrapeSession.objects.filter(bot=session.bot_id, ended_at__lte=session.started_at)
+        ScrapeSession.objects.filter(
+            bot=session.bot_id, kind=Kind.LISTINGS, ended_at__lte=session.started_at
+        )
         .exclude(status=Status.INTERRUPTED)
         .exclude(started_at=None)
         .aggregate(last=Max("ended_at"))["last"]
@@ -130,7 +173,8 @@ def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:
     if seconds is None or session.bot_id is None:
         return
     now = timezone.now()
-    if not ScrapeSession.objects.filter(bot=session.bot_id, continues_at__gt=now).exists():
+    others = ScrapeSession.objects.filter(bot=session.bot_id, kind=session.kind)
+    if not others.filter(continues_at__gt=now).exists():
         session.continues_at = now + timedelta(seconds=seconds)
 
 
@@ -151,6 +195,51 @@ def cancel_queued(task_id: str, *, reason: str) -> int:
     return ScrapeSession.objects.filter(task_id=task_id, status=Status.QUEUED).update(
         status=Status.CANCELLED, ended_at=timezone.now(), error=reason
     )
+
+
+def cancel(session: ScrapeSession, *, by: object) -> bool:
+    """Cancel a session on behalf of `by`; return False when it has ended.
+
+    A queued one never starts; a running one ends at its next safe point, between two requests.
+    Raises `CannotCancel` for one that runs in a terminal. Who may do so is the caller's to check.
+    """
+    if not session.is_open:
+        return False
+    if not session.task_id:
+        raise CannotCancel(
+            f"The session of {session.bot_name} runs in a terminal: press Ctrl-C there."
+        )
+    reason = f"Cancelled by {by}."
+    with transaction.atomic():
+        if any(runs.cancel([session.task_id], reason=reason)):
+            return True
+        # The run is gone or has ended: nobody will start the session.
+        return bool(cancel_queued(session.task_id, reason=reason))
+
+
+def run_again(session: ScrapeSession) -> RunRequest:
+    """Request a session that does what this one did not; the new one says that it resumes it.
+
+    It reads on from the watermarks, or from where the trees were left. Raises `CannotRunAgain` for
+    one that needs none or cannot have one.
+    """
+    if session.status not in AGAIN:
+        raise CannotRunAgain(
+            f"The session of {session.bot_name} is {session.get_status_display().lower()}: only "
+            "one that ended before its work was done runs again."
+        )
+    bot = session.bot
+    if bot is None or not bot.is_active:
+        raise CannotRunAgain(
+            f"{session.bot_name}: the bot is gone or inactive, or there was none. Activate it, or "
+            "run manage.py scrape."
+        )
+    task = TASKS[Kind(session.kind)]
+    trigger = ScrapeSession.Trigger.MANUAL
+    with transaction.atomic():
+        run = runs.request_run(task, {"bot_id": bot.pk, "trigger": trigger}, trigger=trigger)
+        ScrapeSession.objects.filter(task_id=run.task_id).update(resumes=session)
+    return run
 
 
 def close_interrupted() -> int:
@@ -199,7 +288,8 @@ def summary(session: ScrapeSession) -> str:
 
 def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:
     for session in sessions:
-        if session.bot_id is None:
+        # A bot's page tells of its listings; its trees are read beside them.
+        if session.bot_id is None or session.kind != Kind.LISTINGS:
             continue
         changes: dict[str, Any] = {
             "last_session_at": session.ended_at,

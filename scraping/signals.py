@@ -5,10 +5,13 @@ from typing import Any
 from django.dispatch import receiver
 
 from bots.models import BotConfig, matching_changed
-from bots.services import SCRAPE_TASK
+from bots.services import batch_requested
 from jobs import schedules, system_schedules
+from jobs.batches import batch_finished
+from jobs.models import Batch
 from jobs.runs import RunRequest, request_run, run_ended, run_requested
-from scraping import matching, sessions
+from scraping import batches, matching, sessions
+from scraping.models import ScrapeSession
 
 REMATCH_TASK = "scraping.rematch_bot"
 
@@ -79,18 +82,42 @@ system_schedules.register(
 )
 
 
-@receiver(run_requested, sender=SCRAPE_TASK, dispatch_uid="scraping.queue_session")
-def queue_session(run: RunRequest, **_: Any) -> None:
+# By hand, not by `sender=`: Django tells senders apart by identity, and a name that was read from a
+# row is equal to ours without being it.
+KINDS = {task: kind for kind, task in sessions.TASKS.items()}
+
+
+@receiver(run_requested, dispatch_uid="scraping.queue_session")
+def queue_session(sender: str, run: RunRequest, **_: Any) -> None:
     """Write the session of a requested run beside the run's row."""
-    bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first()
-    if bot is not None:
-        sessions.queue(bot, trigger=run.trigger, task_id=run.task_id)
+    kind = KINDS.get(sender)
+    bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first() if kind else None
+    if bot is None:
+        return
+    # The session's door, which for a follower is its predecessor's and not the run's.
+    trigger = run.kwargs.get("trigger", run.trigger)
+    if trigger not in ScrapeSession.Trigger:
+        trigger = ScrapeSession.Trigger.MANUAL  # "api", say: somebody asked
+    sessions.queue(bot, trigger=trigger, task_id=run.task_id, kind=kind)
 
 
-@receiver(run_ended, sender=SCRAPE_TASK, dispatch_uid="scraping.cancel_session")
-def cancel_session(task_id: str, reason: str, **_: Any) -> None:
+@receiver(run_ended, dispatch_uid="scraping.cancel_session")
+def cancel_session(sender: str, task_id: str, reason: str, **_: Any) -> None:
     """End the session of a run that will not start: skipped, cancelled or too late."""
-    sessions.cancel_queued(task_id, reason=reason)
+    if sender in KINDS:
+        sessions.cancel_queued(task_id, reason=reason)
+
+
+@receiver(batch_requested, dispatch_uid="scraping.record_batch")
+def record_batch(batch: Batch, by: Any, **_: Any) -> None:
+    """Write down whose the batch is, in the transaction that records it."""
+    batches.record(batch, owner=by)
+
+
+@receiver(batch_finished, dispatch_uid="scraping.summarise_batch")
+def summarise_batch(batch_id: int, **_: Any) -> None:
+    """Write what came of a batch's sessions when all of them have ended."""
+    batches.summarise(batch_id)
 
 
 @receiver(matching_changed, dispatch_uid="scraping.rematch")

@@ -10,7 +10,8 @@ from bots.models import BotConfig
 from jobs.errors import Skip
 from jobs.runs import request_run
 from jobs.task import job
-from scraping import clients, matching, overdue, probes, retention, services, sessions
+from scraping import batches, clients, matching, overdue, probes, retention, services, sessions
+from scraping.models import ScrapeSession
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -41,6 +42,39 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
     if session.continues_at is not None:
         # Out of the worker, which others need: a run of its own, when there is budget again.
         self.apply_async(kwargs={"bot_id": bot_id, "trigger": trigger}, eta=session.continues_at)
+    services.request_threads(bot_id, trigger=trigger)
+    return _told(session)
+
+
+@job(
+    name=sessions.THREADS_TASK,
+    bind=True,
+    queue="scraping",
+    title="Read the comment trees of a bot's matches",
+    soft_time_limit=SOFT_LIMIT_SECONDS,
+    time_limit=HARD_LIMIT_SECONDS,
+    lock=sessions.THREADS_LOCK,
+)
+def read_threads(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
+    """Read the comment trees that are due of the posts that a bot has matched.
+
+    What the session's requests do not suffice for is read after the bot's next session; one that
+    ended for want of the app's budget is followed by another run when there is some.
+
+    Returns the session's id, status and counts. SKIPPED as `scrape_bot` is.
+    """
+    try:
+        session = services.read_locked_threads(
+            bot_id, trigger=trigger, task_id=self.request.id or ""
+        )
+    except services.SessionSkipped as reason:
+        raise Skip(str(reason)) from reason
+    if session.continues_at is not None:
+        self.apply_async(kwargs={"bot_id": bot_id, "trigger": trigger}, eta=session.continues_at)
+    return _told(session)
+
+
+def _told(session: ScrapeSession) -> dict[str, Any]:
     counts = {name: getattr(session, name) for name in sessions.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
 
@@ -100,6 +134,20 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
     return asdict(matching.rematch(bot))
 
 
+@job(name="scraping.scrape_batch", queue="default", title="Scrape several bots as one batch")
+def scrape_batch(bot_ids: list) -> dict[str, Any]:
+    """Request one session of each of these bots, as one batch with one summary at the end.
+
+    For schedules that run bots together. Returns the batch's number and how many sessions it has.
+    SKIPPED when none of the bots is there and active.
+    """
+    try:
+        batch = batches.scrape_batch(BotConfig.objects.filter(pk__in=bot_ids)).batch
+    except ValueError as reason:
+        raise Skip(str(reason)) from reason
+    return {"batch": batch.pk, "sessions": batch.total}
+
+
 @job(
     name="scraping.close_interrupted_sessions",
     queue="cleanup",
@@ -108,8 +156,13 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
     history_days=1,
 )
 def close_interrupted_sessions() -> int:
-    """End the running sessions whose process died; return how many there were."""
-    return sessions.close_interrupted()
+    """End the running sessions whose process died; return how many there were.
+
+    Summarises the batches whose end nobody was there to see, too.
+    """
+    closed = sessions.close_interrupted()
+    batches.settle()
+    return closed
 
 
 @job(

@@ -103,6 +103,7 @@ class BotConfig(models.Model):
 
         NONE = "none", "None"
         STREAM = "stream", "Every new comment of the subreddits"
+        THREADS = "threads", "Full trees of matched posts"
 
     class MatchIn(models.TextChoices):
         """The parts of an item that terms are looked for in."""
@@ -151,7 +152,13 @@ class BotConfig(models.Model):
         blank=True,
         help_text="For the listing “Search” only: the query, in Reddit's search syntax.",
     )
-    comments = models.CharField(max_length=10, choices=Comments, default=Comments.NONE)
+    comments = models.CharField(
+        max_length=10,
+        choices=Comments,
+        default=Comments.NONE,
+        help_text="A full tree costs about one request for each hundred comments of a matched post, "
+        "and is read again when it has grown.",
+    )
     item_limit = models.PositiveIntegerField(
         default=LISTING_CAP,
         validators=[MinValueValidator(1), MaxValueValidator(LISTING_CAP)],

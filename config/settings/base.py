@@ -184,6 +184,14 @@ REDDIT_BUDGET_WINDOW_SECONDS = environment.integer(
 REDDIT_BUDGET_WAIT_SECONDS = environment.integer(
     "REDDIT_BUDGET_WAIT_SECONDS", 30, minimum=0, maximum=600
 )
+# HTTP requests that one session spends on one comment tree, and on all trees. What they do not
+# suffice for goes on after the bot's next session.
+REDDIT_THREAD_REQUESTS = environment.integer("REDDIT_THREAD_REQUESTS", 40, minimum=1, maximum=10000)
+REDDIT_THREADS_SESSION_REQUESTS = environment.integer(
+    "REDDIT_THREADS_SESSION_REQUESTS", 200, minimum=2, maximum=10000
+)
+# Hours after its writing for which a matched post's number of comments is asked for again.
+THREADS_FOLLOW_HOURS = environment.integer("THREADS_FOLLOW_HOURS", 72, minimum=1, maximum=8760)
 
 # Failed sessions in a row after which a bot is paused. Outages and refused apps do not count.
 BOT_FAILURE_LIMIT = environment.integer("BOT_FAILURE_LIMIT", 10, minimum=1, maximum=10_000)

@@ -29,6 +29,12 @@ class ScrapeSession(models.Model):
         BACKFILL = "backfill", "Backfill"
         OVERDUE = "overdue", "Overdue"
 
+    class Kind(models.TextChoices):
+        """What it reads."""
+
+        LISTINGS = "listings", "Listings"
+        THREADS = "threads", "Comment trees"
+
     class Status(models.TextChoices):
         """Where it stands. The last five are ends."""
 
@@ -44,11 +50,20 @@ class ScrapeSession(models.Model):
         BotConfig, null=True, on_delete=models.SET_NULL, related_name="sessions"
     )
     bot_name = models.CharField(max_length=100, help_text="As it was then; survives the bot.")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.LISTINGS)
     trigger = models.CharField(max_length=10, choices=Trigger)
     status = models.CharField(max_length=12, choices=Status)
     task_id = models.CharField(max_length=255, blank=True)
     lock_key = models.CharField(
         max_length=100, blank=True, help_text="Held for as long as the session's process lives."
+    )
+
+    resumes = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="resumed_by",
+        help_text="The session that ended too early and whose work this one does.",
     )
 
     queued_at = models.DateTimeField(default=timezone.now)
@@ -111,6 +126,11 @@ class ScrapeSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bot_name}, {self.queued_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in (self.Status.QUEUED, self.Status.RUNNING)
 
     @property
     def colour(self) -> str:

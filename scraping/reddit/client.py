@@ -27,9 +27,14 @@ from scraping.reddit.errors import (
     Unavailable,
 )
 from scraping.reddit.transport import DeadlineRequestor, Permits
+from scraping.reddit.tree import TreeAnswer, read_more_children, read_tree
 
 # Reddit clamps `limit` to this.
 PAGE_SIZE = 100
+# Ids of one morechildren: of more, Reddit's answers leave some out without a word.
+MORE_CHILDREN = 100
+# The most comments of a tree that Reddit is asked to show at once; it shows about 500.
+TREE_SIZE = 2048
 # Merged listings: Reddit takes more, but answers get slow and URLs are cut.
 MAX_MERGED_NAMES = 100
 MAX_MERGED_CHARACTERS = 2_000
@@ -135,22 +140,56 @@ class RedditClient:
         query = {"id": ",".join(fullnames)} if fullnames else {"sr_name": ",".join(subreddits)}
         return self._page(self._call("GET", "api/info", query))
 
+    def thread(self, post: str, *, below: str | None = None) -> TreeAnswer:
+        """Fetch a post and its comment tree; or of the tree, only what is `below` a comment.
+
+        Both are ids without their kind. Below about ten levels and 500 comments the answer names
+        what it leaves out. Raises `RequestRejected` for a post that is not there, or not for us.
+        """
+        path = f"comments/{post}/_/{below}" if below else f"comments/{post}"
+        query = {"limit": str(TREE_SIZE), "sort": "confidence"}
+        return read_tree(self._call("GET", path, query))
+
+    def more_children(self, post: str, comments: Sequence[str]) -> TreeAnswer:
+        """Fetch up to 100 comments of a post, by their ids, with what hangs below them.
+
+        Often fewer come than were asked for, and `more` names others. Reddit serves one such call
+        of a user at a time, and answers a second one with 429.
+        """
+        if not 1 <= len(comments) <= MORE_CHILDREN:
+            raise ValueError(
+                f"{len(comments)} ids for one morechildren; give 1 to {MORE_CHILDREN}."
+            )
+        form = {
+            "api_type": "json",
+            "link_id": f"t3_{post}",
+            "children": ",".join(comments),
+            "sort": "confidence",
+        }
+        return read_more_children(self._call("POST", "api/morechildren", {}, data=form))
+
     def close(self) -> None:
         """Close the connections."""
         self._requestor.close()
 
     def _call(
-        self, method: str, path: str, params: dict[str, str], subreddits: Sequence[str] = ()
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str],
+        subreddits: Sequence[str] = (),
+        *,
+        data: dict[str, str] | None = None,
     ) -> Any:
         self._requestor.deadline = time.monotonic() + self._deadline
         try:
             try:
-                return self._reddit.request(method=method, path=path, params=params)
+                return self._reddit.request(method=method, path=path, params=params, data=data)
             except prawcore.exceptions.TooManyRequests:
                 if self._requestor.permits is None:
                     raise
                 # The permits know by now how long to wait, and refuse if that is too long.
-                return self._reddit.request(method=method, path=path, params=params)
+                return self._reddit.request(method=method, path=path, params=params, data=data)
         except RedditError:
             raise
         except prawcore.exceptions.OAuthException as error:
@@ -208,7 +247,7 @@ def _from_response(response: requests.Response, subreddits: Sequence[str]) -> Re
         )
     if 300 <= status < 400:
         return BadResponse(f"{about}: redirected to {response.headers.get('location', 'nowhere')}")
-    return RequestRejected(f"{about}: Reddit refused the request.")
+    return RequestRejected(f"{about}: Reddit refused the request.", status=status)
 
 
 def _from_token_response(response: requests.Response, about: str) -> RedditError:

@@ -38,7 +38,14 @@ class BadResponse(RedditError):
 
 
 class RequestRejected(RedditError):
-    """Reddit refused the request as such (4xx): a bug or a setting, not a passing fault."""
+    """Reddit refused the request as such (4xx): a bug or a setting, not a passing fault.
+
+    `status` is HTTP's. Of one post, 403 says that it is not for us, and 404 that it is not there.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class SubredditUnavailable(RedditError):

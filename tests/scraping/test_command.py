@@ -172,3 +172,69 @@ def test_a_name_that_several_owners_gave_is_not_guessed(reddit):
 
     assert "Several owners have such a bot" in str(error)
     assert f"{first.pk} “Cats”, {second.pk} “Cats”" in str(error)
+
+
+class TestTrees:
+    def test_a_bot_that_reads_full_trees_has_a_second_session(self, reddit):
+        from scraping.models import RedditComment
+
+        BotFactory(name="Trees", subreddits=["python"], comments="threads")
+
+        code, said = scrape("Trees")
+
+        assert code == 0
+        assert "Trees: trees" in said
+        sessions = ScrapeSession.objects.order_by("pk")
+        assert [(s.kind, s.trigger) for s in sessions] == [
+            ("listings", "command"),
+            ("threads", "command"),
+        ]
+        assert RedditComment.objects.count() == sessions[1].new > 0
+
+    def test_when_no_tree_is_due_there_is_no_session(self, reddit):
+        reddit.control("subreddits", {"name": "quietplace", "status": "ok"})
+        BotFactory(name="Trees", subreddits=["quietplace"], comments="threads")
+
+        assert scrape("Trees")[0] == 0
+        assert ScrapeSession.objects.get().kind == "listings"
+
+
+class TestBatches:
+    @pytest.mark.slow
+    def test_the_workers_run_the_bots_and_the_summary_is_told(self, bot, reddit, processes):
+        reddit.control("subreddits", {"name": "france", "status": "private"})
+        failing = BotFactory(name="Dogs", subreddits=["france"])
+        processes.environment["SIMULATOR_URL"] = reddit.url
+        processes.worker(concurrency=2)
+
+        code, said = scrape("--batch", "--timeout", 60, "Cats", failing.pk)
+
+        assert code == 1
+        assert "1 completed, 1 failed" in said
+        assert "france posts: private" in said
+        assert {s.trigger for s in ScrapeSession.objects.all()} == {"batch"}
+
+    def test_without_a_worker_it_says_so_and_does_not_wait_for_ever(self, bot, broker):
+        error = refused("--batch", "--timeout", 1, "--all")
+
+        assert "has not ended within 1 s" in str(error)
+        assert "Does a worker run?" in str(error)
+        assert ScrapeSession.objects.get().status == "queued"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--batch"],
+            ["--batch", "--all", "Cats"],
+            ["--batch", "--subreddit", "python"],
+            ["--batch", "--dry-run", "Cats"],
+            ["--batch", "--limit", "5", "Cats"],
+            ["--batch", "Nobody"],
+            ["--batch", "Asleep"],
+        ],
+    )
+    def test_what_a_batch_cannot_be(self, bot, broker, arguments):
+        BotFactory(name="Asleep", is_active=False)
+
+        assert refused(*arguments).returncode == 2
+        assert not ScrapeSession.objects.exists()

@@ -1,3 +1,4 @@
+import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,25 +15,27 @@ from rich.table import Table
 
 from bots.models import LISTING_CAP, BotConfig, RedditApp
 from bots.validation import clean_subreddits
-from scraping import services, sessions
+from scraping import batches, services, sessions, threads
 from scraping.collection import Plan
 from scraping.collection import Progress as SessionProgress
-from scraping.models import ScrapeSession
+from scraping.models import ScrapeBatch, ScrapeSession
 from scraping.reddit.errors import RedditError
 
 BAD_ARGUMENTS = 2
+POLL_SECONDS = 0.5
 COLUMNS = ("posts_seen", "comments_seen", "new", "matched", "requests")
 
 Row = tuple[str, str, SessionProgress | ScrapeSession | None, list[str]]
 
 
 class Command(BaseCommand):
-    """Runs sessions in the foreground, by the same code as the workers."""
+    """Runs sessions in the foreground, by the same code as the workers, or as a batch by them."""
 
     help = (
         "Collect now, in this process: the bots named (by name or number), all active bots, or "
-        "subreddits that need no bot. Exit code 0 when everything was read, 1 when something was "
-        "not, 2 for bad arguments."
+        "subreddits that need no bot. A bot that reads full trees has a second session for them. "
+        "With --batch the workers run the bots, and this waits for the summary. Exit code 0 when "
+        "everything was read, 1 when something was not, 2 for bad arguments."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -54,19 +57,29 @@ class Command(BaseCommand):
             help="read at most N items of each subreddit's listing",
         )
         parser.add_argument("--dry-run", action="store_true", help="read, and store nothing")
+        parser.add_argument(
+            "--batch", action="store_true", help="hand the bots to the workers, as one batch"
+        )
+        parser.add_argument(
+            "--timeout",
+            type=_seconds,
+            default=3600,
+            metavar="SECONDS",
+            help="how long to wait for a batch (3600); it goes on afterwards",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the sessions one after the other and print the closing table."""
-        work = self._work(options)
         console = Console(file=self.stdout._out)
+        if options["batch"]:
+            self._batch(console, options)
+            return
+        work = self._work(options)
         rows = []
         with _progress_bar(console, len(work)) as advance:
             for name, run in work:
                 rows.append(_run(name, run, advance))
-        console.print(_table(rows, dry_run=options["dry_run"]))
-        for name, _, _, faults in rows:
-            for fault in faults:
-                console.print(f"[yellow]{escape(name)}[/yellow]: {escape(fault)}", highlight=False)
+        self._tell(console, rows, dry_run=options["dry_run"])
         if any(status != ScrapeSession.Status.COMPLETED for _, status, _, _ in rows):
             raise SystemExit(1)
 
@@ -76,11 +89,58 @@ class Command(BaseCommand):
             raise _bad("Name bots, or give --all, or --subreddit NAME: one of the three.")
         if options["subreddit"]:
             return [self._subreddits(options)]
-        bots = BotConfig.objects.select_related("reddit_app")
-        chosen = list(bots.filter(is_active=True)) if options["all"] else _bots(options["bots"])
-        if not chosen:
-            raise _bad("--all: there is no active bot. Add one in the admin.")
-        return [(bot.name, self._bot_run(bot, options)) for bot in chosen]
+        work = []
+        for bot in _chosen(options):
+            work.append((bot.name, self._bot_run(bot, options)))
+            if bot.comments == BotConfig.Comments.THREADS and not options["dry_run"]:
+                work.append((f"{bot.name}: trees", self._trees_run(bot)))
+        return work
+
+    def _batch(self, console: Console, options: dict[str, Any]) -> None:
+        """Ask for a batch, wait for its end, and tell it."""
+        if options["subreddit"] or options["dry_run"] or options["limit"]:
+            raise _bad("--batch: only for bots, without --subreddit, --dry-run and --limit.")
+        if bool(options["bots"]) == options["all"]:
+            raise _bad("--batch: name bots, or give --all.")
+        try:
+            asked = batches.scrape_batch(_chosen(options))
+        except ValueError as error:
+            raise _bad(str(error)) from error
+        for bot in asked.inactive:
+            console.print(f"[yellow]{escape(bot.name)}[/yellow]: inactive, left out")
+        told = f"Batch {asked.batch.pk} of {asked.batch.total} session(s)"
+        console.print(told, highlight=False)
+        batch = ScrapeBatch.objects.get(pk=asked.batch.pk)
+        deadline = time.monotonic() + options["timeout"]
+        while batch.summary is None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            batch.refresh_from_db()
+        rows = [(session.bot_name, *_told(session)) for session in batches.sessions_of(batch.pk)]
+        self._tell(console, rows, dry_run=False)
+        if batch.summary is None:
+            message = "It goes on: see Batches of sessions in the admin. Does a worker run?"
+            raise CommandError(f"{told} has not ended within {options['timeout']} s. {message}")
+        console.print(batches.told(batch.summary), highlight=False)
+        if set(batch.summary["sessions"]) != {ScrapeSession.Status.COMPLETED}:
+            raise SystemExit(1)
+
+    @staticmethod
+    def _trees_run(bot: BotConfig) -> Callable[..., Any]:
+        def run(on_progress: Callable[[SessionProgress], None]) -> ScrapeSession | SessionProgress:
+            if not threads.anything_due(bot):
+                return SessionProgress()
+            return services.read_threads(
+                bot.pk, trigger=ScrapeSession.Trigger.COMMAND, on_progress=on_progress
+            )
+
+        return run
+
+    @staticmethod
+    def _tell(console: Console, rows: list[Row], *, dry_run: bool) -> None:
+        console.print(_table(rows, dry_run=dry_run))
+        for name, _, _, faults in rows:
+            for fault in faults:
+                console.print(f"[yellow]{escape(name)}[/yellow]: {escape(fault)}", highlight=False)
 
     @staticmethod
     def _bot_run(bot: BotConfig, options: dict[str, Any]) -> Callable[..., Any]:
@@ -143,6 +203,16 @@ def _told(
     return status, result, [error, *faults] if error else faults
 
 
+def _chosen(options: dict[str, Any]) -> list[BotConfig]:
+    """The bots named, or all active ones."""
+    if not options["all"]:
+        return _bots(options["bots"])
+    chosen = list(BotConfig.objects.select_related("reddit_app").filter(is_active=True))
+    if not chosen:
+        raise _bad("--all: there is no active bot. Add one in the admin.")
+    return chosen
+
+
 def _bots(names: list[str]) -> list[BotConfig]:
     chosen = []
     for name in names:
@@ -170,6 +240,12 @@ def _app(name: str | None) -> RedditApp:
 def _limit(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= LISTING_CAP:
         raise ArgumentTypeError(f"{text!r} is not a number from 1 to {LISTING_CAP}")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds, 1 or more")
     return int(text)
 
 

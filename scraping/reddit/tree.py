@@ -1,0 +1,122 @@
+"""What answers about a comment tree say: comments, and where there are more of them.
+
+No recursion: a tree is as deep as people make it. Comments are raw things, for `parse`; what is no
+comment and no `more` is kept among them, so that whoever parses counts and reports it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from scraping.reddit.errors import BadResponse
+
+# A comment's id without its kind. Ids have 2 to 8 characters today; what is much longer is none.
+COMMENT_ID = re.compile(r"[0-9a-z]{1,13}")
+
+
+@dataclass
+class TreeAnswer:
+    """One answer: things as Reddit sent them, and what it left out."""
+
+    posts: list[Any] = field(default_factory=list)
+    # t1, and whatever else stood where one should.
+    comments: list[Any] = field(default_factory=list)
+    # Ids of comments that were named and not shown.
+    more: list[str] = field(default_factory=list)
+    # Ids of comments of which all that hangs below was left out.
+    continued: list[str] = field(default_factory=list)
+
+    @property
+    def comment_ids(self) -> set[str]:
+        """The ids of the comments that it shows."""
+        return {name for name in map(_id_of, self.comments) if name}
+
+
+def read_tree(body: Any) -> TreeAnswer:
+    """Read an answer of `/comments/{id}`: two listings, the post's and the comments'.
+
+    Raises `BadResponse` when it is something else.
+    """
+    if not isinstance(body, list) or len(body) != 2:
+        raise BadResponse(f"Expected a post and its comments, got {_excerpt(body)}")
+    posts, comments = (_children(part) for part in body)
+    if posts is None or comments is None:
+        raise BadResponse(f"Expected a post and its comments, got {_excerpt(body)}")
+    answer = TreeAnswer(posts=[thing for thing in posts if _kind(thing) == "t3"])
+    _spread(comments, answer)
+    return answer
+
+
+def read_more_children(body: Any) -> TreeAnswer:
+    """Read an answer of `/api/morechildren`: comments and `more`s, flat.
+
+    Raises `BadResponse` when it is something else, or names errors.
+    """
+    told = body.get("json") if isinstance(body, dict) else None
+    data = told.get("data") if isinstance(told, dict) else None
+    things = data.get("things") if isinstance(data, dict) else None
+    if not isinstance(things, list):
+        raise BadResponse(f"Expected more comments, got {_excerpt(body)}")
+    answer = TreeAnswer()
+    _spread(things, answer)
+    return answer
+
+
+def _spread(things: Iterable[Any], answer: TreeAnswer) -> None:
+    """Sort things, and all that hangs below them, into the answer, in reading order."""
+    waiting = list(things)[::-1]
+    more: dict[str, None] = {}
+    continued: dict[str, None] = {}
+    while waiting:
+        thing = waiting.pop()
+        if _kind(thing) == "more":
+            names, parent = _named(thing["data"])
+            more.update(dict.fromkeys(names))
+            if parent:
+                continued[parent] = None
+            continue
+        answer.comments.append(thing)
+        data = thing.get("data") if isinstance(thing, dict) else None
+        below = _children(data.get("replies")) if isinstance(data, dict) else None
+        waiting.extend(reversed(below or ()))
+    answer.more, answer.continued = list(more), list(continued)
+
+
+def _named(data: dict[str, Any]) -> tuple[list[str], str]:
+    """The ids that a `more` names; or, when it names none, the comment that it hangs below."""
+    children = data.get("children")
+    names = [name for name in children if _is_id(name)] if isinstance(children, list) else []
+    if names:
+        return names, ""
+    parent = data.get("parent_id")
+    # Below the post itself there is nothing that another request could continue.
+    is_comment = isinstance(parent, str) and parent.startswith("t1_") and _is_id(parent[3:])
+    return [], parent[3:] if is_comment else ""
+
+
+def _is_id(name: Any) -> bool:
+    return isinstance(name, str) and COMMENT_ID.fullmatch(name) is not None
+
+
+def _id_of(thing: Any) -> str:
+    data = thing.get("data") if isinstance(thing, dict) else None
+    name = data.get("id") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _kind(thing: Any) -> str | None:
+    if not isinstance(thing, dict) or not isinstance(thing.get("data"), dict):
+        return None
+    return thing.get("kind")
+
+
+def _children(listing: Any) -> list[Any] | None:
+    data = listing.get("data") if isinstance(listing, dict) else None
+    children = data.get("children") if isinstance(data, dict) else None
+    return children if isinstance(children, list) else None
+
+
+def _excerpt(body: Any) -> str:
+    text = repr(body)
+    return text if len(text) <= 200 else f"{text[:200]}…"

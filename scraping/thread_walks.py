@@ -1,0 +1,151 @@
+"""One comment tree, request by request: what has been heard of and is still to be asked for.
+
+A walk can be left after any request and taken up by another process: what it waits for stands in
+the database, written in the transaction that stores the comments of the answer. It ends whatever
+Reddit answers: an id is asked for again only when the answer that names it again has brought a
+comment that the walk did not know, and a walk that still goes on after `most_requests` is given up.
+"""
+
+from collections.abc import Collection, Iterable
+
+from django.utils import timezone
+
+from scraping.models import CommentThread, RedditComment, ThreadBranch
+from scraping.reddit.client import MORE_CHILDREN, RedditClient
+from scraping.reddit.tree import TreeAnswer
+
+# A walk may take one request for each comment that Reddit reports, if each hangs below the one
+# before, and these beside: for comments that came meanwhile, and threads of which Reddit counts few.
+REQUESTS_BESIDE = 100
+# Ids that a walk waits for at most; one answer cannot make it remember more.
+MOST_BRANCHES = 200_000
+
+
+class ThreadWalk:
+    """The walk over a thread's tree: a new one, or the one that was interrupted."""
+
+    def __init__(self, thread: CommentThread) -> None:
+        self.thread = thread
+        self.ended = False
+        # Ended with ids left that it will not ask for.
+        self.given_up = False
+        branches = {False: {}, True: {}}
+        if thread.walk_began_at is not None:
+            for name, below in thread.branches.values_list("name", "below"):
+                branches[below][name] = None
+        # In the order in which they were heard of.
+        self._more: dict[str, None] = branches[False]
+        self._below: dict[str, None] = branches[True]
+        self._asked: list[str] = []
+        self._asked_below = False
+        # What this process has met. After an interruption it begins anew, which costs a request at
+        # most for each thing that is named twice.
+        self._seen: set[str] = set()
+        self._known: set[tuple[str, bool]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many ids are still to be asked for."""
+        return len(self._more) + len(self._below)
+
+    @property
+    def asks_for_more(self) -> bool:
+        """Whether the next request is one of those that Reddit serves one at a time."""
+        return bool(self._more)
+
+    @property
+    def most_requests(self) -> int:
+        """After so many requests it is given up."""
+        return REQUESTS_BESIDE + max(0, self.thread.walk_reported)
+
+    def fetch(self, client: RedditClient) -> TreeAnswer:
+        """Make the next request. Nothing has changed when it raises."""
+        post = self.thread.fullname.removeprefix("t3_")
+        if self._more:
+            self._asked = list(self._more)[:MORE_CHILDREN]
+            self._asked_below = False
+            return client.more_children(post, self._asked)
+        self._asked = list(self._below)[:1]
+        self._asked_below = True
+        return client.thread(post, below=self._asked[0] if self._asked else None)
+
+    def advance(self, answer: TreeAnswer, *, reported: int | None) -> None:
+        """Write down what an answer leaves to do; called in the transaction that stores it.
+
+        `reported` is the number of comments that its post has, where it shows the post.
+        """
+        thread = self.thread
+        if thread.walk_began_at is None:
+            thread.walk_began_at = timezone.now()
+            thread.walk_requests = thread.walk_lost = 0
+            thread.walk_reported = reported or 0
+        thread.walk_requests += 1
+        self._forget_asked()
+        self._remember(answer)
+        if not self.waiting or thread.walk_requests >= self.most_requests:
+            self._end()
+        else:
+            thread.save(
+                update_fields=["walk_began_at", "walk_requests", "walk_reported", "walk_lost"]
+            )
+
+    def _forget_asked(self) -> None:
+        waiting = self._below if self._asked_below else self._more
+        for name in self._asked:
+            del waiting[name]
+            self._known.add((name, self._asked_below))
+        if self._asked:
+            self.thread.branches.filter(below=self._asked_below, name__in=self._asked).delete()
+
+    def _remember(self, answer: TreeAnswer) -> None:
+        shown = answer.comment_ids
+        # An answer about what hangs below a comment shows that comment, too: no news.
+        news = shown - self._seen - (set(self._asked) if self._asked_below else set())
+        self._seen |= shown
+        more = self._new(
+            (name for name in answer.more if name not in self._seen), self._more, False, news
+        )
+        below = self._new(answer.continued, self._below, True, news)
+        ThreadBranch.objects.bulk_create(
+            [
+                ThreadBranch(thread=self.thread, name=name, below=is_below)
+                for names, is_below in ((more, False), (below, True))
+                for name in names
+            ],
+            batch_size=1_000,
+            ignore_conflicts=True,
+        )
+
+    def _new(
+        self, names: Iterable[str], waiting: dict[str, None], below: bool, news: Collection[str]
+    ) -> list[str]:
+        """Put names among those that wait; one that leads nowhere is counted as lost."""
+        added = []
+        for name in names:
+            if name in waiting:
+                continue
+            led_back = (name, below) in self._known and not news
+            if led_back or self.waiting >= MOST_BRANCHES:
+                self.thread.walk_lost += 1
+                continue
+            waiting[name] = None
+            added.append(name)
+        return added
+
+    def _end(self) -> None:
+        thread = self.thread
+        self.ended = True
+        self.given_up = self.waiting > 0
+        thread.read_at = timezone.now()
+        thread.read_reported = thread.walk_reported
+        thread.read_stored = RedditComment.objects.filter(link_fullname=thread.fullname).count()
+        thread.read_missing = thread.walk_lost + self.waiting
+        thread.walk_began_at = None
+        thread.branches.all().delete()
+        thread.save()
+
+
+def abandon(thread: CommentThread) -> None:
+    """Forget a walk that nobody will go on with; the caller saves the thread."""
+    thread.walk_began_at = None
+    thread.branches.all().delete()

@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from scraping import ledger
+from scraping.gaps import SECOND
 from scraping.models import Gap, Stream, Subreddit
 from scraping.subreddits import ensure_streams
 from scraping.walks import End, Seen, Walk
@@ -76,7 +77,60 @@ class TestGaps:
         assert gaps() == [("a1", 9, 2, "listing_cap")]
         assert len(found) == 1
 
-    @pytest.mark.parametrize("items", [0, 1, 900])
+    def test_a_listing_that_removals_have_thinned_may_have_been_cut_off(self):
+        """Reddit lists 1,000 items and leaves those out that are gone."""
+        ledger.record_walk(
+            streams("a1", watermark=NOW - 9 * HOUR), walked(End.LISTING_END, a1=(700, 2, 0))
+        )
+
+        assert gaps() == [("a1", 9, 2, "listing_cap")]
+
+    def test_a_limit_is_no_cap(self):
+        ledger.record_walk(
+            streams("a1", watermark=NOW - 9 * HOUR), walked(End.ITEM_LIMIT, a1=(700, 2, 0))
+        )
+
+        assert gaps() == [("a1", 9, 2, "item_limit")]
+
+    def test_a_gap_tells_how_long_the_stream_had_not_been_read(self):
+        rows = streams("a1", watermark=NOW - 9 * HOUR)
+        Stream.objects.update(last_fetch_at=NOW - 8 * HOUR)
+        rows[0].refresh_from_db()
+
+        (gap,) = ledger.record_walk(rows, walked(End.LISTING_END, a1=(1_000, 2, 0)))
+
+        assert gap.unread_since == NOW - 8 * HOUR
+        assert gap.explanation == "Reddit lists no further back; unread since 2026-01-20 04:00"
+
+    def test_a_later_walk_closes_what_it_has_read(self):
+        rows = streams("a1", watermark=NOW - 9 * HOUR)
+        ledger.record_walk(rows, walked(End.ITEM_LIMIT, a1=(100, 5, 3)))
+        rows[0].refresh_from_db()
+
+        ledger.record_walk(rows, walked(End.OVERLAP, a1=(500, 7, 0)))
+
+        opened = Gap.objects.get(closed_at=None)
+        assert (opened.starts_at, opened.ends_at) == (NOW - 9 * HOUR, NOW - 7 * HOUR + SECOND)
+        assert Gap.objects.exclude(closed_at=None).get().closed_by == "a later walk"
+
+    @pytest.mark.parametrize(
+        ("end", "deep"),
+        [
+            (End.LISTING_END, True),
+            (End.BOTTOM, True),
+            (End.OVERLAP, False),
+            (End.ITEM_LIMIT, False),
+        ],
+    )
+    def test_a_walk_to_the_end_is_a_deep_one(self, end, deep):
+        walk = walked(end, a1=(100, 20, 3))
+        ledger.record_walk(streams("a1", watermark=NOW - 9 * HOUR), walk)
+
+        stream = Stream.objects.get()
+        assert (stream.deep_read_at is not None) == deep
+        assert stream.deep_read_since == (NOW - 20 * HOUR if deep else None)
+
+    @pytest.mark.parametrize("items", [0, 1, 400])
     def test_a_whole_listing_leaves_none(self, items):
         seen = {"a1": (items, 2, 0)} if items else {}
         ledger.record_walk(streams("a1", watermark=NOW - 9 * HOUR), walked(End.LISTING_END, **seen))
@@ -185,7 +239,7 @@ class TestReads:
         rows = streams(*names, watermark=NOW - HOUR)
         walk = walked(End.OVERLAP, **dict.fromkeys(names, (3, 2, 0)))
 
-        with django_assert_num_queries(4):  # two of them are the savepoint's
+        with django_assert_num_queries(5):  # two of them are the savepoint's
             ledger.record_walk(rows, walk)
 
         assert Stream.objects.filter(watermark=NOW).count() == 100

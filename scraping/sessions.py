@@ -16,6 +16,7 @@ from scraping.models import BotItem, ScrapeSession
 logger = logging.getLogger(__name__)
 
 Status = ScrapeSession.Status
+NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
 SUMMARY_LENGTH = BotConfig._meta.get_field("last_session_summary").max_length
 
 COUNTS = (
@@ -58,8 +59,10 @@ def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession |
     another: the run was started again.
     """
     with transaction.atomic():
-        # The lock is ours, so whoever left a session of this bot running is dead.
-        interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING))
+        # The lock is ours, so whoever left a session of this bot running under it is dead.
+        interrupt(
+            ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING, lock_key=lock_key(bot.pk))
+        )
         session = ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger, task_id=task_id)
         if task_id:
             earlier = ScrapeSession.objects.filter(task_id=task_id)
@@ -73,7 +76,14 @@ def start(bot: BotConfig, *, trigger: str, task_id: str = "") -> ScrapeSession |
 
 def start_without_bot(name: str, *, trigger: str, lock: str) -> ScrapeSession:
     """Open a session that no bot asked for; the caller holds `lock`."""
-    return _run(ScrapeSession(bot_name=name, trigger=trigger), lock)
+    return _run(ScrapeSession(bot_name=name[:NAME_LENGTH], trigger=trigger), lock)
+
+
+def start_backfill(bot: BotConfig, *, lock: str) -> ScrapeSession:
+    """Open a backfill of the bot, beside its ordinary sessions; the caller holds `lock`."""
+    trigger = ScrapeSession.Trigger.BACKFILL
+    interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING, lock_key=lock))
+    return _run(ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger), lock)
 
 
 def _run(session: ScrapeSession, lock: str) -> ScrapeSession:
@@ -123,6 +133,17 @@ def _matched(session: ScrapeSession) -> int:
     )
     items = BotItem.objects.filter(bot=session.bot_id, matched_at__lte=session.ended_at)
     return (items.filter(matched_at__gt=last) if last else items).count()
+
+
+def finish_with(
+    session: ScrapeSession, progress: Mapping[str, Any], status: str, *, error: str = ""
+) -> bool:
+    """End a session with what it did, given as its columns; as `finish`."""
+    for name, value in progress.items():
+        setattr(session, name, value)
+    ended = finish(session, status, error=error)
+    logger.info("Session of bot %s %s: %s", session.bot_name, status, summary(session))
+    return ended
 
 
 def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:
@@ -203,8 +224,8 @@ def summary(session: ScrapeSession) -> str:
 
 def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:
     for session in sessions:
-        if session.bot_id is None:
-            continue
+        if session.bot_id is None or session.trigger == ScrapeSession.Trigger.BACKFILL:
+            continue  # A backfill says nothing of how fresh the bot's streams are.
         changes: dict[str, Any] = {
             "last_session_at": session.ended_at,
             "last_session_status": session.status,

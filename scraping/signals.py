@@ -34,6 +34,18 @@ system_schedules.register(
     )
 )
 
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="deep-walk",
+        task="scraping.deep_walk",
+        kwargs={},
+        queue="scraping",
+        every=timedelta(hours=1),
+        description="Reads streams anew, further down: finds what moderators let through late and "
+        "closes gaps. How often each stream has its turn is the setting DEEP_WALK_INTERVAL_HOURS.",
+    )
+)
+
 
 @receiver(run_requested, sender=SCRAPE_TASK, dispatch_uid="scraping.queue_session")
 def queue_session(run: RunRequest, **_: Any) -> None:

@@ -73,9 +73,9 @@ UNFOLD = {
             {
                 "title": "Coverage",
                 "items": [
-                    _link("Subreddits", "groups", "scraping.subreddit"),
-                    _link("Streams", "water", "scraping.stream"),
+                    _link("Streams", "calendar_view_week", "scraping.stream"),
                     _link("Gaps", "report", "scraping.gap"),
+                    _link("Subreddits", "groups", "scraping.subreddit"),
                 ],
             },
             {

@@ -1,4 +1,4 @@
-"""What was collected, and how. Evidence: nobody adds, edits or deletes it here."""
+"""What was collected, and how. Streams and gaps are in `coverage_admin`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,29 +6,32 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 
 from accounts.ownership import owned_by
 from bots.admin import annotators
 from bots.models import BotConfig
 from jobs.models import Batch
-from scraping import batches, freshness, sessions, views
+from scraping import (
+    batches,
+    coverage_admin,  # noqa: F401 - registers itself
+    freshness,
+    sessions,
+    views,
+)
+from scraping.evidence_admin import EvidenceAdmin
 from scraping.models import (
     STATUS_COLOURS,
     BotItem,
-    Gap,
     RedditComment,
     RedditPost,
     ScrapeBatch,
     ScrapeSession,
-    Stream,
     Subreddit,
 )
 
@@ -46,27 +49,6 @@ def tell_freshness(bots: Sequence[BotConfig]) -> None:
 
 
 annotators.append(tell_freshness)
-
-
-class EvidenceAdmin(ModelAdmin):
-    """A read-only admin. Counting a large table for each page is left out."""
-
-    show_full_result_count = False
-    paginator = InfinitePaginator
-    list_per_page = 50
-    list_filter_submit = True
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody: retention and deletion have rules of their own."""
-        return False
 
 
 @admin.register(ScrapeSession)
@@ -391,45 +373,3 @@ class SubredditAdmin(EvidenceAdmin):
     def next_probe(self, subreddit: Subreddit) -> datetime | None:
         """When one that cannot be read is asked about next."""
         return None if subreddit.is_readable else subreddit.next_probe_at
-
-
-@admin.register(Stream)
-class StreamAdmin(EvidenceAdmin):
-    """Streams and how far each is complete."""
-
-    list_display = [
-        "subreddit",
-        "kind",
-        "complete_since",
-        "watermark",
-        "last_fetch_at",
-        "arrivals",
-        "poll_by",
-    ]
-    list_filter = ["kind"]
-    list_select_related = ["subreddit"]
-    search_fields = ["subreddit__name"]
-
-    @admin.display(description="Items an hour", ordering="arrivals_per_hour")
-    def arrivals(self, stream: Stream) -> str:
-        """As learned."""
-        rate = stream.arrivals_per_hour
-        return "-" if rate is None else f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"
-
-
-@admin.register(Gap)
-class GapAdmin(EvidenceAdmin):
-    """Spans that were not read, and what closed them."""
-
-    list_display = [
-        "stream",
-        "starts_at",
-        "ends_at",
-        "reason",
-        "found_at",
-        "closed_at",
-        "closed_by",
-    ]
-    list_filter = ["reason", ("found_at", RangeDateTimeFilter)]
-    list_select_related = ["stream__subreddit"]
-    search_fields = ["stream__subreddit__name"]

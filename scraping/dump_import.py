@@ -10,17 +10,17 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 from django.db import transaction
-from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from scraping import gaps
 from scraping.dump_files import Block, DamagedDump, FileIdentity, identify, read_blocks
 from scraping.dump_lines import Dumped, Filters, LineReader, Reading
 from scraping.ingest import COMMENTS, POSTS, IngestResult, Table, ingest_dumped
@@ -48,7 +48,8 @@ class ImportReport:
     """Why rejected lines could not be written, only counted."""
     was_finished: bool = False
     """It had been imported before; nothing was read."""
-    gaps_closed: int = 0
+    closed: gaps.Closed = field(default_factory=gaps.Closed)
+    """What came of open gaps."""
     gaps_left: str = ""
     """Why gaps that the declared span covers stay open."""
 
@@ -90,27 +91,26 @@ def import_dump(
         if not dry_run:
             _end(record, damaged=bool(report.damage))
     if complete and not dry_run and not report.damage:
-        report.gaps_closed, report.gaps_left = close_gaps(record, filters, complete)
+        report.closed, report.gaps_left = close_gaps(record, filters, complete)
     return report
 
 
 def close_gaps(
     record: DumpImport, filters: Filters, complete: tuple[datetime, datetime]
-) -> tuple[int, str]:
-    """Close the gaps that a finished import covers; return how many, and why none where so.
+) -> tuple[gaps.Closed, str]:
+    """Close what a finished import covers of gaps; return that, and why it was nothing where so.
 
-    A dump does not say what it lacks, so only a declared span closes gaps: those that lie wholly in
-    it, and within the filters' times, of streams that the file has items of or whose subreddit was
-    asked for by name. Not one is closed when lines were rejected: what they held is not known.
+    A dump does not say what it lacks, so only a declared span closes gaps, as far as they lie in it
+    and within the filters' times, of streams that the file has items of or whose subreddit was asked
+    for by name. Nothing is closed when lines were rejected: what they held is not known.
     """
     if record.rejected:
-        return 0, (
+        return gaps.Closed(), (
             f"{record.rejected:,} lines were rejected and may hold what is missing: mend them and "
             "import them with --restart"
         )
     start = max(filter(None, (complete[0], filters.since)))
     end = min(filter(None, (complete[1], filters.until)))
-    gaps = Gap.objects.filter(closed_at=None, starts_at__gte=start, ends_at__lte=end)
     kinds = {
         kind
         for kind, count in (
@@ -122,21 +122,25 @@ def close_gaps(
     seen = set(record.seen_streams) | {
         _stream_key(name, kind) for name in filters.subreddits for kind in kinds
     }
-    covered = [key for key, stream in _streams_of(gaps) if stream in seen]
-    closed = Gap.objects.filter(pk__in=covered, closed_at=None).update(
-        closed_at=timezone.now(),
-        closed_by=f"import of {record.path}, declared complete from {complete[0]:%Y-%m-%d %H:%M} "
-        f"to {complete[1]:%Y-%m-%d %H:%M} UTC",
-    )
-    return closed, ""
-
-
-def _streams_of(gaps: QuerySet[Gap]) -> list[tuple[int, str]]:
-    found = gaps.annotate(lower=Lower("stream__subreddit__name"))
-    return [
-        (key, _stream_key(name, kind))
-        for key, name, kind in found.values_list("pk", "lower", "stream__kind")
+    names = {key.rpartition("/")[0] for key in seen}
+    streams = Stream.objects.annotate(lower=Lower("subreddit__name")).filter(lower__in=names)
+    covers = [
+        gaps.Cover(key, start, end)
+        for key, name, kind in streams.values_list("pk", "lower", "kind")
+        if _stream_key(name, kind) in seen
     ]
+    by = (
+        f"import of {record.path}, declared complete from {complete[0]:%Y-%m-%d %H:%M} to "
+        f"{complete[1]:%Y-%m-%d %H:%M} UTC"
+    )
+    return gaps.close(covers, by=by), ""
+
+
+def _streams_with_gaps() -> set[str]:
+    """Streams whose items close gaps when a span is declared: those with open gaps."""
+    open_gaps = Gap.objects.filter(closed_at=None).annotate(lower=Lower("stream__subreddit__name"))
+    pairs = open_gaps.values_list("lower", "stream__kind").distinct()
+    return {_stream_key(name, kind) for name, kind in pairs}
 
 
 def _stream_key(lower_name: str, kind: str) -> str:
@@ -233,8 +237,7 @@ class _Writer:
     def __init__(self, record: DumpImport, rejects: Path) -> None:
         self.record = record
         self._rejects = _RejectFile(rejects, keep=record.reject_bytes)
-        gaps = Gap.objects.filter(closed_at=None)
-        self._streams_with_gaps = {stream for _, stream in _streams_of(gaps)}
+        self._streams_with_gaps = _streams_with_gaps()
 
     def store(self, block: Block, reading: Reading) -> None:
         """Store a batch together with the position behind it. Raises `ImportConflict`."""

@@ -8,6 +8,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from scraping.arrivals import Rates, poll_by
+from scraping.gaps import close, covers_of
 from scraping.models import Gap, Stream
 from scraping.walks import End, Seen, Walk
 
@@ -30,10 +31,13 @@ UPDATE scraping_stream t SET
     arrivals_per_hour = v.arrivals_per_hour,
     arrivals_by_hour = v.arrivals_by_hour,
     learned_hours = v.learned_hours,
-    poll_by = v.poll_by
+    poll_by = v.poll_by,
+    deep_read_at = COALESCE(v.deep_read_at, t.deep_read_at),
+    deep_read_since = COALESCE(v.deep_read_since, t.deep_read_since)
 FROM jsonb_to_recordset(%s) AS v (
     id bigint, watermark timestamptz, complete_since timestamptz, fetched_at timestamptz,
-    arrivals_per_hour float8, arrivals_by_hour float8[], learned_hours float8, poll_by timestamptz
+    arrivals_per_hour float8, arrivals_by_hour float8[], learned_hours float8, poll_by timestamptz,
+    deep_read_at timestamptz, deep_read_since timestamptz
 )
 WHERE t.id = v.id
 """
@@ -43,6 +47,8 @@ def record_walk(
     streams: Iterable[Stream], walk: Walk, *, fetched_at: datetime | None = None
 ) -> list[Gap]:
     """Move the streams' watermarks to what a finished walk proved, and write what it left open.
+
+    `streams` are as they were when the walk began. Gaps of theirs that it has read are closed.
 
     What the walk saw arrive teaches the streams' rates, and with them by when each must be read
     again. `fetched_at` is when the walk began, by our clock: as fresh is what it read.
@@ -57,21 +63,29 @@ def record_walk(
             cursor.execute(LOCK, [[stream.pk for stream in streams]])
             cursor.execute(RECORD, [json.dumps(rows, default=datetime.isoformat)])
         Gap.objects.bulk_create(gaps)
+        if gaps:
+            # A deep walk has met the gaps that itself has left.
+            deep = [row["id"] for row in rows if row["deep_read_at"]]
+            Stream.objects.filter(pk__in=deep).update(deep_read_at=timezone.now())
+        close(covers_of(streams, walk), by="a later walk")
     return gaps
 
 
 def _row(stream: Stream, walk: Walk, fetched_at: datetime) -> dict[str, object]:
     newest = walk.total.newest
     rates = _learned(stream, walk)
+    is_deep = _is_deep(stream, walk)
     return {
         "id": stream.pk,
         "watermark": newest,
-        "complete_since": _reached(stream, walk) if newest else None,
+        "complete_since": reached(stream, walk) if newest else None,
         "fetched_at": fetched_at,
         "arrivals_per_hour": rates.overall if rates.learned_hours else None,
         "arrivals_by_hour": rates.by_hour if rates.learned_hours else None,
         "learned_hours": rates.learned_hours,
         "poll_by": poll_by(rates, fetched_at) if rates.learned_hours else None,
+        "deep_read_at": timezone.now() if is_deep else None,
+        "deep_read_since": reached(stream, walk) if is_deep else None,
     }
 
 
@@ -82,8 +96,8 @@ def _learned(stream: Stream, walk: Walk) -> Rates:
     """
     rates = Rates.of(stream)
     seen = walk.by_subreddit.get(stream.subreddit.name.lower(), Seen())
-    reached, newest = _reached(stream, walk), walk.total.newest
-    start = max(stream.watermark, reached) if stream.watermark and reached else seen.oldest
+    oldest, newest = reached(stream, walk), walk.total.newest
+    start = max(stream.watermark, oldest) if stream.watermark and oldest else seen.oldest
     return rates.learn(seen.moments, start, newest) if start and newest else rates
 
 
@@ -92,18 +106,24 @@ def _gap(stream: Stream, walk: Walk) -> Gap | None:
     cut_off = walk.reached_cap(stream.subreddit.name)
     if stream.watermark is None or (walk.end in (End.OVERLAP, End.LISTING_END) and not cut_off):
         return None
-    reached = _reached(stream, walk)
-    if reached is None or reached <= stream.watermark:
+    oldest = reached(stream, walk)
+    if oldest is None or oldest <= stream.watermark:
         return None
     return Gap(
         stream=stream,
         starts_at=stream.watermark,
-        ends_at=reached,
+        ends_at=oldest,
+        unread_since=stream.last_fetch_at,
         reason=Gap.Reason.LISTING_CAP if cut_off else GAP_REASONS[walk.end],
     )
 
 
-def _reached(stream: Stream, walk: Walk) -> datetime | None:
+def _is_deep(stream: Stream, walk: Walk) -> bool:
+    was_read = walk.alone or stream.subreddit.name.lower() in walk.by_subreddit
+    return was_read and walk.end in (End.LISTING_END, End.BOTTOM)
+
+
+def reached(stream: Stream, walk: Walk) -> datetime | None:
     """How far back the walk has read this stream.
 
     Reddit cuts each member of a merged listing off by itself: below that point the others' items

@@ -295,8 +295,6 @@ def _finish(
     for name, value in asdict(progress).items():
         setattr(session, name, value)
     if plan is not None:
-        if session.bot_id is not None:
-            session.matched = sessions.matched_since_last(session)
         session.freshness_seconds = longest_between_reads(
             plan.streams, now=timezone.now(), since=session.started_at
         )

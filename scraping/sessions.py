@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 Status = ScrapeSession.Status
 Kind = ScrapeSession.Kind
+NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
 SUMMARY_LENGTH = BotConfig._meta.get_field("last_session_summary").max_length
 
 COUNTS = (
@@ -89,8 +90,8 @@ def start(
     """
     lock = lock_key(bot.pk, kind)
     with transaction.atomic():
-        # The lock is ours, so whoever left such a session of this bot running is dead.
-        interrupt(ScrapeSession.objects.filter(bot=bot, kind=kind, status=Status.RUNNING))
+        # The lock is ours, so whoever left a session running under it is dead.
+        interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING, lock_key=lock))
         session = ScrapeSession(
             bot=bot, bot_name=bot.name, kind=kind, trigger=trigger, task_id=task_id
         )
@@ -115,7 +116,14 @@ def _interrupted_before(bot: BotConfig, kind: str) -> ScrapeSession | None:
 
 def start_without_bot(name: str, *, trigger: str, lock: str) -> ScrapeSession:
     """Open a session that no bot asked for; the caller holds `lock`."""
-    return _run(ScrapeSession(bot_name=name, trigger=trigger), lock)
+    return _run(ScrapeSession(bot_name=name[:NAME_LENGTH], trigger=trigger), lock)
+
+
+def start_backfill(bot: BotConfig, *, lock: str) -> ScrapeSession:
+    """Open a backfill of the bot, beside its ordinary sessions; the caller holds `lock`."""
+    trigger = ScrapeSession.Trigger.BACKFILL
+    interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING, lock_key=lock))
+    return _run(ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger), lock)
 
 
 def _run(session: ScrapeSession, lock: str) -> ScrapeSession:
@@ -131,6 +139,8 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
     session.status = status
     session.error = error
     session.ended_at = timezone.now()
+    if session.bot_id is not None and session.kind == Kind.LISTINGS:
+        session.matched = _matched(session)
     written = (
         *COUNTS,
         "requests_by_kind",
@@ -150,8 +160,11 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
     return True
 
 
-def matched_since_last(session: ScrapeSession) -> int:
-    """How many items were marked as the bot's since its last session that told, by any session."""
+def _matched(session: ScrapeSession) -> int:
+    """How many items were marked as the bot's by its end and since its last one that told so.
+
+    Whichever session stored them: that of another bot may have read this one's streams.
+    """
     last = (
         ScrapeSession.objects.filter(
             bot=session.bot_id, kind=Kind.LISTINGS, ended_at__lte=session.started_at
@@ -160,8 +173,19 @@ def matched_since_last(session: ScrapeSession) -> int:
         .exclude(started_at=None)
         .aggregate(last=Max("ended_at"))["last"]
     )
-    items = BotItem.objects.filter(bot=session.bot_id)
+    items = BotItem.objects.filter(bot=session.bot_id, matched_at__lte=session.ended_at)
     return (items.filter(matched_at__gt=last) if last else items).count()
+
+
+def finish_with(
+    session: ScrapeSession, progress: Mapping[str, Any], status: str, *, error: str = ""
+) -> bool:
+    """End a session with what it did, given as its columns; as `finish`."""
+    for name, value in progress.items():
+        setattr(session, name, value)
+    ended = finish(session, status, error=error)
+    logger.info("Session of bot %s %s: %s", session.bot_name, status, summary(session))
+    return ended
 
 
 def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:
@@ -288,8 +312,12 @@ def summary(session: ScrapeSession) -> str:
 
 def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:
     for session in sessions:
-        # A bot's page tells of its listings; its trees are read beside them.
-        if session.bot_id is None or session.kind != Kind.LISTINGS:
+        # A bot's page tells how fresh its listings are: trees and backfills say nothing of that.
+        if (
+            session.bot_id is None
+            or session.kind != Kind.LISTINGS
+            or session.trigger == ScrapeSession.Trigger.BACKFILL
+        ):
             continue
         changes: dict[str, Any] = {
             "last_session_at": session.ended_at,

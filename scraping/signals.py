@@ -81,6 +81,18 @@ system_schedules.register(
     )
 )
 
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="deep-walk",
+        task="scraping.deep_walk",
+        kwargs={},
+        queue="scraping",
+        every=timedelta(hours=1),
+        description="Reads streams anew, further down: finds what moderators let through late and "
+        "closes gaps. How often each stream has its turn is the setting DEEP_WALK_INTERVAL_HOURS.",
+    )
+)
+
 
 # By hand, not by `sender=`: Django tells senders apart by identity, and a name that was read from a
 # row is equal to ours without being it.

@@ -23,6 +23,9 @@ KNOWN_ITEMS = 3
 GRACE = timedelta(minutes=1)
 # Of the about 1,000 items that Reddit lists of a subreddit, some were removed meanwhile.
 CAP_SLACK = 50
+# In strictly moderated subreddits many were. A listing that ended with so many items may have been
+# cut off; only a shorter one is taken to be all that there is.
+SURELY_WHOLE = LISTING_CAP // 2
 
 
 class End(StrEnum):
@@ -30,6 +33,7 @@ class End(StrEnum):
 
     OVERLAP = "overlap"
     LISTING_END = "listing_end"
+    BOTTOM = "bottom"
     ITEM_LIMIT = "item_limit"
     BROKEN_LISTING = "broken_listing"
 
@@ -54,10 +58,15 @@ class Seen:
 
 @dataclass
 class Walk:
-    """A walk as it goes: what it saw by lower-case name of subreddit, in all, and how it ended."""
+    """A walk as it goes: what it saw by lower-case name of subreddit, in all, and how it ended.
+
+    It is `alone` when its listing was of one subreddit, which would have said so if it could not be
+    read. Of several, Reddit leaves such ones out silently.
+    """
 
     floor: datetime | None
     end: End | None = None
+    alone: bool = False
     total: Seen = field(default_factory=Seen)
     by_subreddit: dict[str, Seen] = field(default_factory=dict)
     known_below_floor: int = 0
@@ -84,7 +93,9 @@ class Walk:
     def reached_cap(self, subreddit: str) -> bool:
         """Whether Reddit may have cut this subreddit's part of the listing off."""
         seen = self.by_subreddit.get(subreddit.lower())
-        return seen is not None and seen.items >= LISTING_CAP - CAP_SLACK
+        by_itself = self.end not in (End.ITEM_LIMIT, End.BROKEN_LISTING)
+        enough = SURELY_WHOLE if by_itself else LISTING_CAP - CAP_SLACK
+        return seen is not None and seen.items >= enough
 
 
 def floor_below(watermarks: list[datetime | None]) -> datetime | None:
@@ -99,13 +110,18 @@ def walk(
     *,
     floor: datetime | None,
     item_limit: int,
+    bottom: datetime | None = None,
+    alone: bool = False,
 ) -> Walk:
     """Fetch and store page after page until the walk's end, which is always reached.
+
+    With a `bottom` the walk looks for no known ground, so give no floor: it goes on until a whole page
+    is older.
 
     `fetch` takes a cursor; `store` returns a page's items and what became of them. Pages are stored
     as they come, so a walk that is cut short loses nothing: its watermark is not moved.
     """
-    state = Walk(floor)
+    state = Walk(floor, alone=alone)
     for page in _pages(fetch, state, item_limit):
         items, result = store(page)
         for item in items:
@@ -113,7 +129,15 @@ def walk(
         if state.overlaps:
             state.end = End.OVERLAP
             break
+        if bottom is not None and _lies_below(bottom, items):
+            state.end = End.BOTTOM
+            break
     return state
+
+
+def _lies_below(bottom: datetime, items: list[ParsedItem]) -> bool:
+    times = [item.created_at for item in items if not item.stickied and item.subreddit is not None]
+    return bool(times) and max(times) < bottom
 
 
 def _pages(fetch: Callable[[str | None], Page], state: Walk, item_limit: int) -> Iterator[Page]:

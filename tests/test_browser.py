@@ -6,12 +6,16 @@ Slow: starts headless Chromium. Skipped where there is no browser.
 import os
 import re
 import shutil
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from bots.models import BotConfig
+from scraping.models import Gap, Stream
+from scraping.subreddits import ensure_streams
 from tests.factories import PASSWORD, RedditAppFactory, SuperuserFactory
 
 CHROMIUM = next(
@@ -64,6 +68,7 @@ def test_a_bot_saved_in_the_form_appears_with_its_next_run(page, live_server):
     page.fill("textarea[name=subreddits]", "r/cats\nhttps://www.reddit.com/r/CatsStandingUp/")
     page.fill("textarea[name=include_terms]", "kitten\nre:cats?")
     page.fill("input[name=every]", "7")
+    page.wait_for_selector("text=Adds about")
     page.click("[name=_save]")
     page.wait_for_url("**" + reverse("admin:bots_botconfig_changelist"))
 
@@ -94,3 +99,32 @@ def test_a_fault_is_shown_beside_what_was_typed(page, live_server):
     page.wait_for_selector("text=“all” is a view over other subreddits")
     assert page.input_value("textarea[name=subreddits]").split() == ["cats", "all"]
     assert not BotConfig.objects.exists()
+
+
+def test_a_streams_week_is_drawn(page, live_server):
+    owner = SuperuserFactory()
+    now = timezone.now()
+    for number, name in enumerate(["python", "berlin", "france"]):
+        stream = ensure_streams([name], "posts")[0]
+        Stream.objects.filter(pk=stream.pk).update(
+            complete_since=now - timedelta(days=9 - 3 * number), watermark=now, last_fetch_at=now
+        )
+        Gap.objects.create(
+            stream=stream, starts_at=now - timedelta(hours=40), ends_at=now - timedelta(hours=31),
+            reason="listing_cap",
+        )  # fmt: skip
+
+    page.goto(live_server.url + reverse("admin:scraping_stream_changelist"))
+    page.fill("input[name=username]", owner.email)
+    page.fill("input[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+
+    page.wait_for_selector("td svg[role=img]")
+    strips = page.locator("td svg[role=img]")
+    assert strips.count() == 3
+    assert strips.first.bounding_box()["width"] == 252
+    fills = {rect.get_attribute("fill") for rect in page.locator("td svg rect").all()}
+    assert fills == {"#16a34a", "#f59e0b", "#dc2626", "#94a3b8"}
+
+    page.locator("td a", has_text="1").first.click()
+    page.wait_for_selector("text=Reddit lists no further back")

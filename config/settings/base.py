@@ -1,5 +1,6 @@
 """What all of Lurker's settings share. Every variable read here is explained in `.env.example`."""
 
+from datetime import timedelta
 from typing import Any
 
 from kombu import Exchange, Queue
@@ -205,6 +206,12 @@ SESSION_RETENTION_DAYS = environment.integer(
 CONTENT_RETENTION_DAYS = environment.integer(
     "CONTENT_RETENTION_DAYS", 90, minimum=1, maximum=36_500
 )
+# Each stream is read anew so often, a week back, for what moderators let through late; and so many
+# pages one such run of an app reads at most.
+DEEP_WALK_INTERVAL = timedelta(
+    hours=environment.integer("DEEP_WALK_INTERVAL_HOURS", 24, minimum=1, maximum=24 * 31)
+)
+DEEP_WALK_PAGES = environment.integer("DEEP_WALK_PAGES", 300, minimum=1, maximum=6_000)
 
 # --- Celery ---------------------------------------------------------------------------------------
 

@@ -113,6 +113,13 @@ class Stream(models.Model):
         help_text="When half of what Reddit lists of it is expected to be new. It is read then, "
         "however long its bots' intervals are.",
     )
+    deep_read_at = models.DateTimeField(
+        null=True,
+        help_text="When it was last read as deep as a deep walk reads, late approvals and all.",
+    )
+    deep_read_since = models.DateTimeField(
+        null=True, help_text="How far back that walk has read it, by Reddit's clock."
+    )
 
     class Meta:
         ordering = ["subreddit__name", "kind"]
@@ -125,7 +132,11 @@ class Stream(models.Model):
 
 
 class Gap(models.Model):
-    """A span of a stream that a fetch did not reach. What it holds is not known to be stored."""
+    """A span of a stream that a fetch did not reach. What it holds is not known to be stored.
+
+    Written by the ledger, closed by `gaps.close` alone, which narrows and splits it when only part of
+    it was read later: what is closed and what is open are rows of their own.
+    """
 
     class Reason(models.TextChoices):
         """Why the fetch stopped before known ground."""
@@ -138,12 +149,29 @@ class Gap(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     reason = models.CharField(max_length=20, choices=Reason)
+    unread_since = models.DateTimeField(
+        null=True, help_text="When the stream had last been read before: the length of an outage."
+    )
     found_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True)
     closed_by = models.TextField(blank=True)
 
     class Meta:
         ordering = ["-ends_at"]
+        indexes = [
+            models.Index(fields=["-ends_at"], name="scraping_gap_by_time"),
+            models.Index(fields=["reason", "-ends_at"], name="scraping_gap_by_reason"),
+            models.Index(
+                fields=["stream", "starts_at"],
+                condition=models.Q(closed_at=None),
+                name="scraping_gap_open",
+            ),
+            models.Index(
+                fields=["-ends_at"],
+                condition=models.Q(closed_at=None),
+                name="scraping_gap_open_by_time",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(starts_at__lt=models.F("ends_at")),
@@ -153,3 +181,10 @@ class Gap(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream}: {self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def explanation(self) -> str:
+        """Why it was not read, and how long nobody had read the stream before."""
+        if self.unread_since is None:
+            return self.get_reason_display()
+        return f"{self.get_reason_display()}; unread since {self.unread_since:%Y-%m-%d %H:%M}"

@@ -499,9 +499,9 @@ class TestGaps:
 
         assert self.closed() == set()
 
-    def test_those_are_closed_that_the_declared_span_holds_whole(self, dump, gap):
+    def test_what_the_declared_span_holds_is_closed(self, dump, gap):
         covered = gap("Python")
-        gap("Python", hour=22)
+        later = gap("Python", hour=22)
         gap("Python", kind="comments")
         gap("django")
         path = dump(*posts(1))
@@ -509,10 +509,16 @@ class TestGaps:
         code, output = command(path, "--complete", "2026-01-15", "2026-01-16")
 
         assert code == 0
-        assert self.closed() == {covered.pk}
-        covered.refresh_from_db()
-        assert path.name in covered.closed_by
+        by_start = {gap.starts_at: gap for gap in Gap.objects.exclude(closed_at=None)}
+        assert set(by_start) == {covered.starts_at, later.starts_at}
+        assert by_start[covered.starts_at].pk == covered.pk
+        assert path.name in by_start[covered.starts_at].closed_by
+        later.refresh_from_db()
+        midnight = self.DAY + timedelta(days=1)
+        assert (later.starts_at, later.closed_at) == (midnight, None)
+        assert by_start[midnight - timedelta(hours=2)].ends_at == midnight
         assert "closed 1 gaps" in output.replace("\n", " ")
+        assert "closed a part of 1 gaps" in output.replace("\n", " ")
 
     def test_a_named_subreddit_may_be_silent(self, dump, gap):
         silent = gap("django")
@@ -531,7 +537,7 @@ class TestGaps:
         assert "1 lines were rejected" in output.replace("\n", " ")
 
     def test_times_that_were_left_out_are_not_covered(self, dump, gap):
-        gap()
+        gap(hour=6)
         import_dump(
             dump(*posts(1)), filters=Filters(since=self.DAY + timedelta(hours=11)),
             complete=(self.DAY, self.DAY + timedelta(days=1)),

@@ -7,6 +7,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from scraping import ledger
+from scraping.gaps import SECOND
 from scraping.models import Gap, Stream
 from scraping.subreddits import ensure_streams
 from scraping.walks import End, Seen, Walk
@@ -75,7 +76,60 @@ class TestGaps:
         assert gaps() == [("a1", 9, 2, "listing_cap")]
         assert len(found) == 1
 
-    @pytest.mark.parametrize("items", [0, 1, 900])
+    def test_a_listing_that_removals_have_thinned_may_have_been_cut_off(self):
+        """Reddit lists 1,000 items and leaves those out that are gone."""
+        ledger.record_walk(
+            streams("a1", watermark=NOW - 9 * HOUR), walked(End.LISTING_END, a1=(700, 2, 0))
+        )
+
+        assert gaps() == [("a1", 9, 2, "listing_cap")]
+
+    def test_a_limit_is_no_cap(self):
+        ledger.record_walk(
+            streams("a1", watermark=NOW - 9 * HOUR), walked(End.ITEM_LIMIT, a1=(700, 2, 0))
+        )
+
+        assert gaps() == [("a1", 9, 2, "item_limit")]
+
+    def test_a_gap_tells_how_long_the_stream_had_not_been_read(self):
+        rows = streams("a1", watermark=NOW - 9 * HOUR)
+        Stream.objects.update(last_fetch_at=NOW - 8 * HOUR)
+        rows[0].refresh_from_db()
+
+        (gap,) = ledger.record_walk(rows, walked(End.LISTING_END, a1=(1_000, 2, 0)))
+
+        assert gap.unread_since == NOW - 8 * HOUR
+        assert gap.explanation == "Reddit lists no further back; unread since 2026-01-20 04:00"
+
+    def test_a_later_walk_closes_what_it_has_read(self):
+        rows = streams("a1", watermark=NOW - 9 * HOUR)
+        ledger.record_walk(rows, walked(End.ITEM_LIMIT, a1=(100, 5, 3)))
+        rows[0].refresh_from_db()
+
+        ledger.record_walk(rows, walked(End.OVERLAP, a1=(500, 7, 0)))
+
+        opened = Gap.objects.get(closed_at=None)
+        assert (opened.starts_at, opened.ends_at) == (NOW - 9 * HOUR, NOW - 7 * HOUR + SECOND)
+        assert Gap.objects.exclude(closed_at=None).get().closed_by == "a later walk"
+
+    @pytest.mark.parametrize(
+        ("end", "deep"),
+        [
+            (End.LISTING_END, True),
+            (End.BOTTOM, True),
+            (End.OVERLAP, False),
+            (End.ITEM_LIMIT, False),
+        ],
+    )
+    def test_a_walk_to_the_end_is_a_deep_one(self, end, deep):
+        walk = walked(end, a1=(100, 20, 3))
+        ledger.record_walk(streams("a1", watermark=NOW - 9 * HOUR), walk)
+
+        stream = Stream.objects.get()
+        assert (stream.deep_read_at is not None) == deep
+        assert stream.deep_read_since == (NOW - 20 * HOUR if deep else None)
+
+    @pytest.mark.parametrize("items", [0, 1, 400])
     def test_a_whole_listing_leaves_none(self, items):
         seen = {"a1": (items, 2, 0)} if items else {}
         ledger.record_walk(streams("a1", watermark=NOW - 9 * HOUR), walked(End.LISTING_END, **seen))
@@ -176,6 +230,65 @@ class TestWatermarks:
         ledger.record_walk(rows, walked(End.OVERLAP, a1=(9, 10, 0)))
 
         assert Stream.objects.get().complete_since == NOW - 30 * HOUR
+
+
+class TestReads:
+    def test_a_hundred_streams_take_no_more_statements_than_one(self, django_assert_num_queries):
+        names = [f"sub{number}" for number in range(100)]
+        rows = streams(*names, watermark=NOW - HOUR)
+        walk = walked(End.OVERLAP, **dict.fromkeys(names, (3, 2, 0)))
+
+        with django_assert_num_queries(5):  # two of them are the savepoint's
+            ledger.record_walk(rows, walk)
+
+        assert Stream.objects.filter(watermark=NOW).count() == 100
+
+    def test_the_last_two_reads_are_remembered(self):
+        rows = streams("a1", watermark=NOW - HOUR)
+        for hours in (3, 2, 1, 2):
+            ledger.record_walk(rows, walked(End.OVERLAP), fetched_at=NOW - hours * HOUR)
+
+        stream = Stream.objects.get()
+        assert (stream.previous_fetch_at, stream.last_fetch_at) == (NOW - 2 * HOUR, NOW - HOUR)
+
+    def test_rates_come_from_what_lies_above_the_watermark(self):
+        (stream,) = streams("a1", watermark=NOW - 2 * HOUR)
+        walk = Walk(floor=None, end=End.OVERLAP)
+        above = [NOW - number * HOUR / 30 for number in range(60)]
+        below = [NOW - (2 + number / 1_000) * HOUR for number in range(1, 400)]
+        seen = Seen()
+        for moment in [*above, *below]:
+            seen.add(moment)
+            walk.total.add(moment)
+        walk.by_subreddit["a1"] = seen
+
+        ledger.record_walk([stream], walk, fetched_at=NOW)
+
+        stream = Stream.objects.get()
+        assert 20 < stream.arrivals_per_hour <= 30
+        assert sum(rate is not None for rate in stream.arrivals_by_hour) == 2
+        assert NOW + 10 * HOUR < stream.poll_by < NOW + 30 * HOUR
+
+    def test_a_walk_that_did_not_come_so_far_counts_only_the_time_that_it_saw(self):
+        """Of ten hours it read the last one."""
+        (stream,) = streams("a1", watermark=NOW - 10 * HOUR)
+        walk = Walk(floor=None, end=End.ITEM_LIMIT)
+        seen = Seen()
+        for number in range(100):
+            seen.add(NOW - number * HOUR / 100)
+            walk.total.add(NOW - number * HOUR / 100)
+        walk.by_subreddit["a1"] = seen
+
+        ledger.record_walk([stream], walk)
+
+        assert Stream.objects.get().arrivals_per_hour > 70
+
+    def test_an_empty_first_read_teaches_nothing_and_is_a_read(self):
+        ledger.record_walk(streams("a1"), walked(End.LISTING_END))
+
+        stream = Stream.objects.get()
+        assert (stream.arrivals_per_hour, stream.poll_by) == (None, None)
+        assert stream.last_fetch_at is not None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -41,9 +41,10 @@ class Listing:
         self.known |= new
         return items, IngestResult(new=new)
 
-    def walk(self, *, watermark=None, item_limit=1_000):
+    def walk(self, *, watermark=None, item_limit=1_000, bottom=None):
         floor = None if watermark is None else NOW - watermark * MINUTE - GRACE
-        return walk(self.fetch, self.store, floor=floor, item_limit=item_limit)
+        bottom = None if bottom is None else NOW - bottom * MINUTE
+        return walk(self.fetch, self.store, floor=floor, item_limit=item_limit, bottom=bottom)
 
 
 def test_it_ends_when_three_known_items_lie_below_the_floor():
@@ -183,3 +184,25 @@ def test_the_floor_lies_a_grace_below_the_oldest_watermark():
     assert floor_below([NOW, NOW - MINUTE]) == NOW - MINUTE - GRACE
     assert floor_below([NOW, None]) is None
     assert floor_below([]) is None
+
+
+def test_a_walk_to_the_bottom_goes_on_until_a_whole_page_is_older():
+    """One old item proves nothing of the others; known ones and pinned ones do not count."""
+    listing = Listing(
+        [item("p", 900, stickied=True), item("a", 1)],
+        [item("b", 70), item("c", 50)],
+        [item("d", 80), item("e", 90)],
+        [item("f", 99)],
+        known="abcdef",
+    )
+
+    result = listing.walk(bottom=60)
+
+    assert result.end == End.BOTTOM
+    assert len(listing.fetched) == 3
+
+
+def test_a_page_of_pinned_items_alone_is_not_the_bottom():
+    listing = Listing([item("p", 900, stickied=True)], [item("a", 1)])
+
+    assert listing.walk(bottom=60).end == End.LISTING_END

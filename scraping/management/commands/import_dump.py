@@ -186,8 +186,10 @@ def _notes(path: Path, report: ImportReport, *, dry_run: bool) -> list[str]:
         notes.append(f"Rejected lines: {report.rejects}")
     if report.rejects_fault:
         notes.append(report.rejects_fault)
-    if report.gaps_closed:
-        notes.append(f"{path}: closed {report.gaps_closed} gaps.")
+    if report.closed.gaps:
+        notes.append(f"{path}: closed {report.closed.gaps} gaps.")
+    if report.closed.parts:
+        notes.append(f"{path}: closed a part of {report.closed.parts} gaps.")
     if report.gaps_left:
         notes.append(f"{path}: no gap was closed, because {report.gaps_left}.")
     return notes

@@ -1,0 +1,141 @@
+"""How complete streams are: what is proven, in spans and in shares of hours.
+
+A moment of a stream is complete when everything that Reddit then showed of it is stored. That is so
+from `complete_since` to the moment up to which the stream has been read, but for its open gaps.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Lower
+from django.utils import timezone
+
+from scraping.models import Gap, Stream
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+HOURS = WEEK // HOUR
+# So long after its last read a stream's figures are told as of that.
+FRESH = HOUR
+
+Span = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How complete a stream is. Shares are from 0 to 1, of all of their time."""
+
+    stream: Stream
+    complete_since: datetime | None
+    read_until: datetime | None
+    open_gaps: int
+    day: float
+    week: float
+    hours: tuple[float, ...]
+    """Of each of the last 7 x 24 hours that began, the oldest first."""
+    hours_until: datetime
+    """The end of the last of them."""
+
+    @property
+    def hours_before(self) -> int:
+        """How many of the hours had ended before the stream was collected at all."""
+        if self.complete_since is None:
+            return len(self.hours)
+        first = self.hours_until - len(self.hours) * HOUR
+        return max(0, min((self.complete_since - first) // HOUR, len(self.hours)))
+
+
+def complete_spans(
+    complete_since: datetime | None, read_until: datetime | None, gaps: Iterable[Span]
+) -> list[Span]:
+    """The spans of which everything is stored, in order and apart. Gaps may overlap and lie anywhere."""
+    if complete_since is None or read_until is None:
+        return []
+    spans = []
+    begins = complete_since
+    for gap_begins, gap_ends in sorted(gaps):
+        ends = min(gap_begins, read_until)
+        if begins < ends:
+            spans.append((begins, ends))
+        begins = max(begins, gap_ends)
+    if begins < read_until:
+        spans.append((begins, read_until))
+    return spans
+
+
+def share(spans: Iterable[Span], begins: datetime, ends: datetime) -> float:
+    """Which part of the time from `begins` to `ends` lies in the spans, which are apart."""
+    held = sum(
+        (max(min(b, ends) - max(a, begins), timedelta()) for a, b in spans), start=timedelta()
+    )
+    return held / (ends - begins)
+
+
+def shares_by_hour(spans: Sequence[Span], until: datetime, hours: int) -> tuple[float, ...]:
+    """The share of each of so many hours, the last of which ends at `until`, the oldest first."""
+    first = until - hours * HOUR
+    return tuple(
+        share(spans, first + number * HOUR, first + (number + 1) * HOUR) for number in range(hours)
+    )
+
+
+def with_gaps(streams: QuerySet[Stream], *, now: datetime | None = None) -> QuerySet[Stream]:
+    """The streams as `coverage_of` wants them, in two statements however many there are."""
+    since = (now or timezone.now()) - WEEK - HOUR
+    recent = Gap.objects.filter(closed_at=None, ends_at__gte=since)
+    # A subquery, which is asked for the rows of a page and not for all streams that there are.
+    counted = (
+        Gap.objects.filter(stream=OuterRef("pk"), closed_at=None)
+        .order_by()
+        .values("stream")
+        .annotate(number=Count("pk"))
+        .values("number")
+    )
+    return (
+        streams.select_related("subreddit")
+        .annotate(open_gaps=Coalesce(Subquery(counted), 0))
+        .prefetch_related(Prefetch("gaps", queryset=recent, to_attr="recent_gaps"))
+    )
+
+
+def streams_of(names: Sequence[str]) -> QuerySet[Stream]:
+    """The streams of these subreddits, in any case; of all that were ever read where none is named."""
+    if not names:
+        return Stream.objects.exclude(last_fetch_at=None)
+    lower = [name.lower() for name in names]
+    return Stream.objects.annotate(lower=Lower("subreddit__name")).filter(lower__in=lower)
+
+
+def coverage_of(stream: Stream, *, now: datetime | None = None) -> Coverage:
+    """How complete a stream is that came by `with_gaps`, as of now, or of its last read if that is fresh.
+
+    A stream in which nothing happens keeps its watermark, by Reddit's clock, while it is read all the
+    same: what was there when its last walk began is known, by ours.
+    """
+    now = now or timezone.now()
+    read_until = max(filter(None, (stream.watermark, stream.last_fetch_at)), default=None)
+    if read_until is not None:
+        read_until = min(read_until, now)
+        # What came since then is a matter of freshness, unless it is long.
+        now = read_until if now - read_until <= FRESH else now
+    spans = complete_spans(
+        stream.complete_since,
+        read_until,
+        [(gap.starts_at, gap.ends_at) for gap in stream.recent_gaps],
+    )
+    begun = now.replace(minute=0, second=0, microsecond=0)
+    # Of the hour that runs, what has run.
+    running = share(spans, begun, now) if begun < now else 0.0
+    return Coverage(
+        stream=stream,
+        complete_since=stream.complete_since,
+        read_until=read_until,
+        open_gaps=stream.open_gaps,
+        day=share(spans, now - DAY, now),
+        week=share(spans, now - WEEK, now),
+        hours=(*shares_by_hour(spans, begun, HOURS - 1), running),
+        hours_until=begun + HOUR,
+    )

@@ -1,0 +1,251 @@
+"""Reading streams further down than known ground: what deep walks and backfills have in common."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import transaction
+from django.utils import timezone
+
+from bots import refusals
+from bots.models import RedditApp
+from jobs import cancellation
+from jobs.errors import Cancelled
+from scraping import gaps, ledger, probes, sessions
+from scraping.budget import AppBudget, Lane
+from scraping.clients import client_for
+from scraping.models import ScrapeSession, Stream
+from scraping.pages import PageStore, Progress
+from scraping.reddit.client import PAGE_SIZE, Page, RedditClient, pack_names
+from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
+from scraping.walks import End, Walk, walk
+
+Status = ScrapeSession.Status
+
+# So many pages of one stream end every listing: Reddit shows about 1,000 items, and 1,523 were seen.
+PAGES_OF_A_STREAM = 16
+# Streams to be read to very different depths do not share a listing: the busy one would be read to
+# its end for the quiet one's sake.
+SPREAD = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A stream that was read once and how far down it is to be read, by Reddit's clock."""
+
+    stream: Stream
+    bottom: datetime
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a walk found of one stream."""
+
+    depth: Depth
+    walk: Walk
+    gaps_closed: int
+    gaps_narrowed: int
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether Reddit lists no further, though there is more."""
+        return self.walk.reached_cap(self.depth.stream.subreddit.name)
+
+    @property
+    def since(self) -> datetime | None:
+        """How far back it was read; None when there was nothing in it."""
+        return ledger.reached(self.depth.stream, self.walk)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was read as far as was asked, or to the end of all that there is."""
+        if self.since is not None and self.since <= self.depth.bottom:
+            return True
+        return self.walk.end == End.LISTING_END and not self.cut_off
+
+
+class PagesSpent(Exception):
+    """A reader has read as many pages as it was given; what is left is for another time."""
+
+
+class DeepReader:
+    """Reads streams down to given depths, as many of them in one listing as go together.
+
+    Killed at any moment it leaves nothing untrue: pages are stored as they come, and what is proven
+    of a stream is written in one transaction when its walk has ended.
+    """
+
+    def __init__(
+        self,
+        client: RedditClient,
+        store: PageStore,
+        *,
+        by: str,
+        pages: int | None = None,
+        on_reading: Callable[[Reading], None],
+        note: Callable[[Stream, str, str], None],
+    ) -> None:
+        """`by` is what closed gaps say; `pages` bounds what is read in all; None: no bound.
+
+        `on_reading` is called for each stream that was read, `note` with the outcome and the reason
+        for each that could not be.
+        """
+        self._client = client
+        self._store = store
+        self._by = by
+        self._pages = pages
+        self._on_reading = on_reading
+        self.note = note
+
+    def read(self, depths: Iterable[Depth]) -> None:
+        """Read them; a stream at fault costs no other.
+
+        Raises `Unauthorized` and `Throttled`, which concern all of them, and `PagesSpent`.
+        """
+        for pack in packs(depths):
+            try:
+                self._read(pack)
+            except (Unauthorized, Throttled):
+                raise
+            except SubredditUnavailable as error:
+                probes.record(pack[0].stream.subreddit.name, error)
+                self._fail(pack, error)
+            except RedditError as error:
+                self._fail(pack, error)
+
+    def _fail(self, pack: Sequence[Depth], error: RedditError) -> None:
+        for depth in pack:
+            self.note(depth.stream, error.outcome, str(error))
+
+    def _read(self, pack: Sequence[Depth]) -> None:
+        began = timezone.now()
+        result = self._walk(pack)
+        shown = result.by_subreddit
+        was_read = [
+            depth for depth in pack if result.alone or depth.stream.subreddit.name.lower() in shown
+        ]
+        streams = [depth.stream for depth in was_read]
+        with transaction.atomic():
+            closed = gaps.close(gaps.covers_of(streams, result), by=self._by)
+            ledger.record_walk(streams, result, fetched_at=began)
+            probes.record_readable(stream.subreddit.name for stream in streams)
+        for depth in was_read:
+            key = depth.stream.pk
+            self._on_reading(
+                Reading(depth, result, closed.wholly.get(key, 0), closed.partly.get(key, 0))
+            )
+        # Quiet, or not to be read: of several, Reddit does not say which.
+        for depth in pack:
+            if depth not in was_read:
+                self.read([depth])
+
+    def _walk(self, pack: Sequence[Depth]) -> Walk:
+        names = [depth.stream.subreddit.name for depth in pack]
+        listing = "comments" if pack[0].stream.kind == Stream.Kind.COMMENTS else "new"
+        most = PAGES_OF_A_STREAM * len(pack)
+        if self._pages is not None:
+            if self._pages < 1:
+                raise PagesSpent
+            most = min(most, self._pages)
+
+        def fetch(cursor: str | None) -> Page:
+            if self._pages is not None:
+                self._pages -= 1
+            return self._client.listing(names, listing, after=cursor)
+
+        return walk(
+            fetch,
+            self._store,
+            floor=None,
+            bottom=min(depth.bottom for depth in pack),
+            item_limit=most * PAGE_SIZE,
+            alone=len(pack) == 1,
+        )
+
+
+def packs(depths: Iterable[Depth]) -> list[list[Depth]]:
+    """Put together what one merged listing can serve: of a kind, and of about the same depth."""
+    groups: list[list[Depth]] = []
+    for depth in sorted(depths, key=lambda depth: (depth.stream.kind, depth.bottom)):
+        first = groups[-1][0] if groups else None
+        if (
+            first is None
+            or first.stream.kind != depth.stream.kind
+            or depth.bottom - first.bottom > SPREAD
+        ):
+            groups.append([])
+        groups[-1].append(depth)
+    made = []
+    for group in groups:
+        by_name = {depth.stream.subreddit.name: depth for depth in group}
+        made += [[by_name[name] for name in names] for names in pack_names(list(by_name))]
+    return made
+
+
+def run(
+    app: RedditApp,
+    session: ScrapeSession,
+    read: Callable[[DeepReader], None],
+    *,
+    by: str,
+    name: str,
+    on_reading: Callable[[Reading], tuple[str, str]],
+    on_page: Callable[[Progress], None],
+    pages: int | None = None,
+    longest_wait: float | None = None,
+) -> Progress:
+    """Let `read` use a reader in the lowest lane, and end the session as that ended.
+
+    `by` and `pages` are the reader's; `name` tells operators who waits for the budget, `longest_wait`
+    seconds for one request at most. `on_reading` returns a stream's outcome and its detail. What goes
+    wrong with Reddit is the session's to tell and raises nothing.
+    """
+    progress = Progress()
+    budget = AppBudget(app, lane=Lane.BACKFILL, name=name, longest_wait=longest_wait)
+
+    def note(stream: Stream, outcome: str, detail: str) -> None:
+        progress.outcomes[str(stream)] = {"outcome": outcome, "detail": detail}
+
+    def after_reading(reading: Reading) -> None:
+        progress.gaps_closed += reading.gaps_closed
+        note(reading.depth.stream, *on_reading(reading))
+
+    status, error = "", ""
+    try:
+        with client_for(app, permits=budget) as client:
+
+            def after_page() -> None:
+                progress.requests, progress.wait_seconds = client.requests, client.waited
+                on_page(progress)
+                cancellation.check()
+
+            store = PageStore(progress, bot_id=session.bot_id, dry_run=False, after_page=after_page)
+            reader = DeepReader(
+                client, store, by=by, pages=pages, on_reading=after_reading, note=note
+            )
+            try:
+                read(reader)
+            finally:
+                progress.requests, progress.wait_seconds = client.requests, client.waited
+        if app.refused_at:
+            refusals.accept(RedditApp.objects.filter(pk=app.pk))  # Reddit answered after all
+        status = sessions.status_of(progress.outcomes)
+    except RedditError as fault:
+        if isinstance(fault, Unauthorized):
+            refusals.refuse(app, str(fault))
+        # What was read is read; that the lowest lane has to wait is no failure.
+        throttled = isinstance(fault, Throttled)
+        status, error = (Status.PARTIAL if throttled else Status.FAILED), str(fault)
+    except SoftTimeLimitExceeded:
+        status, error = Status.PARTIAL, "The time limit of the task was reached."
+    except Cancelled as reason:
+        status, error = Status.CANCELLED, str(reason)
+        raise
+    except BaseException as bug:
+        # Also when the process is told to stop: the session must not seem to run on.
+        status, error = Status.FAILED, f"{type(bug).__name__}: {bug}"
+        raise
+    finally:
+        sessions.finish_with(session, asdict(progress), status, error=error)
+    return progress

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from psycopg2.errors import UniqueViolation
 
+from scraping import checks, deletion, scores
 from scraping.copying import CopyFormat
 from scraping.models import Content, RedditComment, RedditPost
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
@@ -28,6 +29,11 @@ from scraping.subreddits import ensure_subreddits
 # An item's values, the id of its subreddit, and when a dump read it; the moments of storing are
 # common to all.
 Row = tuple[Any, ...]
+
+# What moderators have removed is not said by what Reddit shows in its place.
+TEXTS = frozenset(
+    {"title", "selftext", "body", "url", "domain", "link_flair_text", "post_hint", "permalink"}
+)
 
 # So often another writer may be first with one of the new items before they take the slower way.
 TRIES = 3
@@ -46,6 +52,7 @@ class Table:
     """The statements that store one kind of item, made from its parsed form and its model."""
 
     def __init__(self, model: type[Content], parsed: type[ParsedItem]) -> None:
+        self.model = model
         self.name = model._meta.db_table
         self.staging = f"staging_{self.name}"
         own = [
@@ -88,7 +95,8 @@ class Table:
     @cached_property
     def upsert(self) -> str:
         """What Reddit says now, onto what is stored; returns fullname and whether it is new."""
-        return self._upsert(self._latest, "TRUE")
+        # What was purged is not brought back by a page that was read before.
+        return self._upsert(self._latest, "t.removal NOT IN ('deleted', 'gone')")
 
     @cached_property
     def fill(self) -> str:
@@ -129,6 +137,11 @@ class Table:
             return _edited_at(given)
         if column == "retrieved_at":
             return f"{given}.retrieved_at"
+        if column in TEXTS:
+            return (
+                f"CASE WHEN {given}.removal = 'removed' THEN COALESCE(t.{column}, {given}.{column}) "
+                f"ELSE COALESCE({given}.{column}, t.{column}) END"
+            )
         return f"COALESCE({given}.{column}, t.{column})"
 
     @classmethod
@@ -186,7 +199,9 @@ def ingest_dumped(
             fullname: (*table.values(item), subreddits.get(item.subreddit), retrieved_at)
             for fullname, (item, retrieved_at) in latest.items()
         }
-        return _store(table, rows, now, onto=table.fill)
+        result = _store(table, rows, now, onto=table.fill)
+        checks.enrol_dumped(table.model, result.new, now=now)
+        return result
 
 
 def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestResult:
@@ -195,12 +210,22 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
     if not unique:
         return IngestResult()
     with transaction.atomic():
+        deletion.obey(table.model, unique.values(), now=now)
         subreddits = _subreddit_ids(unique.values(), refresh=True)
         rows = {
             fullname: (*table.values(item), subreddits.get(item.subreddit), None)
             for fullname, item in unique.items()
         }
-        return _store(table, rows, now, onto=table.upsert)
+        result = _store(table, rows, now, onto=table.upsert)
+        # What is deleted already needs no check.
+        new = {
+            name: unique[name].created_at
+            for name in result.new
+            if unique[name].removal != Content.Removal.DELETED
+        }
+        checks.enrol(new, {name: rows[name][-2] for name in new}, now=now)
+        scores.note(table.model, new=result.new, changed=result.updated, now=now)
+        return result
 
 
 def _subreddit_ids(items: Iterable[ParsedItem], *, refresh: bool) -> dict[str | None, int]:

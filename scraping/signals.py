@@ -22,6 +22,17 @@ system_schedules.register(
         description="Ends sessions whose process died, so that none seems to run for ever.",
     )
 )
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="refresh-and-verify",
+        task="scraping.check_items",
+        kwargs={},
+        queue="scraping",
+        every=timedelta(minutes=2),
+        description="Looks stored items up on Reddit: new scores, edits, and whether they still "
+        "stand. What is gone is purged.",
+    )
+)
 
 system_schedules.register(
     schedules.ScheduleSpec(

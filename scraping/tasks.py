@@ -10,7 +10,7 @@ from bots.models import BotConfig
 from jobs.errors import Skip
 from jobs.runs import request_run
 from jobs.task import job
-from scraping import clients, matching, services, sessions
+from scraping import clients, matching, refresh, services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -110,6 +110,23 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
 def close_interrupted_sessions() -> int:
     """End the running sessions whose process died; return how many there were."""
     return sessions.close_interrupted()
+
+
+@job(
+    name="scraping.check_items",
+    queue="scraping",
+    title="Refresh and verify stored items",
+    soft_time_limit=8 * 60,
+    time_limit=9 * 60,
+    lock="check-items",
+    history_days=3,
+)
+def check_items() -> dict[str, Any]:
+    """Look up on Reddit what is due for a refresh or a check that it still stands; purge what is gone.
+
+    Returns the counts. What a run leaves is done by the next one.
+    """
+    return asdict(refresh.check_items())
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")

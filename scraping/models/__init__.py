@@ -1,6 +1,9 @@
 from scraping.models.budget import RequestBudget
+from scraping.models.checks import ItemCheck
 from scraping.models.content import BotItem, Content, RedditComment, RedditPost
+from scraping.models.deletion import DeletionReceipt
 from scraping.models.imports import DumpImport
+from scraping.models.scores import PostScore
 from scraping.models.sessions import STATUS_COLOURS, ScrapeSession
 from scraping.models.streams import Gap, Stream, Subreddit
 
@@ -8,8 +11,11 @@ __all__ = [
     "STATUS_COLOURS",
     "BotItem",
     "Content",
+    "DeletionReceipt",
     "DumpImport",
     "Gap",
+    "ItemCheck",
+    "PostScore",
     "RedditComment",
     "RedditPost",
     "RequestBudget",

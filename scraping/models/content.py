@@ -18,6 +18,7 @@ class Content(models.Model):
         STANDING = "", "Standing"
         DELETED = "deleted", "Deleted by its author"
         REMOVED = "removed", "Removed by moderators or Reddit"
+        GONE = "gone", "Not on Reddit any more"
 
     fullname = models.TextField(primary_key=True)
     subreddit = models.ForeignKey(
@@ -111,10 +112,20 @@ class RedditComment(Content):
 class BotItem(models.Model):
     """An item that matches what a bot looks for."""
 
+    class State(models.TextChoices):
+        """Whether it has the score and the comments that the bot asks for, if it asks for any."""
+
+        MATCHED = "matched", "Match"
+        PENDING = "pending", "Waits for its score"
+        MISSED = "missed", "Fell short"
+
     bot = models.ForeignKey(BotConfig, on_delete=models.CASCADE, related_name="items")
     fullname = models.TextField()
     matched_terms = models.JSONField(default=list)
     matched_at = models.DateTimeField()
+    state = models.CharField(
+        max_length=7, choices=State, default=State.MATCHED, db_default=State.MATCHED
+    )
 
     class Meta:
         verbose_name = "matched item"
@@ -125,6 +136,11 @@ class BotItem(models.Model):
         indexes = [
             models.Index(fields=["fullname"], name="scraping_botitem_fullname"),
             models.Index(fields=["bot", "-matched_at"], name="scraping_botitem_by_time"),
+            models.Index(
+                fields=["fullname"],
+                condition=models.Q(state="pending"),
+                name="scraping_botitem_pending",
+            ),
         ]
 
     def __str__(self) -> str:

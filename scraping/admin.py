@@ -6,22 +6,24 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import path
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
 from accounts.ownership import owned_by
 from bots.admin import annotators
 from bots.models import BotConfig
-from scraping import freshness, sessions, views
+from scraping import freshness, plots, receipts, sessions, views
 from scraping.models import (
     STATUS_COLOURS,
     BotItem,
+    DeletionReceipt,
     Gap,
+    PostScore,
     RedditComment,
     RedditPost,
     ScrapeSession,
@@ -188,6 +190,12 @@ class RedditPostAdmin(ContentAdmin):
         "first_seen_at",
     ]
     search_fields = ["=fullname", "title", "=author", "=subreddit__name"]
+    readonly_fields = [*ContentAdmin.readonly_fields, "history"]
+
+    @admin.display(description="Score and comments")
+    def history(self, post: RedditPost) -> str:
+        """A small plot of the score, and what it was when."""
+        return plots.history(list(PostScore.objects.filter(post=post.pk).order_by("at")))
 
     @admin.display(description="Title", ordering="title")
     def title_start(self, post: RedditPost) -> str:
@@ -208,12 +216,34 @@ class RedditCommentAdmin(ContentAdmin):
         return comment.body if len(comment.body) <= 90 else f"{comment.body[:89]}…"
 
 
+class MatchStateFilter(admin.SimpleListFilter):
+    """Matches unless one asks for those that wait or fell short."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The other states; matches are what is shown without a choice."""
+        return [*BotItem.State.choices[1:], ("any", "Any")]
+
+    def choices(self, changelist: Any) -> Any:
+        """With "Match" where Django says "All"."""
+        first, *others = super().choices(changelist)
+        return [first | {"display": BotItem.State.MATCHED.label}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[BotItem]) -> QuerySet[BotItem]:
+        """Those of the chosen state."""
+        if self.value() == "any":
+            return queryset
+        return queryset.filter(state=self.value() or BotItem.State.MATCHED)
+
+
 @admin.register(BotItem)
 class BotItemAdmin(EvidenceAdmin):
     """Matches: items that a bot looks for."""
 
-    list_display = ["bot", "fullname", "terms", "matched_at"]
-    list_filter = [("matched_at", RangeDateTimeFilter)]
+    list_display = ["bot", "fullname", "standing", "terms", "matched_at"]
+    list_filter = [MatchStateFilter, ("matched_at", RangeDateTimeFilter)]
     list_select_related = ["bot"]
     search_fields = ["=fullname", "bot__name"]
 
@@ -229,6 +259,15 @@ class BotItemAdmin(EvidenceAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[BotItem]:
         """Matches of the user's own bots."""
         return owned_by(super().get_queryset(request), request.user, path="bot__owner")
+
+    @display(
+        description="State",
+        ordering="state",
+        label={"matched": "success", "pending": "info", "missed": "warning"},
+    )
+    def standing(self, item: BotItem) -> tuple[str, str]:
+        """Whether it has the score that the bot asks for."""
+        return item.state, item.get_state_display()
 
     @admin.display(description="Terms found")
     def terms(self, item: BotItem) -> str:
@@ -295,3 +334,49 @@ class GapAdmin(EvidenceAdmin):
     list_filter = ["reason", ("found_at", RangeDateTimeFilter)]
     list_select_related = ["stream__subreddit"]
     search_fields = ["stream__subreddit__name"]
+
+
+@admin.register(DeletionReceipt)
+class DeletionReceiptAdmin(EvidenceAdmin):
+    """What was purged, why and when; nothing of what it was."""
+
+    list_display = ["fullname", "kind", "why", "seen_at", "purged_at", "purged_parts"]
+    list_filter = ["reason", "kind", ("purged_at", RangeDateTimeFilter)]
+    search_fields = ["=fullname"]
+    actions = ["export_csv", "export_ndjson"]
+
+    @display(
+        description="Why",
+        ordering="reason",
+        label=dict.fromkeys(["deleted", "gone", "account"], "info") | {"removed": "warning"},
+    )
+    def why(self, receipt: DeletionReceipt) -> tuple[str, str]:
+        """What happened on Reddit."""
+        return receipt.reason, receipt.get_reason_display()
+
+    @admin.display(description="Purged")
+    def purged_parts(self, receipt: DeletionReceipt) -> str:
+        """What was purged."""
+        return ", ".join(receipt.parts)
+
+    @action(description="Export as CSV", permissions=["view"])
+    def export_csv(
+        self, request: HttpRequest, queryset: QuerySet[DeletionReceipt]
+    ) -> StreamingHttpResponse:
+        """The selected receipts as a file."""
+        return _download(queryset, "csv")
+
+    @action(description="Export as NDJSON", permissions=["view"])
+    def export_ndjson(
+        self, request: HttpRequest, queryset: QuerySet[DeletionReceipt]
+    ) -> StreamingHttpResponse:
+        """The selected receipts as a file."""
+        return _download(queryset, "ndjson")
+
+
+def _download(queryset: QuerySet[DeletionReceipt], form: str) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        receipts.export(queryset, form),
+        content_type=receipts.CONTENT_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="deletion-receipts.{form}"'},
+    )

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import QuerySet
 
 from scraping.models import Content, ItemCheck
 
@@ -20,7 +21,7 @@ SHORTEST = timedelta(hours=3)
 PLANNED = 7 / 8
 # A check waits so many times its interval for an age at which scores are asked for.
 STRETCH = 1.25
-# One that is made so near before such an age, as a part of it, is taken for it.
+# One that is made so near before such an age, as a part of it, serves as well.
 NEAR = 0.1
 # What moderators removed and was purged may be approved again, and is asked about until this age.
 APPROVABLE = timedelta(days=3)
@@ -30,7 +31,15 @@ UNREADABLE_PAUSE = timedelta(hours=6)
 # Filters by score are decided at this age if no age is set.
 DECIDED_AT = 36.0
 
-COLUMNS = ("fullname", "subreddit_id", "created_at", "checked_at", "due_at", "missing_since")
+COLUMNS = (
+    "fullname",
+    "subreddit_id",
+    "created_at",
+    "checked_at",
+    "due_at",
+    "missing_since",
+    "is_refresh",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +73,8 @@ def next_check(created_at: datetime, checked_at: datetime) -> tuple[datetime, bo
     latest = checked_at + min(interval * STRETCH, longest)
     for age in refresh_ages():
         moment = created_at + age
-        if checked_at + age * NEAR < moment <= latest:
-            return moment, True
+        if checked_at + age * NEAR < moment <= latest + age * NEAR:
+            return min(moment, latest), True
     return checked_at + interval, False
 
 
@@ -117,6 +126,18 @@ def enrol_dumped(model: type[Content], fullnames: Collection[str], *, now: datet
         )
 
 
+def at_risk(*, now: datetime, subreddits: Sequence[int] | None, limit: int) -> list[Check]:
+    """Items that should have been verified by now for the promise to hold, the oldest first.
+
+    There are some when the budget did not suffice lately, or after an import.
+    """
+    longest = timedelta(hours=settings.VERIFY_WITHIN_HOURS) * PLANNED
+    rows = ItemCheck.objects.filter(
+        is_unreadable=False, checked_at__lte=now - longest, due_at__lte=now
+    ).order_by("checked_at")
+    return _found(rows, subreddits, limit)
+
+
 def due(
     *, refresh: bool, before: datetime, subreddits: Sequence[int] | None, limit: int
 ) -> list[Check]:
@@ -125,9 +146,13 @@ def due(
     `subreddits` are ids, 0 for no subreddit; None: all of them.
     """
     rows = ItemCheck.objects.filter(is_refresh=refresh, due_at__lte=before).order_by("due_at")
+    return _found(rows, subreddits, limit)
+
+
+def _found(rows: QuerySet[ItemCheck], subreddits: Sequence[int] | None, limit: int) -> list[Check]:
     if subreddits is not None:
         rows = rows.filter(subreddit_id__in=subreddits)
-    return [Check(*row, is_refresh=refresh) for row in rows.values_list(*COLUMNS)[:limit]]
+    return [Check(*row) for row in rows.values_list(*COLUMNS)[:limit]]
 
 
 def told(checks: Iterable[Check], *, now: datetime) -> None:
@@ -138,7 +163,9 @@ def told(checks: Iterable[Check], *, now: datetime) -> None:
 
 def left_out(checks: Iterable[Check], *, now: datetime) -> None:
     """Note that an answer left these items out, and ask again soon."""
-    _write([(check.fullname, now + CONFIRM_AFTER, False) for check in checks], now=now, missing=True)
+    _write(
+        [(check.fullname, now + CONFIRM_AFTER, False) for check in checks], now=now, missing=True
+    )
 
 
 def unreadable(checks: Iterable[Check], *, now: datetime) -> None:
@@ -174,7 +201,7 @@ def _write(
                 checked_at = CASE WHEN %(checked)s THEN %(now)s ELSE c.checked_at END,
                 missing_since = CASE WHEN %(missing)s THEN COALESCE(c.missing_since, %(now)s)
                                      WHEN %(checked)s OR %(hidden)s THEN NULL ELSE c.missing_since END,
-                is_unreadable = %(hidden)s
+                is_unreadable = %(hidden)s OR (c.is_unreadable AND NOT %(checked)s)
             FROM unnest(%(names)s::text[], %(due)s::timestamptz[], %(refresh)s::boolean[])
                 AS n (fullname, due_at, is_refresh)
             WHERE c.fullname = n.fullname

@@ -98,9 +98,7 @@ def _check_of(
     deadline: float,
 ) -> None:
     for lane in (Lane.DELETION, Lane.REFRESH):
-        budget = AppBudget(
-            app, lane=lane, name=f"checks ({lane.value})", longest_wait=LONGEST_WAIT
-        )
+        budget = AppBudget(app, lane=lane, name=f"checks ({lane.value})", longest_wait=LONGEST_WAIT)
         try:
             with client_for(app, permits=budget) as client:
                 try:
@@ -167,23 +165,31 @@ class Sweep:
     def _due(self, lane: Lane, now: datetime, limit: int) -> list[Check]:
         """What this lane asks about next, with what fills the last request up."""
 
+        found: dict[str, Check] = {}
+
+        def add(some: Iterable[Check], most: int) -> None:
+            for check in some:
+                if len(found) >= most:
+                    return
+                found.setdefault(check.fullname, check)
+
         def find(*, refresh: bool, before: datetime, most: int) -> list[Check]:
             return checks.due(
                 refresh=refresh, before=before, subreddits=self._subreddits, limit=most
             )
 
         if lane == Lane.REFRESH:
-            found = find(refresh=True, before=now, most=limit)
+            add(find(refresh=True, before=now, most=limit), limit)
         else:
-            found = find(refresh=False, before=now, most=limit)
-            found += find(refresh=True, before=now - LATE, most=limit - len(found))
-        room = -len(found) % PAGE_SIZE
-        if found and room:
-            known = {check.fullname for check in found}
-            others = find(refresh=True, before=now, most=len(found) + room)
-            others += find(refresh=False, before=now + AHEAD, most=len(found) + room)
-            found += [check for check in others if check.fullname not in known][:room]
-        return found
+            add(checks.at_risk(now=now, subreddits=self._subreddits, limit=limit), limit)
+            if len(found) < limit:
+                add(find(refresh=False, before=now, most=limit), limit)
+                add(find(refresh=True, before=now - LATE, most=limit), limit)
+        full = len(found) + -len(found) % PAGE_SIZE
+        if len(found) < full:
+            add(find(refresh=True, before=now, most=full), full)
+            add(find(refresh=False, before=now + AHEAD, most=full), full)
+        return list(found.values())
 
     def _ask(self, batch: list[Check], clock: Clock) -> None:
         names = [check.fullname for check in batch]

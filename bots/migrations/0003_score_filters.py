@@ -5,20 +5,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('bots', '0002_refused_apps'),
+        ("bots", "0002_refused_apps"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='botconfig',
-            name='min_comments',
-            field=models.PositiveIntegerField(blank=True, help_text='The same for the number of comments on a post. Comments are not asked for it.', null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='least comments'),
+            model_name="botconfig",
+            name="min_comments",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="The same for the number of comments on a post. Comments are not asked for it.",
+                null=True,
+                validators=[django.core.validators.MinValueValidator(1)],
+                verbose_name="least comments",
+            ),
         ),
         migrations.AddField(
-            model_name='botconfig',
-            name='min_score',
-            field=models.PositiveIntegerField(blank=True, help_text='Only items that reach this score soon (by default, within 36 hours) are matches. Until they do, or the time is over, they wait.', null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='least score'),
+            model_name="botconfig",
+            name="min_score",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="Only items that reach this score soon (by default, within 36 hours) are matches. Until they do, or the time is over, they wait.",
+                null=True,
+                validators=[django.core.validators.MinValueValidator(1)],
+                verbose_name="least score",
+            ),
         ),
     ]

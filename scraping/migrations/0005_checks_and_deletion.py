@@ -6,100 +6,222 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('bots', '0003_score_filters'),
-        ('scraping', '0004_request_budget'),
+        ("bots", "0003_score_filters"),
+        ("scraping", "0004_request_budget"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DeletionReceipt',
+            name="DeletionReceipt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fullname', models.TextField()),
-                ('kind', models.CharField(choices=[('post', 'Post'), ('comment', 'Comment')], max_length=7)),
-                ('reason', models.CharField(choices=[('deleted', 'Deleted by its author'), ('removed', 'Removed by moderators or Reddit'), ('gone', 'Not on Reddit any more'), ('account', "Its author's account was deleted")], max_length=7)),
-                ('seen_at', models.DateTimeField(help_text='When Reddit first showed it as deleted, or left it out.', verbose_name='first seen')),
-                ('purged_at', models.DateTimeField()),
-                ('parts', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), help_text='What was purged of title, body, url, flair, media, author, numbers, matches and history.', size=None)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("fullname", models.TextField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("post", "Post"), ("comment", "Comment")], max_length=7
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("deleted", "Deleted by its author"),
+                            ("removed", "Removed by moderators or Reddit"),
+                            ("gone", "Not on Reddit any more"),
+                            ("account", "Its author's account was deleted"),
+                        ],
+                        max_length=7,
+                    ),
+                ),
+                (
+                    "seen_at",
+                    models.DateTimeField(
+                        help_text="When Reddit first showed it as deleted, or left it out.",
+                        verbose_name="first seen",
+                    ),
+                ),
+                ("purged_at", models.DateTimeField()),
+                (
+                    "parts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(),
+                        help_text="What was purged of title, body, url, flair, media, author, numbers, matches and history.",
+                        size=None,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'deletion receipt',
-                'ordering': ['-purged_at', '-pk'],
+                "verbose_name": "deletion receipt",
+                "ordering": ["-purged_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='ItemCheck',
+            name="ItemCheck",
             fields=[
-                ('fullname', models.TextField(primary_key=True, serialize=False)),
-                ('subreddit_id', models.BigIntegerField(help_text='Of the item; 0 if it belongs to none.')),
-                ('created_at', models.DateTimeField(help_text='Of the item.')),
-                ('checked_at', models.DateTimeField(help_text='When Reddit, or a dump of it, last told of it.')),
-                ('due_at', models.DateTimeField()),
-                ('is_refresh', models.BooleanField(default=False, help_text='The next check is for the score at one of the ages for that.')),
-                ('missing_since', models.DateTimeField(help_text='An answer left it out. It is gone if a later answer does so, too.', null=True)),
-                ('is_unreadable', models.BooleanField(default=False, help_text='Its subreddit cannot be read, so that nobody can tell.')),
+                ("fullname", models.TextField(primary_key=True, serialize=False)),
+                (
+                    "subreddit_id",
+                    models.BigIntegerField(help_text="Of the item; 0 if it belongs to none."),
+                ),
+                ("created_at", models.DateTimeField(help_text="Of the item.")),
+                (
+                    "checked_at",
+                    models.DateTimeField(
+                        help_text="When Reddit, or a dump of it, last told of it."
+                    ),
+                ),
+                ("due_at", models.DateTimeField()),
+                (
+                    "is_refresh",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The next check is for the score at one of the ages for that.",
+                    ),
+                ),
+                (
+                    "missing_since",
+                    models.DateTimeField(
+                        help_text="An answer left it out. It is gone if a later answer does so, too.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "is_unreadable",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Its subreddit cannot be read, so that nobody can tell.",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'check',
+                "verbose_name": "check",
             },
         ),
         migrations.CreateModel(
-            name='PostScore',
+            name="PostScore",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('score', models.BigIntegerField(help_text='Empty while Reddit hides it.', null=True)),
-                ('num_comments', models.BigIntegerField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                (
+                    "score",
+                    models.BigIntegerField(help_text="Empty while Reddit hides it.", null=True),
+                ),
+                ("num_comments", models.BigIntegerField(null=True)),
             ],
             options={
-                'verbose_name': 'score',
-                'ordering': ['post', 'at'],
+                "verbose_name": "score",
+                "ordering": ["post", "at"],
             },
         ),
         migrations.AddField(
-            model_name='botitem',
-            name='state',
-            field=models.CharField(choices=[('matched', 'Match'), ('pending', 'Waits for its score'), ('missed', 'Fell short')], db_default='matched', default='matched', max_length=7),
+            model_name="botitem",
+            name="state",
+            field=models.CharField(
+                choices=[
+                    ("matched", "Match"),
+                    ("pending", "Waits for its score"),
+                    ("missed", "Fell short"),
+                ],
+                db_default="matched",
+                default="matched",
+                max_length=7,
+            ),
         ),
         migrations.AlterField(
-            model_name='redditcomment',
-            name='removal',
-            field=models.CharField(blank=True, choices=[('', 'Standing'), ('deleted', 'Deleted by its author'), ('removed', 'Removed by moderators or Reddit'), ('gone', 'Not on Reddit any more')], max_length=10),
+            model_name="redditcomment",
+            name="removal",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("", "Standing"),
+                    ("deleted", "Deleted by its author"),
+                    ("removed", "Removed by moderators or Reddit"),
+                    ("gone", "Not on Reddit any more"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.AlterField(
-            model_name='redditpost',
-            name='removal',
-            field=models.CharField(blank=True, choices=[('', 'Standing'), ('deleted', 'Deleted by its author'), ('removed', 'Removed by moderators or Reddit'), ('gone', 'Not on Reddit any more')], max_length=10),
+            model_name="redditpost",
+            name="removal",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("", "Standing"),
+                    ("deleted", "Deleted by its author"),
+                    ("removed", "Removed by moderators or Reddit"),
+                    ("gone", "Not on Reddit any more"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.AddIndex(
-            model_name='botitem',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['fullname'], name='scraping_botitem_pending'),
+            model_name="botitem",
+            index=models.Index(
+                condition=models.Q(("state", "pending")),
+                fields=["fullname"],
+                name="scraping_botitem_pending",
+            ),
         ),
         migrations.AddIndex(
-            model_name='deletionreceipt',
-            index=models.Index(fields=['-purged_at', '-id'], name='scraping_receipt_by_time'),
+            model_name="deletionreceipt",
+            index=models.Index(fields=["-purged_at", "-id"], name="scraping_receipt_by_time"),
         ),
         migrations.AddConstraint(
-            model_name='deletionreceipt',
-            constraint=models.UniqueConstraint(fields=('fullname', 'reason', 'seen_at'), name='scraping_receipt_unique'),
+            model_name="deletionreceipt",
+            constraint=models.UniqueConstraint(
+                fields=("fullname", "reason", "seen_at"), name="scraping_receipt_unique"
+            ),
         ),
         migrations.AddIndex(
-            model_name='itemcheck',
-            index=models.Index(fields=['is_refresh', 'due_at', 'subreddit_id'], name='scraping_check_due'),
+            model_name="itemcheck",
+            index=models.Index(
+                fields=["is_refresh", "due_at", "subreddit_id"], name="scraping_check_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='itemcheck',
-            index=models.Index(condition=models.Q(('is_unreadable', False)), fields=['checked_at'], name='scraping_check_oldest'),
+            model_name="itemcheck",
+            index=models.Index(
+                condition=models.Q(("is_unreadable", False)),
+                fields=["checked_at"],
+                name="scraping_check_oldest",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="itemcheck",
+            index=models.Index(
+                condition=models.Q(("is_unreadable", True)),
+                fields=["subreddit_id"],
+                name="scraping_check_unreadable",
+            ),
         ),
         migrations.AddField(
-            model_name='postscore',
-            name='post',
-            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='scores', to='scraping.redditpost'),
+            model_name="postscore",
+            name="post",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="scores",
+                to="scraping.redditpost",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='postscore',
-            constraint=models.UniqueConstraint(fields=('post', 'at'), name='scraping_postscore_unique'),
+            model_name="postscore",
+            constraint=models.UniqueConstraint(
+                fields=("post", "at"), name="scraping_postscore_unique"
+            ),
         ),
     ]

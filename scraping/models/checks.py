@@ -34,6 +34,11 @@ class ItemCheck(models.Model):
                 condition=models.Q(is_unreadable=False),
                 name="scraping_check_oldest",
             ),
+            models.Index(
+                fields=["subreddit_id"],
+                condition=models.Q(is_unreadable=True),
+                name="scraping_check_unreadable",
+            ),
         ]
 
     def __str__(self) -> str:

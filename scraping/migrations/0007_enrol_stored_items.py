@@ -3,7 +3,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scraping", "0005_checks_and_deletion"),
+        ("scraping", "0006_checks_and_deletion"),
     ]
 
     operations = [

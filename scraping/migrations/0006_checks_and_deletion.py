@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("bots", "0003_score_filters"),
-        ("scraping", "0004_request_budget"),
+        ("scraping", "0005_compiler"),
     ]
 
     operations = [

@@ -5,15 +5,15 @@ Young items are asked about often and old ones seldom: after a time as long as t
 at about that time, it is waited for, so that one question serves both.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from scraping.models import Content, ItemCheck
+from scraping.models import ItemCheck, RedditComment, RedditPost
 
 # Between two checks, whatever an item's age.
 SHORTEST = timedelta(hours=3)
@@ -30,6 +30,39 @@ CONFIRM_AFTER = timedelta(minutes=30)
 UNREADABLE_PAUSE = timedelta(hours=6)
 # Filters by score are decided at this age if no age is set.
 DECIDED_AT = 36.0
+
+# Items stored longer ago than this were enrolled, or wait for the nightly look at everything.
+LOOK_BACK = timedelta(hours=6)
+# Items that are enrolled at a time.
+ENROLLED = 2_000
+
+# Of what is final, or was removed and is empty, there is nothing to ask.
+_UNKNOWN = """
+    t.removal NOT IN ('deleted', 'gone') AND NOT (t.removal = 'removed' AND t.permalink IS NULL)
+    AND (%(since)s::timestamptz IS NULL OR t.first_seen_at >= %(since)s)
+    AND NOT EXISTS (SELECT FROM scraping_itemcheck c WHERE c.fullname = t.fullname)
+"""
+FIND_NEW = f"""
+SELECT fullname, subreddit_id, created_at, first_seen_at FROM {{table}} t
+WHERE retrieved_at IS NULL AND {_UNKNOWN} LIMIT %(most)s
+"""  # noqa: S608  (no input)
+ENROL_DUMPED = f"""
+INSERT INTO scraping_itemcheck
+    (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh, is_unreadable)
+SELECT fullname, COALESCE(subreddit_id, 0), created_at, retrieved_at, %(now)s, FALSE, FALSE
+FROM {{table}} t WHERE retrieved_at IS NOT NULL AND {_UNKNOWN}
+ON CONFLICT DO NOTHING
+"""  # noqa: S608  (no input)
+# The values of a row are those of when it last changed.
+BEGIN_HISTORY = """
+INSERT INTO scraping_postscore (post_id, at, score, num_comments)
+SELECT fullname, refreshed_at, CASE WHEN score_hidden IS TRUE THEN NULL ELSE score END, num_comments
+FROM scraping_redditpost p
+WHERE fullname = ANY(%(names)s) AND (score IS NOT NULL OR num_comments IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM scraping_postscore s WHERE s.post_id = p.fullname)
+ORDER BY fullname
+ON CONFLICT DO NOTHING
+"""
 
 COLUMNS = (
     "fullname",
@@ -78,51 +111,62 @@ def next_check(created_at: datetime, checked_at: datetime) -> tuple[datetime, bo
     return checked_at + interval, False
 
 
-def enrol(
-    created: Mapping[str, datetime], subreddits: Mapping[str, int | None], *, now: datetime
-) -> None:
-    """Plan the first checks of new items that Reddit has just told us of."""
-    if not created:
+def enrol_new(*, now: datetime, everything: bool = False) -> int:
+    """Plan the first checks of items that were stored lately, and begin their histories.
+
+    Not as they are stored, which would take twice as long. `everything` looks at all that is
+    stored, for what a long outage kept from being enrolled in time. Returns how many were.
+    """
+    since = None if everything else now - LOOK_BACK
+    enrolled = 0
+    for model in (RedditPost, RedditComment):
+        table = model._meta.db_table
+        with connection.cursor() as cursor:
+            # What a dump told is of another time: due as soon as its turn comes.
+            cursor.execute(ENROL_DUMPED.format(table=table), {"now": now, "since": since})
+            enrolled += cursor.rowcount
+            while True:
+                cursor.execute(FIND_NEW.format(table=table), {"since": since, "most": ENROLLED})
+                rows = cursor.fetchall()
+                with transaction.atomic():
+                    enrol(rows)
+                    if model is RedditPost:
+                        cursor.execute(BEGIN_HISTORY, {"names": [row[0] for row in rows]})
+                enrolled += len(rows)
+                if len(rows) < ENROLLED:
+                    break
+    return enrolled
+
+
+def enrol(rows: Sequence[tuple[str, int | None, datetime, datetime]]) -> None:
+    """Plan the first checks of items that Reddit told us of.
+
+    Rows are the fullname, the id of the subreddit, when it was written and when we were told.
+    """
+    if not rows:
         return
-    names = sorted(created)
-    planned = [next_check(created[name], now) for name in names]
+    planned = [next_check(created_at, told_at) for _, _, created_at, told_at in rows]
+    names, subreddits, created, told_at = zip(*rows, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO scraping_itemcheck
                 (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh, is_unreadable)
-            SELECT fullname, COALESCE(subreddit_id, 0), created_at, %s, due_at, is_refresh, FALSE
-            FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::boolean[])
-                AS n (fullname, subreddit_id, created_at, due_at, is_refresh)
+            SELECT fullname, COALESCE(subreddit_id, 0), created_at, checked_at, due_at, is_refresh,
+                   FALSE
+            FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[],
+                        %s::timestamptz[], %s::boolean[])
+                AS n (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh)
             ON CONFLICT DO NOTHING
             """,
             [
-                now,
-                names,
-                [subreddits[name] for name in names],
-                [created[name] for name in names],
+                list(names),
+                list(subreddits),
+                list(created),
+                list(told_at),
                 [due for due, _ in planned],
                 [is_refresh for _, is_refresh in planned],
             ],
-        )
-
-
-def enrol_dumped(model: type[Content], fullnames: Collection[str], *, now: datetime) -> None:
-    """Have new items out of a dump checked as soon as their turn comes: it told of another time."""
-    if not fullnames:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            INSERT INTO scraping_itemcheck
-                (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh, is_unreadable)
-            SELECT fullname, COALESCE(subreddit_id, 0), created_at, COALESCE(retrieved_at, %s), %s,
-                   FALSE, FALSE
-            FROM unnest(string_to_array(%s, ' ')) AS n (fullname)
-            JOIN {model._meta.db_table} USING (fullname)
-            ON CONFLICT DO NOTHING
-            """,  # noqa: S608  (a name of our own, no input)
-            [now, now, " ".join(fullnames)],
         )
 
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from psycopg2.errors import UniqueViolation
 
-from scraping import checks, deletion, scores
+from scraping import deletion, scores
 from scraping.copying import CopyFormat
 from scraping.models import Content, RedditComment, RedditPost
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
@@ -199,9 +199,7 @@ def ingest_dumped(
             fullname: (*table.values(item), subreddits.get(item.subreddit), retrieved_at)
             for fullname, (item, retrieved_at) in latest.items()
         }
-        result = _store(table, rows, now, onto=table.fill)
-        checks.enrol_dumped(table.model, result.new, now=now)
-        return result
+        return _store(table, rows, now, onto=table.fill)
 
 
 def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestResult:
@@ -217,14 +215,7 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
             for fullname, item in unique.items()
         }
         result = _store(table, rows, now, onto=table.upsert)
-        # What is deleted already needs no check.
-        new = {
-            name: unique[name].created_at
-            for name in result.new
-            if unique[name].removal != Content.Removal.DELETED
-        }
-        checks.enrol(new, {name: rows[name][-2] for name in new}, now=now)
-        scores.note(table.model, new=result.new, changed=result.updated, now=now)
+        scores.note(table.model, result.updated, now=now)
         return result
 
 

@@ -54,6 +54,7 @@ LONGEST_WAIT = 2.0
 class Checked:
     """What a run did, in items but for `requests`."""
 
+    enrolled: int = 0
     asked: int = 0
     updated: int = 0
     purged: int = 0
@@ -76,7 +77,7 @@ def check_items(
     At most `requests` of each app and lane, and as long as `seconds`. What goes wrong with an app
     ends its part of the run and is noted in the result; the next run goes on from there.
     """
-    result = Checked()
+    result = Checked(enrolled=checks.enrol_new(now=clock()))
     deadline = time.monotonic() + seconds
     for app, subreddits in _shares():
         if time.monotonic() > deadline:

@@ -16,16 +16,6 @@ LEAST_CHANGE = 5
 LEAST_PART = 0.2
 LEAST_AGE = timedelta(minutes=10)
 
-NOTE_NEW = """
-INSERT INTO scraping_postscore (post_id, at, score, num_comments)
-SELECT fullname, %(now)s, CASE WHEN score_hidden IS TRUE THEN NULL ELSE score END, num_comments
-FROM scraping_redditpost
-WHERE fullname = ANY(%(names)s) AND removal NOT IN ('deleted', 'gone')
-  AND (score IS NOT NULL OR num_comments IS NOT NULL)
-ORDER BY fullname
-ON CONFLICT DO NOTHING
-"""
-
 # Each post's history is read by its index.
 NOTE_CHANGED = """
 INSERT INTO scraping_postscore (post_id, at, score, num_comments)
@@ -98,19 +88,10 @@ FROM waiting w WHERE w.id = m.id AND w.state <> 'pending'
 """  # noqa: S608  (no input)
 
 
-def note(
-    model: type[Content],
-    *,
-    new: Collection[str] = (),
-    changed: Collection[str] = (),
-    now: datetime,
-) -> None:
-    """Write the history of posts that a page has shown, and settle what waits for their scores."""
-    with connection.cursor() as cursor:
-        if model is RedditPost and new:
-            cursor.execute(NOTE_NEW, {"now": now, "names": list(new)})
-        if model is RedditPost and changed:
-            _note_changed(changed, refreshed=False, now=now)
+def note(model: type[Content], changed: Collection[str], *, now: datetime) -> None:
+    """Write the history of items that a page has changed, and settle what waits for their scores."""
+    if model is RedditPost and changed:
+        _note_changed(changed, refreshed=False, now=now)
     settle(changed)
 
 

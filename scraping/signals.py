@@ -33,6 +33,17 @@ system_schedules.register(
         "stand. What is gone is purged.",
     )
 )
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="enrol-stored-items",
+        task="scraping.enrol_items",
+        kwargs={},
+        queue="cleanup",
+        crontab="41 2 * * *",
+        description="Plans checks of stored items that have none, which the other runs, that look "
+        "at the last hours only, have missed.",
+    )
+)
 
 system_schedules.register(
     schedules.ScheduleSpec(

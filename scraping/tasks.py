@@ -5,12 +5,13 @@ from typing import Any
 
 from celery import Task
 from celery.signals import worker_process_shutdown, worker_ready
+from django.utils import timezone
 
 from bots.models import BotConfig
 from jobs.errors import Skip
 from jobs.runs import request_run
 from jobs.task import job
-from scraping import clients, matching, refresh, services, sessions
+from scraping import checks, clients, matching, refresh, services, sessions
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -127,6 +128,12 @@ def check_items() -> dict[str, Any]:
     Returns the counts. What a run leaves is done by the next one.
     """
     return asdict(refresh.check_items())
+
+
+@job(name="scraping.enrol_items", queue="cleanup", title="Plan checks of all stored items")
+def enrol_items() -> int:
+    """Plan the checks of stored items that have none, however that came; return how many."""
+    return checks.enrol_new(now=timezone.now(), everything=True)
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")

@@ -3,6 +3,7 @@
 Texts are unbounded: titles of 27,719, bodies of 432,872 and URLs of 511,885 characters exist.
 """
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from bots.models import BotConfig
@@ -82,7 +83,10 @@ class RedditPost(Content):
     class Meta:
         verbose_name = "post"
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["subreddit", "-created_at"], name="scraping_post_by_time")]
+        indexes = [
+            models.Index(fields=["subreddit", "-created_at"], name="scraping_post_by_time"),
+            BrinIndex(fields=["first_seen_at"], name="scraping_post_first_seen"),
+        ]
 
     def __str__(self) -> str:
         return self.title[:100]
@@ -103,6 +107,7 @@ class RedditComment(Content):
         indexes = [
             models.Index(fields=["subreddit", "-created_at"], name="scraping_comment_by_time"),
             models.Index(fields=["link_fullname"], name="scraping_comment_by_post"),
+            BrinIndex(fields=["first_seen_at"], name="scraping_comment_first_seen"),
         ]
 
     def __str__(self) -> str:

@@ -53,8 +53,10 @@ class World:
     def change(self, fullname, action, **fields):
         self.reddit.control(f"items/{fullname}", {"action": action, **fields})
 
-    def collect(self, monkeypatch=None):
-        return services.scrape_bot(self.bot.pk, trigger="manual")
+    def collect(self):
+        session = services.scrape_bot(self.bot.pk, trigger="manual")
+        checks.enrol_new(now=self.now())
+        return session
 
     def check(self, **options):
         return refresh.check_items(clock=self.now, **options)
@@ -243,8 +245,20 @@ class TestRefresh:
     def test_items_of_a_dump_are_due_at_once(self, world):
         old = datetime(2020, 1, 1, tzinfo=UTC)
         ingest_dumped(POSTS, [(parse_post(PostData(number=1)), old)], now=world.now())
+        checks.enrol_new(now=world.now())
         check = ItemCheck.objects.get()
         assert (check.due_at, check.checked_at) == (world.now(), old)
+
+    def test_a_run_enrols_what_was_stored_lately_and_the_nightly_one_everything(self, world):
+        now = world.now()
+        ingest_posts([parse_post(PostData(number=1))], now=now)
+        ingest_posts([parse_post(PostData(number=2))], now=now - timedelta(days=3))
+        assert not ItemCheck.objects.exists()
+
+        assert world.check().enrolled == 1
+        assert [check.fullname for check in ItemCheck.objects.all()] == ["t3_zz0001"]
+        assert checks.enrol_new(now=now, everything=True) == 1
+        assert checks.enrol_new(now=now, everything=True) == 0
 
     def test_an_item_that_retention_removed_is_forgotten(self, world):
         post = world.post()
@@ -253,6 +267,7 @@ class TestRefresh:
         world.change(post, "delete")
         Subreddit.objects.update(status="ok")
         ingest_posts([parse_post(PostData(number=1, subreddit="Quiet"))], now=world.now())
+        checks.enrol_new(now=world.now())
         RedditPost.objects.all().delete()
         world.advance(43)
         world.check()
@@ -297,14 +312,15 @@ class TestThePromise:
         half = self.ITEMS // 2
         ages = {f"t3_{n:06d}": timedelta(hours=72 * n / half) for n in range(half)}
         created = {name: now - age for name, age in ages.items()}
-        checks.enrol(created, dict.fromkeys(created), now=now)
+        checks.enrol([(name, None, at, now) for name, at in created.items()])
         for hours in range(40):
             created = {
                 f"t3_{n:06d}": now - timedelta(days=3 + n)
                 for n in range(half, self.ITEMS)
                 if n % 40 == hours
             }
-            checks.enrol(created, dict.fromkeys(created), now=now - hours * HOUR)
+            told = now - hours * HOUR
+            checks.enrol([(name, None, at, told) for name, at in created.items()])
 
     def run(self, answers, *, days, per_run, every=timedelta(minutes=30)):
         """Let the sweep run on schedule; return the largest age of a verification after two days."""
@@ -393,6 +409,7 @@ class TestHistory:
 
     def test_a_hidden_score_is_none(self, world):
         ingest_posts([parse_post(PostData(number=1, hide_score=True, score=1))], now=world.now())
+        checks.enrol_new(now=world.now())
         assert self.entries("t3_zz0001") == [(None, 3)]
 
 

@@ -106,6 +106,7 @@ class BotConfigAdmin(OwnedModelAdmin):
                     "match_in",
                     "case_sensitive",
                     "whole_words",
+                    ("min_score", "min_comments"),
                 ],
             },
         ),

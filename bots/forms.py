@@ -70,6 +70,8 @@ class BotConfigForm(OwnedForm):
             "match_in",
             "case_sensitive",
             "whole_words",
+            "min_score",
+            "min_comments",
             "auto_scrape_enabled",
             "schedule",
             "every",

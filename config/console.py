@@ -76,6 +76,7 @@ UNFOLD = {
                     _link("Streams", "calendar_view_week", "scraping.stream"),
                     _link("Gaps", "report", "scraping.gap"),
                     _link("Subreddits", "groups", "scraping.subreddit"),
+                    _link("Deletions", "delete_sweep", "scraping.deletionreceipt"),
                 ],
             },
             {
@@ -105,6 +106,10 @@ UNFOLD = {
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the front page's figures to the admin's context."""
-    from scraping import selectors
+    from scraping import receipts, selectors
 
-    return context | {"title": "Overview", "overview": selectors.overview(request.user)}
+    return context | {
+        "title": "Overview",
+        "overview": selectors.overview(request.user),
+        "verification": receipts.verification(),
+    }

@@ -195,6 +195,32 @@ def words(name: str, default: Collection[str] | _Required = REQUIRED) -> list[st
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def numbers(
+    name: str, default: Collection[float] | _Required = REQUIRED, *, minimum: float, maximum: float
+) -> list[float]:
+    """Different numbers within bounds (both inclusive), separated by commas, in ascending order.
+
+    `none` is an empty list.
+    """
+    remedy = f"Use numbers from {minimum:g} to {maximum:g}, separated by commas, or none."
+    if isinstance(default, _Required):
+        parts = words(name)
+    else:
+        parts = words(name, [str(number) for number in default])
+    if [part.lower() for part in parts] == ["none"]:
+        return []
+    found = set()
+    for part in parts:
+        try:
+            number = float(part)
+        except ValueError:
+            raise InvalidEnvironment(name, f"{part!r} is not a number", remedy) from None
+        if not minimum <= number <= maximum:
+            raise InvalidEnvironment(name, f"{part} is out of bounds", remedy)
+        found.add(number)
+    return sorted(found)
+
+
 def http_url(name: str, default: str | _Required = REQUIRED) -> str:
     """An absolute http or https address; a slash at its end is dropped."""
     value = text(name, default)

@@ -21,6 +21,8 @@ from scraping import (
     batches,
     coverage_admin,  # noqa: F401 - registers itself
     freshness,
+    plots,
+    receipt_admin,  # noqa: F401 - registers itself
     sessions,
     views,
 )
@@ -28,6 +30,7 @@ from scraping.evidence_admin import EvidenceAdmin
 from scraping.models import (
     STATUS_COLOURS,
     BotItem,
+    PostScore,
     RedditComment,
     RedditPost,
     ScrapeBatch,
@@ -292,6 +295,12 @@ class RedditPostAdmin(ContentAdmin):
         "first_seen_at",
     ]
     search_fields = ["=fullname", "title", "=author", "=subreddit__name"]
+    readonly_fields = [*ContentAdmin.readonly_fields, "history"]
+
+    @admin.display(description="Score and comments")
+    def history(self, post: RedditPost) -> str:
+        """A small plot of the score, and what it was when."""
+        return plots.history(list(PostScore.objects.filter(post=post.pk).order_by("at")))
 
     @admin.display(description="Title", ordering="title")
     def title_start(self, post: RedditPost) -> str:
@@ -312,12 +321,34 @@ class RedditCommentAdmin(ContentAdmin):
         return comment.body if len(comment.body) <= 90 else f"{comment.body[:89]}…"
 
 
+class MatchStateFilter(admin.SimpleListFilter):
+    """Matches unless one asks for those that wait or fell short."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The other states; matches are what is shown without a choice."""
+        return [*BotItem.State.choices[1:], ("any", "Any")]
+
+    def choices(self, changelist: Any) -> Any:
+        """With "Match" where Django says "All"."""
+        first, *others = super().choices(changelist)
+        return [first | {"display": BotItem.State.MATCHED.label}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[BotItem]) -> QuerySet[BotItem]:
+        """Those of the chosen state."""
+        if self.value() == "any":
+            return queryset
+        return queryset.filter(state=self.value() or BotItem.State.MATCHED)
+
+
 @admin.register(BotItem)
 class BotItemAdmin(EvidenceAdmin):
     """Matches: items that a bot looks for."""
 
-    list_display = ["bot", "fullname", "terms", "matched_at"]
-    list_filter = [("matched_at", RangeDateTimeFilter)]
+    list_display = ["bot", "fullname", "standing", "terms", "matched_at"]
+    list_filter = [MatchStateFilter, ("matched_at", RangeDateTimeFilter)]
     list_select_related = ["bot"]
     search_fields = ["=fullname", "bot__name"]
 
@@ -333,6 +364,15 @@ class BotItemAdmin(EvidenceAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[BotItem]:
         """Matches of the user's own bots."""
         return owned_by(super().get_queryset(request), request.user, path="bot__owner")
+
+    @display(
+        description="State",
+        ordering="state",
+        label={"matched": "success", "pending": "info", "missed": "warning"},
+    )
+    def standing(self, item: BotItem) -> tuple[str, str]:
+        """Whether it has the score that the bot asks for."""
+        return item.state, item.get_state_display()
 
     @admin.display(description="Terms found")
     def terms(self, item: BotItem) -> str:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from psycopg2.errors import UniqueViolation
 
-from scraping import retention
+from scraping import deletion, retention, scores
 from scraping.copying import CopyFormat
 from scraping.models import Content, RedditComment, RedditPost
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
@@ -29,6 +29,11 @@ from scraping.subreddits import ensure_subreddits
 # An item's values, the id of its subreddit, and when a dump read it; the moments of storing are
 # common to all.
 Row = tuple[Any, ...]
+
+# What moderators have removed is not said by what Reddit shows in its place.
+TEXTS = frozenset(
+    {"title", "selftext", "body", "url", "domain", "link_flair_text", "post_hint", "permalink"}
+)
 
 # So often another writer may be first with one of the new items before they take the slower way.
 TRIES = 3
@@ -51,6 +56,7 @@ class Table:
     """The statements that store one kind of item, made from its parsed form and its model."""
 
     def __init__(self, model: type[Content], parsed: type[ParsedItem]) -> None:
+        self.model = model
         self.name = model._meta.db_table
         self.staging = f"staging_{self.name}"
         own = [
@@ -93,7 +99,8 @@ class Table:
     @cached_property
     def upsert(self) -> str:
         """What Reddit says now, onto what is stored; returns fullname and whether it is new."""
-        return self._upsert(self._latest, "TRUE")
+        # What was purged is not brought back by a page that was read before.
+        return self._upsert(self._latest, "t.removal NOT IN ('deleted', 'gone')")
 
     @cached_property
     def fill(self) -> str:
@@ -134,6 +141,11 @@ class Table:
             return _edited_at(given)
         if column == "retrieved_at":
             return f"{given}.retrieved_at"
+        if column in TEXTS:
+            return (
+                f"CASE WHEN {given}.removal = 'removed' THEN COALESCE(t.{column}, {given}.{column}) "
+                f"ELSE COALESCE({given}.{column}, t.{column}) END"
+            )
         return f"COALESCE({given}.{column}, t.{column})"
 
     @classmethod
@@ -200,6 +212,7 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
     if not unique:
         return IngestResult()
     with transaction.atomic():
+        deletion.obey(table.model, unique.values(), now=now)
         subreddits = _subreddit_ids(unique.values(), refresh=True)
         too_old = retention.too_old(
             [(i.fullname, subreddits.get(i.subreddit), i.created_at) for i in unique.values()]
@@ -211,6 +224,7 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
         }
         result = _store(table, rows, now, onto=table.upsert) if rows else IngestResult()
         result.too_old = too_old
+        scores.note(table.model, result.updated, now=now)
         return result
 
 

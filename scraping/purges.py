@@ -2,17 +2,15 @@
 
 from collections.abc import Collection
 
-from django.apps import apps
+from scraping.models import DeletionReceipt
 
 
 def purged_fullnames(fullnames: Collection[str]) -> set[str]:
-    """Those among the fullnames of which a receipt says that they were purged.
+    """Those among the fullnames whose content a receipt says was purged; not only the author's name.
 
-    The one place where an import asks. The receipts' model is found by its name.
+    The one place where an import asks: a receipt outlives the item's row.
     """
-    try:
-        receipts = apps.get_model("scraping", "DeletionReceipt")
-    except LookupError:
-        return set()
-    found = receipts._default_manager.filter(fullname__in=list(fullnames))
-    return set(found.values_list("fullname", flat=True))
+    receipts = DeletionReceipt.objects.filter(fullname__in=list(fullnames)).exclude(
+        parts=["author"]
+    )
+    return set(receipts.values_list("fullname", flat=True))

@@ -25,6 +25,28 @@ system_schedules.register(
         description="Ends sessions whose process died, so that none seems to run for ever.",
     )
 )
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="refresh-and-verify",
+        task="scraping.check_items",
+        kwargs={},
+        queue="scraping",
+        every=timedelta(minutes=2),
+        description="Looks stored items up on Reddit: new scores, edits, and whether they still "
+        "stand. What is gone is purged.",
+    )
+)
+system_schedules.register(
+    schedules.ScheduleSpec(
+        name="enrol-stored-items",
+        task="scraping.enrol_items",
+        kwargs={},
+        queue="cleanup",
+        crontab="41 2 * * *",
+        description="Plans checks of stored items that have none, which the other runs, that look "
+        "at the last hours only, have missed.",
+    )
+)
 
 system_schedules.register(
     schedules.ScheduleSpec(

@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Task
 from celery.signals import worker_process_shutdown, worker_ready
+from django.utils import timezone
 
 from bots.models import BotConfig, RedditApp
 from jobs.errors import Skip
@@ -13,11 +14,13 @@ from jobs.runs import request_run
 from jobs.task import job
 from scraping import (
     batches,
+    checks,
     clients,
     deep_walks,
     matching,
     overdue,
     probes,
+    refresh,
     retention,
     services,
     sessions,
@@ -259,6 +262,29 @@ def delete_old_content() -> dict[str, int]:
 def start_overdue_bots() -> list[str]:
     """Start the bots on schedule whose last good session is two firings old; return their names."""
     return overdue.start()
+
+
+@job(
+    name="scraping.check_items",
+    queue="scraping",
+    title="Refresh and verify stored items",
+    soft_time_limit=8 * 60,
+    time_limit=9 * 60,
+    lock="check-items",
+    history_days=3,
+)
+def check_items() -> dict[str, Any]:
+    """Look up on Reddit what is due for a refresh or a check that it still stands; purge what is gone.
+
+    Returns the counts. What a run leaves is done by the next one.
+    """
+    return asdict(refresh.check_items())
+
+
+@job(name="scraping.enrol_items", queue="cleanup", title="Plan checks of all stored items")
+def enrol_items() -> int:
+    """Plan the checks of stored items that have none, however that came; return how many."""
+    return checks.enrol_new(now=timezone.now(), everything=True)
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")

@@ -188,6 +188,21 @@ class BotConfig(models.Model):
     whole_words = models.BooleanField(
         default=True, help_text="“cat” is not found in “concatenate”. Patterns are left alone."
     )
+    min_score = models.PositiveIntegerField(
+        "least score",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Only items that reach this score soon (by default, within 36 hours) are matches. "
+        "Until they do, or the time is over, they wait.",
+    )
+    min_comments = models.PositiveIntegerField(
+        "least comments",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="The same for the number of comments on a post. Comments are not asked for it.",
+    )
 
     schedule = models.CharField(max_length=10, choices=Schedule, default=Schedule.INTERVAL)
     every = models.PositiveIntegerField(default=5, validators=[MinValueValidator(1)])
@@ -353,6 +368,8 @@ MATCHING_FIELDS = frozenset(
         "match_in",
         "case_sensitive",
         "whole_words",
+        "min_score",
+        "min_comments",
         "is_active",
     }
 )

@@ -213,6 +213,20 @@ DEEP_WALK_INTERVAL = timedelta(
 )
 DEEP_WALK_PAGES = environment.integer("DEEP_WALK_PAGES", 300, minimum=1, maximum=6_000)
 
+# --- Deleted content and refreshes ----------------------------------------------------------------
+
+# Ages in hours at which items are asked about once more for their scores, edits and removals. What
+# a bot asks for beyond terms ("at least 50 points") is decided at the last of them.
+REFRESH_AGES_HOURS = environment.numbers(
+    "REFRESH_AGES_HOURS", [1, 36], minimum=0.1, maximum=24 * 90
+)
+# Hours within which every stored item is looked up on Reddit again, as far as the budget allows:
+# what its author has deleted meanwhile is purged.
+VERIFY_WITHIN_HOURS = environment.integer("VERIFY_WITHIN_HOURS", 48, minimum=6, maximum=24 * 90)
+# What happens to stored items that moderators have removed: `purge` or `keep`. What authors delete,
+# and what Reddit itself takes down, is purged in any case.
+REMOVED_CONTENT = environment.choice("REMOVED_CONTENT", "purge", choices=("keep", "purge"))
+
 # --- Celery ---------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = environment.broker_url("CELERY_BROKER_URL")

@@ -6,11 +6,26 @@ from collections.abc import Iterable
 from django.db import connection
 from django.utils import timezone
 
+from scraping import checks
 from scraping.matching.fleet import Match
+from scraping.scores import state_of
+
+STATEMENT = f"""
+    INSERT INTO scraping_botitem (bot_id, fullname, matched_terms, matched_at, state)
+    SELECT m.bot_id, m.fullname, m.matched_terms, %(now)s, {state_of(bot="b", fullname="m.fullname")}
+    FROM unnest(%(bots)s::bigint[], %(names)s::text[], %(terms)s::jsonb[])
+        AS m (bot_id, fullname, matched_terms)
+    JOIN (SELECT id, min_score, min_comments FROM bots_botconfig
+          WHERE id = ANY(%(locked)s) ORDER BY id FOR KEY SHARE) AS b ON b.id = m.bot_id
+    ON CONFLICT (bot_id, fullname) DO NOTHING
+    RETURNING bot_id, fullname
+"""  # noqa: S608  (no input)
 
 
 def store_matches(matches: Iterable[Match]) -> list[Match]:
-    """Record matches and return those that are new; one that is known keeps its terms.
+    """Record matches and return those that are new; one that is known keeps its terms and state.
+
+    Of bots that ask for a score, those that have not reached it wait for it.
 
     A bot that was deleted since its matcher was made has none: its row is looked for, and kept from
     being deleted until the caller's transaction ends, or the page of all others would be lost.
@@ -20,21 +35,14 @@ def store_matches(matches: Iterable[Match]) -> list[Match]:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            INSERT INTO scraping_botitem (bot_id, fullname, matched_terms, matched_at)
-            SELECT bot_id, fullname, matched_terms, %s
-            FROM unnest(%s::bigint[], %s::text[], %s::jsonb[]) AS m (bot_id, fullname, matched_terms)
-            JOIN (SELECT id FROM bots_botconfig WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE) AS b
-              ON b.id = m.bot_id
-            ON CONFLICT (bot_id, fullname) DO NOTHING
-            RETURNING bot_id, fullname
-            """,
-            [
-                timezone.now(),
-                [match.bot_id for match in by_key.values()],
-                [match.fullname for match in by_key.values()],
-                [json.dumps(match.terms) for match in by_key.values()],
-                list({match.bot_id for match in by_key.values()}),
-            ],
+            STATEMENT,
+            {
+                "now": timezone.now(),
+                "bots": [match.bot_id for match in by_key.values()],
+                "names": [match.fullname for match in by_key.values()],
+                "terms": [json.dumps(match.terms) for match in by_key.values()],
+                "locked": list({match.bot_id for match in by_key.values()}),
+                "decided": checks.decided_after(),
+            },
         )
         return [by_key[key] for key in cursor.fetchall()]

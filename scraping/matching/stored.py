@@ -13,8 +13,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from bots.models import MATCHING_FIELDS, BotConfig
+from scraping import checks
 from scraping.matching.fleet import Fleet, Match
 from scraping.models import BotItem, RedditComment, RedditPost
+from scraping.scores import state_of
 
 # Items read, matched and written at a time: short transactions, while collection goes on.
 BATCH = 1_000
@@ -26,6 +28,18 @@ WRITERS_SECONDS = 10
 PREVIEW_ITEMS = 50_000
 PREVIEW_SECONDS = 5.0
 EXCERPT_LENGTH = 200
+
+# `xmax` is zero for a row that was not there before.
+WRITE = f"""
+    INSERT INTO scraping_botitem AS t (bot_id, fullname, matched_terms, matched_at, state)
+    SELECT b.id, m.fullname, m.matched_terms, %(now)s, {state_of(bot="b", fullname="m.fullname")}
+    FROM unnest(%(names)s::text[], %(terms)s::jsonb[]) AS m (fullname, matched_terms)
+    JOIN bots_botconfig b ON b.id = %(bot)s
+    ON CONFLICT (bot_id, fullname) DO UPDATE
+        SET matched_terms = EXCLUDED.matched_terms, state = EXCLUDED.state
+    WHERE (t.matched_terms, t.state) IS DISTINCT FROM (EXCLUDED.matched_terms, EXCLUDED.state)
+    RETURNING xmax::text = '0'
+"""  # noqa: S608  (no input)
 
 Content = RedditPost | RedditComment
 KINDS = (
@@ -261,22 +275,15 @@ def _write(
             )
             result.removed += cursor.rowcount
         if matches:
-            # `xmax` is zero for a row that was not there before.
             cursor.execute(
-                """
-                INSERT INTO scraping_botitem AS t (bot_id, fullname, matched_terms, matched_at)
-                SELECT %s, fullname, matched_terms, %s
-                FROM unnest(%s::text[], %s::jsonb[]) AS m (fullname, matched_terms)
-                ON CONFLICT (bot_id, fullname) DO UPDATE SET matched_terms = EXCLUDED.matched_terms
-                WHERE t.matched_terms IS DISTINCT FROM EXCLUDED.matched_terms
-                RETURNING xmax::text = '0'
-                """,
-                [
-                    bot.pk,
-                    timezone.now(),
-                    [match.fullname for match in matches],
-                    [json.dumps(match.terms) for match in matches],
-                ],
+                WRITE,
+                {
+                    "bot": bot.pk,
+                    "now": timezone.now(),
+                    "names": [match.fullname for match in matches],
+                    "terms": [json.dumps(match.terms) for match in matches],
+                    "decided": checks.decided_after(),
+                },
             )
             new = [is_new for (is_new,) in cursor.fetchall()]
             result.added += sum(new)

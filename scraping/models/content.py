@@ -3,6 +3,7 @@
 Texts are unbounded: titles of 27,719, bodies of 432,872 and URLs of 511,885 characters exist.
 """
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from bots.models import BotConfig
@@ -18,6 +19,7 @@ class Content(models.Model):
         STANDING = "", "Standing"
         DELETED = "deleted", "Deleted by its author"
         REMOVED = "removed", "Removed by moderators or Reddit"
+        GONE = "gone", "Not on Reddit any more"
 
     fullname = models.TextField(primary_key=True)
     subreddit = models.ForeignKey(
@@ -81,7 +83,10 @@ class RedditPost(Content):
     class Meta:
         verbose_name = "post"
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["subreddit", "-created_at"], name="scraping_post_by_time")]
+        indexes = [
+            models.Index(fields=["subreddit", "-created_at"], name="scraping_post_by_time"),
+            BrinIndex(fields=["first_seen_at"], name="scraping_post_first_seen"),
+        ]
 
     def __str__(self) -> str:
         return self.title[:100]
@@ -102,6 +107,7 @@ class RedditComment(Content):
         indexes = [
             models.Index(fields=["subreddit", "-created_at"], name="scraping_comment_by_time"),
             models.Index(fields=["link_fullname"], name="scraping_comment_by_post"),
+            BrinIndex(fields=["first_seen_at"], name="scraping_comment_first_seen"),
         ]
 
     def __str__(self) -> str:
@@ -111,10 +117,20 @@ class RedditComment(Content):
 class BotItem(models.Model):
     """An item that matches what a bot looks for."""
 
+    class State(models.TextChoices):
+        """Whether it has the score and the comments that the bot asks for, if it asks for any."""
+
+        MATCHED = "matched", "Match"
+        PENDING = "pending", "Waits for its score"
+        MISSED = "missed", "Fell short"
+
     bot = models.ForeignKey(BotConfig, on_delete=models.CASCADE, related_name="items")
     fullname = models.TextField()
     matched_terms = models.JSONField(default=list)
     matched_at = models.DateTimeField()
+    state = models.CharField(
+        max_length=7, choices=State, default=State.MATCHED, db_default=State.MATCHED
+    )
 
     class Meta:
         verbose_name = "matched item"
@@ -125,6 +141,11 @@ class BotItem(models.Model):
         indexes = [
             models.Index(fields=["fullname"], name="scraping_botitem_fullname"),
             models.Index(fields=["bot", "-matched_at"], name="scraping_botitem_by_time"),
+            models.Index(
+                fields=["fullname"],
+                condition=models.Q(state="pending"),
+                name="scraping_botitem_pending",
+            ),
         ]
 
     def __str__(self) -> str:

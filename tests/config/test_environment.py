@@ -18,7 +18,7 @@ READERS = {
     name
     for name in (
         *("text", "optional", "secret", "secrets", "boolean", "integer", "choice", "words"),
-        *("http_url", "broker_url", "database"),
+        *("numbers", "http_url", "broker_url", "database"),
     )
     if callable(getattr(environment, name))
 }
@@ -74,6 +74,19 @@ def test_integers_keep_their_bounds(variable):
         environment.integer(variable("6"), minimum=7)
     with pytest.raises(InvalidEnvironment, match=r"'7\.5' is not a whole number"):
         environment.integer(variable("7.5"))
+
+
+def test_numbers_are_sorted_and_keep_their_bounds(variable):
+    assert environment.numbers(variable("36, 1,1.5,1"), minimum=0.1, maximum=48) == [1, 1.5, 36]
+    assert environment.numbers(variable("none"), minimum=0.1, maximum=48) == []
+    with pytest.raises(
+        InvalidEnvironment, match=r"0 is out of bounds\. Use numbers from 0\.1 to 48"
+    ):
+        environment.numbers(variable("1,0"), minimum=0.1, maximum=48)
+    with pytest.raises(InvalidEnvironment, match="'soon' is not a number"):
+        environment.numbers(variable("1,soon"), minimum=0.1, maximum=48)
+    with pytest.raises(InvalidEnvironment, match="out of bounds"):
+        environment.numbers(variable("nan"), minimum=0.1, maximum=48)
 
 
 def test_choices_are_listed_in_the_error(variable):

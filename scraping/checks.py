@@ -1,0 +1,262 @@
+"""When each stored item is looked up on Reddit again, whether for its score or whether it stands.
+
+Young items are asked about often and old ones seldom: after a time as long as they are old, at least
+`SHORTEST` and at most seven eighths of VERIFY_WITHIN_HOURS. Where one of REFRESH_AGES_HOURS comes
+at about that time, it is waited for, so that one question serves both.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from scraping.models import ItemCheck, RedditComment, RedditPost
+
+# Between two checks, whatever an item's age.
+SHORTEST = timedelta(hours=3)
+# The part of VERIFY_WITHIN_HOURS that is planned; the rest is for sweeps that the budget delays.
+PLANNED = 7 / 8
+# A check waits so many times its interval for an age at which scores are asked for.
+STRETCH = 1.25
+# One that is made so near before such an age, as a part of it, serves as well.
+NEAR = 0.1
+# What moderators removed and was purged may be approved again, and is asked about until this age.
+APPROVABLE = timedelta(days=3)
+# An answer leaves an item out: when it is asked for again, and when its subreddit cannot be read.
+CONFIRM_AFTER = timedelta(minutes=30)
+UNREADABLE_PAUSE = timedelta(hours=6)
+# Filters by score are decided at this age if no age is set.
+DECIDED_AT = 36.0
+
+# Items stored longer ago than this were enrolled, or wait for the nightly look at everything.
+LOOK_BACK = timedelta(hours=6)
+# Items that are enrolled at a time.
+ENROLLED = 2_000
+
+# Of what is final, or was removed and is empty, there is nothing to ask.
+_UNKNOWN = """
+    t.removal NOT IN ('deleted', 'gone') AND NOT (t.removal = 'removed' AND t.permalink IS NULL)
+    AND (%(since)s::timestamptz IS NULL OR t.first_seen_at >= %(since)s)
+    AND NOT EXISTS (SELECT FROM scraping_itemcheck c WHERE c.fullname = t.fullname)
+"""
+FIND_NEW = f"""
+SELECT fullname, subreddit_id, created_at, first_seen_at FROM {{table}} t
+WHERE retrieved_at IS NULL AND {_UNKNOWN} LIMIT %(most)s
+"""  # noqa: S608  (no input)
+ENROL_DUMPED = f"""
+INSERT INTO scraping_itemcheck
+    (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh, is_unreadable)
+SELECT fullname, COALESCE(subreddit_id, 0), created_at, retrieved_at, %(now)s, FALSE, FALSE
+FROM {{table}} t WHERE retrieved_at IS NOT NULL AND {_UNKNOWN}
+ON CONFLICT DO NOTHING
+"""  # noqa: S608  (no input)
+# The values of a row are those of when it last changed.
+BEGIN_HISTORY = """
+INSERT INTO scraping_postscore (post_id, at, score, num_comments)
+SELECT fullname, refreshed_at, CASE WHEN score_hidden IS TRUE THEN NULL ELSE score END, num_comments
+FROM scraping_redditpost p
+WHERE fullname = ANY(%(names)s) AND (score IS NOT NULL OR num_comments IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM scraping_postscore s WHERE s.post_id = p.fullname)
+ORDER BY fullname
+ON CONFLICT DO NOTHING
+"""
+
+COLUMNS = (
+    "fullname",
+    "subreddit_id",
+    "created_at",
+    "checked_at",
+    "due_at",
+    "missing_since",
+    "is_refresh",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An item whose time has come."""
+
+    fullname: str
+    subreddit_id: int
+    created_at: datetime
+    checked_at: datetime
+    due_at: datetime
+    missing_since: datetime | None
+    is_refresh: bool
+
+
+def refresh_ages() -> list[timedelta]:
+    """The ages at which items are asked about for their scores, the youngest first."""
+    return [timedelta(hours=hours) for hours in settings.REFRESH_AGES_HOURS]
+
+
+def decided_after() -> timedelta:
+    """The age from which a check decides what a bot asks for beyond terms."""
+    hours = settings.REFRESH_AGES_HOURS or [DECIDED_AT]
+    return timedelta(hours=hours[-1]) * (1 - NEAR)
+
+
+def next_check(created_at: datetime, checked_at: datetime) -> tuple[datetime, bool]:
+    """When an item that was checked just then is checked again, and whether that is a refresh."""
+    longest = timedelta(hours=settings.VERIFY_WITHIN_HOURS) * PLANNED
+    interval = min(max(checked_at - created_at, SHORTEST), longest)
+    latest = checked_at + min(interval * STRETCH, longest)
+    for age in refresh_ages():
+        moment = created_at + age
+        if checked_at + age * NEAR < moment <= latest + age * NEAR:
+            return min(moment, latest), True
+    return checked_at + interval, False
+
+
+def enrol_new(*, now: datetime, everything: bool = False) -> int:
+    """Plan the first checks of items that were stored lately, and begin their histories.
+
+    Not as they are stored, which would take twice as long. `everything` looks at all that is
+    stored, for what a long outage kept from being enrolled in time. Returns how many were.
+    """
+    since = None if everything else now - LOOK_BACK
+    enrolled = 0
+    for model in (RedditPost, RedditComment):
+        table = model._meta.db_table
+        with connection.cursor() as cursor:
+            # What a dump told is of another time: due as soon as its turn comes.
+            cursor.execute(ENROL_DUMPED.format(table=table), {"now": now, "since": since})
+            enrolled += cursor.rowcount
+            while True:
+                cursor.execute(FIND_NEW.format(table=table), {"since": since, "most": ENROLLED})
+                rows = cursor.fetchall()
+                with transaction.atomic():
+                    enrol(rows)
+                    if model is RedditPost:
+                        cursor.execute(BEGIN_HISTORY, {"names": [row[0] for row in rows]})
+                enrolled += len(rows)
+                if len(rows) < ENROLLED:
+                    break
+    return enrolled
+
+
+def enrol(rows: Sequence[tuple[str, int | None, datetime, datetime]]) -> None:
+    """Plan the first checks of items that Reddit told us of.
+
+    Rows are the fullname, the id of the subreddit, when it was written and when we were told.
+    """
+    if not rows:
+        return
+    planned = [next_check(created_at, told_at) for _, _, created_at, told_at in rows]
+    names, subreddits, created, told_at = zip(*rows, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO scraping_itemcheck
+                (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh, is_unreadable)
+            SELECT fullname, COALESCE(subreddit_id, 0), created_at, checked_at, due_at, is_refresh,
+                   FALSE
+            FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[],
+                        %s::timestamptz[], %s::boolean[])
+                AS n (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh)
+            ON CONFLICT DO NOTHING
+            """,
+            [
+                list(names),
+                list(subreddits),
+                list(created),
+                list(told_at),
+                [due for due, _ in planned],
+                [is_refresh for _, is_refresh in planned],
+            ],
+        )
+
+
+def at_risk(*, now: datetime, subreddits: Sequence[int] | None, limit: int) -> list[Check]:
+    """Items that should have been verified by now for the promise to hold, the oldest first.
+
+    There are some when the budget did not suffice lately, or after an import.
+    """
+    longest = timedelta(hours=settings.VERIFY_WITHIN_HOURS) * PLANNED
+    rows = ItemCheck.objects.filter(
+        is_unreadable=False, checked_at__lte=now - longest, due_at__lte=now
+    ).order_by("checked_at")
+    return _found(rows, subreddits, limit)
+
+
+def due(
+    *, refresh: bool, before: datetime, subreddits: Sequence[int] | None, limit: int
+) -> list[Check]:
+    """Items whose check is due before then, the longest overdue first: a scan of one index.
+
+    `subreddits` are ids, 0 for no subreddit; None: all of them.
+    """
+    rows = ItemCheck.objects.filter(is_refresh=refresh, due_at__lte=before).order_by("due_at")
+    return _found(rows, subreddits, limit)
+
+
+def _found(rows: QuerySet[ItemCheck], subreddits: Sequence[int] | None, limit: int) -> list[Check]:
+    if subreddits is not None:
+        rows = rows.filter(subreddit_id__in=subreddits)
+    return [Check(*row) for row in rows.values_list(*COLUMNS)[:limit]]
+
+
+def told(checks: Iterable[Check], *, now: datetime) -> None:
+    """Note that Reddit told of these items, and plan the next check of each."""
+    rows = [(check.fullname, *next_check(check.created_at, now)) for check in checks]
+    _write(rows, now=now, checked=True)
+
+
+def left_out(checks: Iterable[Check], *, now: datetime) -> None:
+    """Note that an answer left these items out, and ask again soon."""
+    _write(
+        [(check.fullname, now + CONFIRM_AFTER, False) for check in checks], now=now, missing=True
+    )
+
+
+def unreadable(checks: Iterable[Check], *, now: datetime) -> None:
+    """Note that nobody can tell of these items, as their subreddit cannot be read.
+
+    That answers left them out says nothing, then, of now or before.
+    """
+    rows = [(check.fullname, now + UNREADABLE_PAUSE, False) for check in checks]
+    _write(rows, now=now, hidden=True)
+
+
+def forget(fullnames: Sequence[str]) -> None:
+    """Ask about these items no more."""
+    ItemCheck.objects.filter(pk__in=fullnames).delete()
+
+
+def _write(
+    rows: Sequence[tuple[str, datetime, bool]],
+    *,
+    now: datetime,
+    checked: bool = False,
+    missing: bool = False,
+    hidden: bool = False,
+) -> None:
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE scraping_itemcheck c SET
+                due_at = n.due_at,
+                is_refresh = n.is_refresh,
+                checked_at = CASE WHEN %(checked)s THEN %(now)s ELSE c.checked_at END,
+                missing_since = CASE WHEN %(missing)s THEN COALESCE(c.missing_since, %(now)s)
+                                     WHEN %(checked)s OR %(hidden)s THEN NULL ELSE c.missing_since END,
+                is_unreadable = %(hidden)s OR (c.is_unreadable AND NOT %(checked)s)
+            FROM unnest(%(names)s::text[], %(due)s::timestamptz[], %(refresh)s::boolean[])
+                AS n (fullname, due_at, is_refresh)
+            WHERE c.fullname = n.fullname
+            """,
+            {
+                "checked": checked,
+                "missing": missing,
+                "hidden": hidden,
+                "now": now,
+                "names": [name for name, _, _ in rows],
+                "due": [moment for _, moment, _ in rows],
+                "refresh": [is_refresh for _, _, is_refresh in rows],
+            },
+        )

@@ -1,8 +1,11 @@
 """What a bot's schedule promises, and what its streams had, side by side."""
 
+import io
+import json
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
@@ -53,6 +56,27 @@ def test_bots_that_promise_nothing_and_had_no_session_are_left_out():
 )
 def test_spans_are_told_as_people_say_them(seconds, words):
     assert in_words(seconds) == words
+
+
+def test_a_command_prints_it():
+    bot = BotFactory(name="Cats", every=5)
+    session(bot, 312.5)
+    session(BotFactory(auto_scrape_enabled=False), 60)
+    output = io.StringIO()
+
+    call_command("freshness", "--json", stdout=output)
+
+    assert json.loads(output.getvalue()) == [
+        {
+            "bot": bot.pk,
+            "name": "Cats",
+            "promised": 300,
+            "p50": 312.5,
+            "p95": 312.5,
+            "longest": 312.5,
+            "sessions": 1,
+        }
+    ]
 
 
 def test_the_admin_shows_it_in_the_list_and_on_the_page(client, django_assert_max_num_queries):

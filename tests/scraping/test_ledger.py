@@ -178,6 +178,65 @@ class TestWatermarks:
         assert Stream.objects.get().complete_since == NOW - 30 * HOUR
 
 
+class TestReads:
+    def test_a_hundred_streams_take_no_more_statements_than_one(self, django_assert_num_queries):
+        names = [f"sub{number}" for number in range(100)]
+        rows = streams(*names, watermark=NOW - HOUR)
+        walk = walked(End.OVERLAP, **dict.fromkeys(names, (3, 2, 0)))
+
+        with django_assert_num_queries(4):  # two of them are the savepoint's
+            ledger.record_walk(rows, walk)
+
+        assert Stream.objects.filter(watermark=NOW).count() == 100
+
+    def test_the_last_two_reads_are_remembered(self):
+        rows = streams("a1", watermark=NOW - HOUR)
+        for hours in (3, 2, 1, 2):
+            ledger.record_walk(rows, walked(End.OVERLAP), fetched_at=NOW - hours * HOUR)
+
+        stream = Stream.objects.get()
+        assert (stream.previous_fetch_at, stream.last_fetch_at) == (NOW - 2 * HOUR, NOW - HOUR)
+
+    def test_rates_come_from_what_lies_above_the_watermark(self):
+        (stream,) = streams("a1", watermark=NOW - 2 * HOUR)
+        walk = Walk(floor=None, end=End.OVERLAP)
+        above = [NOW - number * HOUR / 30 for number in range(60)]
+        below = [NOW - (2 + number / 1_000) * HOUR for number in range(1, 400)]
+        seen = Seen()
+        for moment in [*above, *below]:
+            seen.add(moment)
+            walk.total.add(moment)
+        walk.by_subreddit["a1"] = seen
+
+        ledger.record_walk([stream], walk, fetched_at=NOW)
+
+        stream = Stream.objects.get()
+        assert 20 < stream.arrivals_per_hour <= 30
+        assert sum(rate is not None for rate in stream.arrivals_by_hour) == 2
+        assert NOW + 10 * HOUR < stream.poll_by < NOW + 30 * HOUR
+
+    def test_a_walk_that_did_not_come_so_far_counts_only_the_time_that_it_saw(self):
+        """Of ten hours it read the last one."""
+        (stream,) = streams("a1", watermark=NOW - 10 * HOUR)
+        walk = Walk(floor=None, end=End.ITEM_LIMIT)
+        seen = Seen()
+        for number in range(100):
+            seen.add(NOW - number * HOUR / 100)
+            walk.total.add(NOW - number * HOUR / 100)
+        walk.by_subreddit["a1"] = seen
+
+        ledger.record_walk([stream], walk)
+
+        assert Stream.objects.get().arrivals_per_hour > 70
+
+    def test_an_empty_first_read_teaches_nothing_and_is_a_read(self):
+        ledger.record_walk(streams("a1"), walked(End.LISTING_END))
+
+        stream = Stream.objects.get()
+        assert (stream.arrivals_per_hour, stream.poll_by) == (None, None)
+        assert stream.last_fetch_at is not None
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_walks_over_the_same_streams_take_them_in_one_order():
     """Bots name the same subreddits in different orders: had each walk the row that the other one

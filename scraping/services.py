@@ -227,8 +227,6 @@ def _finish(
 ) -> None:
     for name, value in asdict(progress).items():
         setattr(session, name, value)
-    if session.bot_id is not None:
-        session.matched = sessions.matched_since_last(session)
     session.freshness_seconds = longest_between_reads(
         plan.streams, now=timezone.now(), since=session.started_at
     )

@@ -90,6 +90,8 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
     session.status = status
     session.error = error
     session.ended_at = timezone.now()
+    if session.bot_id is not None:
+        session.matched = _matched(session)
     written = (
         *COUNTS,
         "requests_by_kind",
@@ -109,15 +111,18 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
     return True
 
 
-def matched_since_last(session: ScrapeSession) -> int:
-    """How many items were marked as the bot's since its last session that told, by any session."""
+def _matched(session: ScrapeSession) -> int:
+    """How many items were marked as the bot's by its end and since its last one that told so.
+
+    Whichever session stored them: that of another bot may have read this one's streams.
+    """
     last = (
         ScrapeSession.objects.filter(bot=session.bot_id, ended_at__lte=session.started_at)
         .exclude(status=Status.INTERRUPTED)
         .exclude(started_at=None)
         .aggregate(last=Max("ended_at"))["last"]
     )
-    items = BotItem.objects.filter(bot=session.bot_id)
+    items = BotItem.objects.filter(bot=session.bot_id, matched_at__lte=session.ended_at)
     return (items.filter(matched_at__gt=last) if last else items).count()
 
 

@@ -64,6 +64,7 @@ def test_a_bot_saved_in_the_form_appears_with_its_next_run(page, live_server):
     page.fill("textarea[name=subreddits]", "r/cats\nhttps://www.reddit.com/r/CatsStandingUp/")
     page.fill("textarea[name=include_terms]", "kitten\nre:cats?")
     page.fill("input[name=every]", "7")
+    page.wait_for_selector("text=Adds about")
     page.click("[name=_save]")
     page.wait_for_url("**" + reverse("admin:bots_botconfig_changelist"))
 

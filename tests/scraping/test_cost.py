@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.contrib.staticfiles import finders
 from django.urls import reverse
 from django.utils import timezone
 
@@ -210,4 +211,6 @@ class TestForm:
         change = editor.get(reverse("admin:bots_botconfig_change", args=[saved.pk]))
 
         assert f'data-url="{COST}"' in add
+        assert "lurker/bot_cost.js" in add
+        assert finders.find("lurker/bot_cost.js")
         assert f'data-url="{COST}?bot={saved.pk}"' in change.content.decode()

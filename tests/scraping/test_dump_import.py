@@ -325,7 +325,7 @@ class TestTheCommand:
         command(path)
         RedditPost.objects.all().delete()
 
-        assert "was imported before" in command(path)[1].replace("\n", " ")
+        assert "was imported before" in " ".join(command(path)[1].split())
         assert RedditPost.objects.count() == 0
         assert command(path, "--restart")[0] == 0
         assert RedditPost.objects.count() == 2

@@ -26,19 +26,24 @@ _EMPTY_OBJECT = b"\0\0\0\3\1{}"
 _INTEGER = Struct(">iq").pack
 _REAL = Struct(">id").pack
 _COUNT = Struct(">h").pack
-# What goes before most texts. Making it takes longer than looking it up.
-_LENGTHS = [length.to_bytes(4, "big") for length in range(4096)]
+
+
+class _Lengths(dict[int, bytes]):
+    """What goes before a text; for most, looking it up is quicker than making it."""
+
+    def __missing__(self, length: int) -> bytes:
+        return length.to_bytes(4, "big")
+
+
+_LENGTHS = _Lengths({length: length.to_bytes(4, "big") for length in range(4096)})
 
 Values = Sequence[Any]
 
 
 def _texts(values: Values) -> Iterable[bytes]:
-    return [_NULL if value is None else _text(value.encode()) for value in values]
-
-
-def _text(data: bytes) -> bytes:
-    length = len(data)
-    return (_LENGTHS[length] if length < 4096 else length.to_bytes(4, "big")) + data
+    return [
+        _NULL if value is None else _LENGTHS[len(data := value.encode())] + data for value in values
+    ]
 
 
 def _booleans(values: Values) -> Iterable[bytes]:

@@ -98,13 +98,17 @@ class DumpReader:
         self._stream.close()
         self._input.close()
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Raises what `read_blocks` does, and `ReaderFailed`."""
+    def begin(self) -> None:
+        """Give the order."""
         try:
             pickle.dump(self._order, self._input)
             self._input.flush()
         except BrokenPipeError as error:
             raise self._failure() from error
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Raises what `read_blocks` does, and `ReaderFailed`."""
+        self.begin()
         future = self._pool.submit(pickle.load, self._stream)
         while True:
             try:

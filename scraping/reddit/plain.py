@@ -18,6 +18,7 @@ Columns = dict[str, list[Any]]
 
 # Well within what every platform can turn into a date: the year 2096.
 LATEST = 4_000_000_000
+LONGEST_FULLNAME = 60
 
 _TEXT = frozenset({str, type(None)})
 _NUMBER = frozenset({int, float})
@@ -69,16 +70,16 @@ def _can_be_encoded(text: str) -> bool:
 
 
 def references(values: list[Any]) -> list[Any] | None:
-    """Fullnames of other things."""
+    """Fullnames of other things; many things name the same."""
     found = texts(values)
-    return found if found is not None and all(map(is_fullname, filter(None, found))) else None
+    return found if found is not None and all(map(is_fullname, {*found} - {None, ""})) else None
 
 
 def is_fullname(text: str) -> bool:
     """Whether it has the form of one, as Reddit gives them today."""
     return (
         text.isascii() and text[2:3] == "_" and text[:2].isalnum() and text[3:].isalnum()
-        and len(text) <= 60
+        and len(text) <= LONGEST_FULLNAME
     )  # fmt: skip
 
 
@@ -230,15 +231,19 @@ class PlainParser:
     def _own_fullnames(self, values: list[Any]) -> list[str] | None:
         if not _types(values) <= {str}:
             return None
-        start = self._prefix
-        return values if all(v[:3] == start and is_fullname(v) for v in values) else None
+        ids = [value[3:] for value in values if value[:3] == self._prefix]
+        if len(ids) < len(values) or not (all(map(str.isalnum, ids)) and "".join(ids).isascii()):
+            return None
+        return values if max(map(len, values), default=0) <= LONGEST_FULLNAME else None
 
     def _extras(self, things: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         extras: list[dict[str, Any]] = [{} for _ in things]
         for key in self._extra:
-            for place, thing in enumerate(things):
-                if (value := thing.get(key)) is not None:
-                    extras[place][key] = clean_json(value)
+            values = [thing.get(key) for thing in things]
+            if values.count(None) < len(values):
+                for extra, value in zip(extras, values, strict=True):
+                    if value is not None:
+                        extra[key] = clean_json(value)
         return extras
 
 

@@ -5,6 +5,7 @@ next is read and parsed in a process of its own, so that neither waits for the o
 three batches, whatever the file's length.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ from scraping.models import DumpImport, Gap, Stream
 from scraping.packing import PackedItems
 from scraping.purges import purged_fullnames
 from scraping.reddit.reader import clean_text
+
+logger = logging.getLogger(__name__)
 
 KEPT_OF_REJECTED_LINES = 4096
 
@@ -176,6 +179,7 @@ def _order(record: DumpImport, filters: Filters) -> Order:
         line=record.lines,
         encoded=record.encoded_items,
         plain=record.plain_items,
+        log_level=logger.getEffectiveLevel(),
     )
 
 

@@ -7,6 +7,7 @@ it. It answers through a pipe, which holds it up as long as nobody takes what it
 """
 
 import gc
+import logging
 import os
 import pickle
 import signal
@@ -16,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +48,7 @@ class Order:
     encoded: int = 0
     plain: int = 0
     sizes: Sizes = field(default_factory=Sizes)
+    log_level: int = logging.WARNING
 
 
 @dataclass(slots=True)
@@ -96,7 +99,8 @@ class DumpReader:
         # Who receives sees the end of the pipe.
         self._pool.shutdown()
         self._stream.close()
-        self._input.close()
+        with suppress(BrokenPipeError):
+            self._input.close()
 
     def begin(self) -> None:
         """Give the order."""
@@ -148,6 +152,7 @@ def answer(sending: int) -> None:
     # A batch's items have no cycles, which the collector would look for again and again.
     gc.disable()
     order = pickle.load(sys.stdin.buffer)  # noqa: S301  (of the process that started this one)
+    logging.basicConfig(level=order.log_level, format="%(levelname)s %(name)s: %(message)s")
     threading.Thread(target=_end_with_the_importer, daemon=True).start()
     try:
         with os.fdopen(sending, "wb") as stream:
@@ -159,7 +164,8 @@ def answer(sending: int) -> None:
 
 
 def _end_with_the_importer() -> None:
-    sys.stdin.buffer.read()
+    # Not by sys.stdin, whose lock this thread would still hold when the process ends in good order.
+    os.read(0, 1)
     os._exit(1)
 
 

@@ -13,6 +13,7 @@ import io
 import statistics
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -48,6 +49,8 @@ def _measure(path: Any) -> dict[str, float]:
     if RedditPost.objects.count() != len(posts):
         raise RuntimeError("not every post was stored")
     columns = [field.column for field in RedditPost._meta.fields]
+    own = POSTS.columns[:-1]
+    values = attrgetter(*own)
     table = POSTS.name
     text = io.BytesIO()
     with connection.cursor() as cursor:
@@ -63,7 +66,7 @@ def _measure(path: Any) -> dict[str, float]:
 
     def rows(items: list[Any]) -> list[dict[str, Any]]:
         return [
-            dict(zip(POSTS.columns[:-1], POSTS.values(item), strict=True))
+            dict(zip(own, values(item), strict=True))
             | {"subreddit_id": subreddits[item.subreddit.lower()]}
             | {"first_seen_at": item.created_at, "refreshed_at": item.created_at}
             for item in items

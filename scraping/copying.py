@@ -5,21 +5,20 @@ https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from itertools import chain, islice, repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from struct import Struct, error
 from typing import Any
 
-from django.db.models import Field
-
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
-# So many rows are in memory as bytes at a time.
-ROWS_AT_A_TIME = 5_000
+# Rows that make a piece: what COPY is given at a time.
+ROWS_AT_A_TIME = 500
 
 # PostgreSQL counts microseconds from here.
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 _NULL = b"\xff\xff\xff\xff"
 _BOOLEANS = {None: _NULL, True: b"\0\0\0\1\1", False: b"\0\0\0\1\0"}
@@ -28,13 +27,22 @@ _INTEGER = Struct(">iq").pack
 _REAL = Struct(">id").pack
 _COUNT = Struct(">h").pack
 
+
+class _Lengths(dict[int, bytes]):
+    """What goes before a text; for most, looking it up is quicker than making it."""
+
+    def __missing__(self, length: int) -> bytes:
+        return length.to_bytes(4, "big")
+
+
+_LENGTHS = _Lengths({length: length.to_bytes(4, "big") for length in range(4096)})
+
 Values = Sequence[Any]
 
 
 def _texts(values: Values) -> Iterable[bytes]:
     return [
-        _NULL if value is None else len(data := value.encode()).to_bytes(4, "big") + data
-        for value in values
+        _NULL if value is None else _LENGTHS[len(data := value.encode())] + data for value in values
     ]
 
 
@@ -58,9 +66,8 @@ def _moments(values: Values) -> Iterable[bytes]:
 
 
 def _moment(value: datetime) -> bytes:
-    since = value - EPOCH
     # Not total_seconds(): a float holds no microseconds beyond the year 2255.
-    return _INTEGER(8, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+    return _INTEGER(8, (value - EPOCH) // MICROSECOND)
 
 
 def _objects(values: Values) -> Iterable[bytes]:
@@ -86,53 +93,41 @@ _ENCODERS: dict[str, Callable[[Values], Iterable[bytes]]] = {
 
 
 class CopyFormat:
-    """How rows of given columns are written; raises KeyError for a type of field it does not know."""
+    """How rows are written, by the types of their columns, named as Django names those of fields.
 
-    def __init__(self, columns: Sequence[Field]) -> None:
-        self._encoders = [_ENCODERS[column.get_internal_type()] for column in columns]
-        self._count = _COUNT(len(columns))
+    Raises KeyError for a type that it does not know.
+    """
 
-    def packed(self, rows: Iterable[Sequence[Any]], common: Sequence[Any] = ()) -> "CopySource":
-        """What COPY reads: rows of the first columns' values, each followed by the common ones."""
-        own = len(self._encoders) - len(common)
-        tail = b"".join(
-            field
-            for encode, value in zip(self._encoders[own:], common, strict=True)
-            for field in encode([value])
-        )
-        return CopySource(self._pieces(iter(rows), tail))
+    def __init__(self, types: Mapping[str, str]) -> None:
+        self._encoders = {column: _ENCODERS[name] for column, name in types.items()}
 
-    def _pieces(self, rows: Iterator[Sequence[Any]], tail: bytes) -> Iterator[bytes]:
-        head = SIGNATURE
-        while some := list(islice(rows, ROWS_AT_A_TIME)):
-            yield head + self._pack(some, tail)
-            head = b""
-        yield head + END
+    def pack(self, columns: Mapping[str, Values]) -> tuple[tuple[str, ...], list[bytes]]:
+        """The columns of which any row has a value, and each row's fields in these."""
+        parts = {
+            column: self._encoders[column](values)
+            for column, values in columns.items()
+            if values.count(None) != len(values)
+        }
+        return tuple(parts), [*map(b"".join, zip(*parts.values(), strict=True))]
 
-    def _pack(self, rows: list[Sequence[Any]], tail: bytes) -> bytes:
-        # Many columns are empty in all of the rows: what stands in for them is put together once,
-        # and repeated for as long as there are rows.
-        parts: list[Iterable[bytes]] = []
-        constant = self._count
-        for encode, values in zip(self._encoders, zip(*rows, strict=True), strict=False):
-            if values.count(None) == len(values):
-                constant += _NULL
-            else:
-                if constant:
-                    parts.append(repeat(constant, len(rows)))
-                    constant = b""
-                parts.append(encode(values))
-        if constant or tail:
-            parts.append(repeat(constant + tail, len(rows)))
-        return b"".join(chain.from_iterable(zip(*parts, strict=True)))
+    def field(self, column: str, value: Any) -> bytes:
+        """One field."""
+        return b"".join(self._encoders[column]([value]))
 
 
 class CopySource:
-    """A file as psycopg2's `copy_expert` wants it: it takes as many bytes as it is given."""
+    """Packed rows as psycopg2's `copy_expert` wants them: a file that it reads to its end."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, rows: Iterable[bytes], *, columns: int) -> None:
+        self._pieces = _pieces(iter(rows), _COUNT(columns))
 
     def read(self, size: int = -1) -> bytes:
         """The next piece, whatever the size that was asked for; nothing at the end."""
         return next(self._pieces, b"")
+
+
+def _pieces(rows: Iterator[bytes], count: bytes) -> Iterator[bytes]:
+    yield SIGNATURE
+    while some := list(islice(rows, ROWS_AT_A_TIME)):
+        yield count + count.join(some)
+    yield END

@@ -9,7 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,10 +28,19 @@ INPUT = 1 << 18
 PIECE = 1 << 20
 
 # Decompressed bytes that make a block, unless one line alone is longer.
-BLOCK_BYTES = 6 << 20
+BLOCK_BYTES = 4 << 20
 # The longest text of Reddit has 512 kB; a line has a few of them. What is longer is no item.
 MAX_LINE_BYTES = 16 << 20
 KEPT_OF_LONG_LINES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is in memory at a time, in bytes of decompressed text."""
+
+    piece: int = field(default_factory=lambda: PIECE)
+    block: int = field(default_factory=lambda: BLOCK_BYTES)
+    line: int = field(default_factory=lambda: MAX_LINE_BYTES)
 
 
 class DumpFileError(Exception):
@@ -77,7 +86,9 @@ def identify(path: Path) -> FileIdentity:
     return FileIdentity(str(path.resolve()), size, hashlib.sha256(head).hexdigest())
 
 
-def read_blocks(path: Path, *, position: int = 0, line: int = 0) -> Iterator[Block]:
+def read_blocks(
+    path: Path, *, position: int = 0, line: int = 0, sizes: Sizes | None = None
+) -> Iterator[Block]:
     """Read whole lines from a decompressed position on, before which there are `line` of them.
 
     Raises `DamagedDump` after the last line that could be read, `DumpFileError` where the file
@@ -85,7 +96,7 @@ def read_blocks(path: Path, *, position: int = 0, line: int = 0) -> Iterator[Blo
     """
     try:
         with path.open("rb") as stream:
-            yield from _Lines(stream, position, line).blocks()
+            yield from _Lines(stream, position, line, sizes or Sizes()).blocks()
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -97,8 +108,9 @@ def _unreadable(path: Path, error: OSError) -> DumpFileError:
 class _Lines:
     """Cuts what is decompressed into blocks of lines."""
 
-    def __init__(self, stream: BinaryIO, position: int, line: int) -> None:
+    def __init__(self, stream: BinaryIO, position: int, line: int, sizes: Sizes) -> None:
         self._stream = stream
+        self._sizes = sizes
         self._skip = position
         self._end = position
         self._line = line
@@ -118,7 +130,7 @@ class _Lines:
                 break
             pending.append(piece)
             size += len(piece)
-            if size < BLOCK_BYTES or (b"\n" not in piece and size < MAX_LINE_BYTES):
+            if size < self._sizes.block or (b"\n" not in piece and size < self._sizes.line):
                 continue
             data = b"".join(pending)
             whole = data.rfind(b"\n") + 1
@@ -171,10 +183,10 @@ class _Lines:
         if head == ZSTD_MAGIC or head[1:] == ZSTD_SKIPPABLE:
             pieces = _unzstd(self._stream)
         elif head[:2] == GZIP_MAGIC:
-            pieces = _gunzip(self._stream)
+            pieces = _gunzip(self._stream, self._sizes.piece)
         else:
             self._stream.seek(self._skip)
-            yield from iter(lambda: self._stream.read(PIECE), b"")
+            yield from iter(lambda: self._stream.read(self._sizes.piece), b"")
             return
         skip = self._skip
         for piece in _ahead(pieces):
@@ -194,7 +206,7 @@ def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield piece
 
 
-def _gunzip(stream: BinaryIO) -> Iterator[bytes]:
+def _gunzip(stream: BinaryIO, size: int) -> Iterator[bytes]:
     data = stream.read(INPUT)
     while data:
         member = zlib.decompressobj(wbits=31)
@@ -202,7 +214,7 @@ def _gunzip(stream: BinaryIO) -> Iterator[bytes]:
             if not data:
                 raise DamagedDump("the gzip file ends in the middle: it was cut off")
             try:
-                piece = member.decompress(data, PIECE)
+                piece = member.decompress(data, size)
             except zlib.error as error:
                 raise DamagedDump(f"the gzip file is damaged: {error}") from error
             if piece:

@@ -1,15 +1,12 @@
 """Dumps into tables: batch by batch, each committed together with how far the file is read.
 
 A killed import goes on with the line after the last committed one. While a batch is stored, the
-next is read and parsed in a thread of its own, so that neither waits for the other; memory holds
-two batches, whatever the file's length.
+next is read and parsed in a process of its own, so that neither waits for the other; memory holds
+three batches, whatever the file's length.
 """
 
-import gc
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,12 +18,16 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from scraping import gaps
-from scraping.dump_files import Block, DamagedDump, FileIdentity, identify, read_blocks
-from scraping.dump_lines import Dumped, Filters, LineReader, Reading
-from scraping.ingest import COMMENTS, POSTS, IngestResult, Table, ingest_dumped
+from scraping.dump_files import DamagedDump, FileIdentity, identify
+from scraping.dump_lines import Filters
+from scraping.dump_reader import Batch, DumpReader, Order
+from scraping.ingest import COMMENTS, POSTS, Table, ingest_dumped
 from scraping.models import DumpImport, Gap, Stream
+from scraping.packing import PackedItems
 from scraping.purges import purged_fullnames
 from scraping.reddit.reader import clean_text
+
+logger = logging.getLogger(__name__)
 
 KEPT_OF_REJECTED_LINES = 4096
 
@@ -68,7 +69,7 @@ def import_dump(
     `complete` is the operator's word that the file holds every item of its subreddits and kind from
     the first moment to the second; it closes gaps, see `close_gaps`. `on_progress` is called after
     each batch, with the bytes of the file that are read. Raises `DumpFileError` for a file that
-    cannot be read and `ImportConflict`; a damaged file is told by the report.
+    cannot be read, `ReaderFailed` and `ImportConflict`; a damaged file is told by the report.
     """
     identity = identify(path)
     record = _record(identity, filters, dry_run=dry_run, restart=restart)
@@ -78,11 +79,10 @@ def import_dump(
     else:
         writer = _DryRun(record) if dry_run else _Writer(record, report.rejects)
         try:
-            with _undisturbed():
-                for block, reading in _read_ahead(path, record, filters):
-                    writer.store(block, reading)
-                    gc.collect(0)
-                    on_progress(record, block.progress)
+            with DumpReader(_order(record, filters)) as batches:
+                for batch in batches:
+                    writer.store(batch)
+                    on_progress(record, batch.progress)
         except DamagedDump as damage:
             report.damage = str(damage)
         finally:
@@ -173,46 +173,18 @@ def _end(record: DumpImport, *, damaged: bool) -> None:
     record.save(update_fields=["state", "finished_at", "updated_at"])
 
 
-def _read_ahead(
-    path: Path, record: DumpImport, filters: Filters
-) -> Iterator[tuple[Block, Reading]]:
-    blocks = read_blocks(path, position=record.position, line=record.lines)
-    lines = LineReader(filters, encoded=record.encoded_items, plain=record.plain_items)
-
-    def read() -> tuple[Block, Reading] | None:
-        block = next(blocks, None)
-        if block is None:
-            return None
-        reading = lines.read(block.lines, first_line=block.first_line, passed=block.too_long)
-        reading.rejects += [
-            (number, "longer than any item", start) for number, start in block.too_long.items()
-        ]
-        return block, reading
-
-    with ThreadPoolExecutor(1, thread_name_prefix="dump-reader") as pool:
-        future = pool.submit(read)
-        while (read_ahead := future.result()) is not None:
-            future = pool.submit(read)
-            yield read_ahead
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let no batch wait for what it does not need.
-
-    The thread that stores would wait 5 ms after each answer of the database while the other one
-    parses, and the database with it. The garbage collector would walk through a batch's items again
-    and again, for cycles that they cannot have.
-    """
-    interval, collects = sys.getswitchinterval(), gc.isenabled()
-    sys.setswitchinterval(0.0005)
-    gc.disable()
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
-        if collects:
-            gc.enable()
+def _order(record: DumpImport, filters: Filters) -> Order:
+    return Order(
+        path=Path(record.path),
+        filters=filters,
+        post_types=POSTS.types,
+        comment_types=COMMENTS.types,
+        position=record.position,
+        line=record.lines,
+        encoded=record.encoded_items,
+        plain=record.plain_items,
+        log_level=logger.getEffectiveLevel(),
+    )
 
 
 class _DryRun:
@@ -223,9 +195,9 @@ class _DryRun:
     def __init__(self, record: DumpImport) -> None:
         self.record = record
 
-    def store(self, block: Block, reading: Reading) -> None:
+    def store(self, batch: Batch) -> None:
         """Count a batch."""
-        _count(self.record, block, reading)
+        _count(self.record, batch)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -238,22 +210,22 @@ class _Writer:
         self.record = record
         self._rejects = _RejectFile(rejects, keep=record.reject_bytes)
         self._streams_with_gaps = _streams_with_gaps()
+        self._all_new: dict[str, bool] = {}
 
-    def store(self, block: Block, reading: Reading) -> None:
+    def store(self, batch: Batch) -> None:
         """Store a batch together with the position behind it. Raises `ImportConflict`."""
-        record = self.record
+        record, reading = self.record, batch.reading
         before = record.position
         with transaction.atomic():
-            purged = purged_fullnames(
-                [item.fullname for item, _ in (*reading.posts, *reading.comments)]
-            )
+            purged = purged_fullnames([*reading.posts.fields, *reading.comments.fields])
             for table, kind, items in (
                 (POSTS, Stream.Kind.POSTS, reading.posts),
                 (COMMENTS, Stream.Kind.COMMENTS, reading.comments),
             ):
                 self._see(kind, items)
-                self._add(_store(table, items, purged))
-            _count(record, block, reading)
+                items.leave_out(purged)
+                self._ingest(table, items)
+            _count(record, batch)
             record.withheld += len(purged)
             record.reject_bytes = self._rejects.write(reading.rejects)
             self._move(before)
@@ -282,30 +254,30 @@ class _Writer:
                 "meanwhile. What is committed stands; run the command again when the other ended."
             )
 
-    def _see(self, kind: str, items: list[Dumped]) -> None:
+    def _see(self, kind: str, items: PackedItems) -> None:
         if self._streams_with_gaps:
-            names = {item.subreddit.lower() for item, _ in items if item.subreddit}
+            names = {name.lower() for name in items.subreddit_fullnames}
             seen = self._streams_with_gaps & {_stream_key(name, kind) for name in names}
             if not seen <= set(self.record.seen_streams):
                 self.record.seen_streams = sorted(seen.union(self.record.seen_streams))
 
-    def _add(self, result: IngestResult) -> None:
+    def _ingest(self, table: Table, items: PackedItems) -> None:
+        # A file of which nothing was known so far is most likely new as a whole.
+        result = ingest_dumped(table, items, presume_new=self._all_new.get(table.name, False))
+        if items.fields:
+            known = len(result.new) < len(items.fields)
+            self._all_new[table.name] = not known and self._all_new.get(table.name, True)
         self.record.new += len(result.new)
         self.record.updated += len(result.updated)
         self.record.unchanged += result.unchanged
 
 
-def _store(table: Table, items: list[Dumped], purged: set[str]) -> IngestResult:
-    if purged:
-        items = [pair for pair in items if pair[0].fullname not in purged]
-    return ingest_dumped(table, items)
-
-
-def _count(record: DumpImport, block: Block, reading: Reading) -> None:
-    record.position = block.end
-    record.lines += len(block.lines)
-    record.posts += len(reading.posts)
-    record.comments += len(reading.comments)
+def _count(record: DumpImport, batch: Batch) -> None:
+    reading = batch.reading
+    record.position = batch.end
+    record.lines += batch.lines
+    record.posts += reading.post_lines
+    record.comments += reading.comment_lines
     record.filtered += reading.filtered
     record.withheld += reading.withheld
     record.rejected += len(reading.rejects)

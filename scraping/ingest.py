@@ -9,11 +9,10 @@ inserts waits for others' rows while it holds only such as nobody else sees; one
 waits for one that inserts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -21,14 +20,14 @@ from django.utils.functional import cached_property
 from psycopg2.errors import UniqueViolation
 
 from scraping import deletion, retention, scores
-from scraping.copying import CopyFormat
+from scraping.copying import CopyFormat, CopySource
 from scraping.models import Content, RedditComment, RedditPost
+from scraping.packing import NO_COLUMNS, PackedItems, pack_items
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
 from scraping.subreddits import ensure_subreddits
 
-# An item's values, the id of its subreddit, and when a dump read it; the moments of storing are
-# common to all.
-Row = tuple[Any, ...]
+# What ends each row: the rest of it is packed where the item is parsed.
+STORED = ("subreddit_id", "first_seen_at", "refreshed_at")
 
 # What moderators have removed is not said by what Reddit shows in its place.
 TEXTS = frozenset(
@@ -59,16 +58,19 @@ class Table:
         self.model = model
         self.name = model._meta.db_table
         self.staging = f"staging_{self.name}"
-        own = [
-            column.name
-            for column in fields(parsed)
-            if column.name not in ("subreddit", "subreddit_fullname")
-        ]
-        self.values: Callable[[ParsedItem], Row] = attrgetter(*own)
+        self._names = [column.name for column in fields(parsed)]
+        self._values = attrgetter(*self._names)
+        own = [name for name in self._names if name not in NO_COLUMNS]
         self.columns = [*own, "subreddit_id"]
         self._all = [*self.columns, "retrieved_at", "first_seen_at", "refreshed_at"]
-        columns = {column.column: column for column in model._meta.fields}
-        self.format = CopyFormat([columns[name] for name in self._all])
+        types = {column.column: column.get_internal_type() for column in model._meta.fields}
+        self.types = {name: types[name] for name in self._all}
+        self.format = CopyFormat(self.types)
+
+    def pack(self, items: Sequence[ParsedItem]) -> PackedItems:
+        """Pack items that Reddit has just told us."""
+        columns = zip(*map(self._values, items), strict=True)
+        return pack_items(self.format, dict(zip(self._names, columns, strict=True)))
 
     @cached_property
     def known(self) -> str:
@@ -85,16 +87,6 @@ class Table:
             f"CREATE TEMP TABLE IF NOT EXISTS {self.staging} ON COMMIT DELETE ROWS AS "  # noqa: S608
             f"SELECT {', '.join(self._all)} FROM {self.name} WITH NO DATA"
         )
-
-    @cached_property
-    def copy(self) -> str:
-        """The COPY of rows that are not there yet. It fails where one of them is."""
-        return f"COPY {self.name} ({', '.join(self._all)}) FROM STDIN (FORMAT binary)"
-
-    @cached_property
-    def copy_to_staging(self) -> str:
-        """The COPY that fills the staging table."""
-        return f"COPY {self.staging} ({', '.join(self._all)}) FROM STDIN (FORMAT binary)"
 
     @cached_property
     def upsert(self) -> str:
@@ -183,27 +175,24 @@ def ingest_comments(
 
 
 def ingest_dumped(
-    table: Table, items: Iterable[tuple[ParsedItem, datetime]], *, now: datetime | None = None
+    table: Table, items: PackedItems, *, now: datetime | None = None, presume_new: bool = False
 ) -> IngestResult:
-    """Store items out of a dump, each with the time of its retrieval, in one transaction.
+    """Store items out of a dump, packed with the times of their retrieval, in one transaction.
 
     `table` is `POSTS` or `COMMENTS`. An item that is stored as deleted or removed stays as it is.
+    Where none is stored yet, as the caller may `presume`, it is quicker not to look first.
     """
-    latest: dict[str, tuple[ParsedItem, datetime]] = {}
-    for item, retrieved_at in items:
-        known = latest.get(item.fullname)
-        if known is None or known[1] <= retrieved_at:
-            latest[item.fullname] = (item, retrieved_at)
-    if not latest:
+    if not items.fields:
         return IngestResult()
-    now = now or timezone.now()
     with transaction.atomic():
-        subreddits = _subreddit_ids((item for item, _ in latest.values()), refresh=False)
-        rows = {
-            fullname: (*table.values(item), subreddits.get(item.subreddit), retrieved_at)
-            for fullname, (item, retrieved_at) in latest.items()
-        }
-        return _store(table, rows, now, onto=table.fill)
+        return _store(
+            table,
+            items,
+            _subreddit_ids(items, refresh=False),
+            now or timezone.now(),
+            onto=table.fill,
+            presume_new=presume_new,
+        )
 
 
 def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestResult:
@@ -213,73 +202,88 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
         return IngestResult()
     with transaction.atomic():
         deletion.obey(table.model, unique.values(), now=now)
-        subreddits = _subreddit_ids(unique.values(), refresh=True)
+        packed = table.pack(list(unique.values()))
+        subreddits = _subreddit_ids(packed, refresh=True)
         too_old = retention.too_old(
             [(i.fullname, subreddits.get(i.subreddit), i.created_at) for i in unique.values()]
         )
-        rows = {
-            fullname: (*table.values(item), subreddits.get(item.subreddit), None)
-            for fullname, item in unique.items()
-            if fullname not in too_old
-        }
-        result = _store(table, rows, now, onto=table.upsert) if rows else IngestResult()
+        packed.leave_out(too_old)
+        result = _store(table, packed, subreddits, now, onto=table.upsert)
         result.too_old = too_old
         scores.note(table.model, result.updated, now=now)
         return result
 
 
-def _subreddit_ids(items: Iterable[ParsedItem], *, refresh: bool) -> dict[str | None, int]:
+def _subreddit_ids(items: PackedItems, *, refresh: bool) -> dict[str | None, int | None]:
     """The ids of the items' subreddits, by the names as the items have them."""
-    names = {item.subreddit: item.subreddit_fullname for item in items}
-    names.pop(None, None)
-    if not names:
-        return {}
-    ids = ensure_subreddits(names, refresh=refresh)
-    return {name: ids[name.lower()] for name in names}
+    names = items.subreddit_fullnames
+    ids = ensure_subreddits(names, refresh=refresh) if names else {}
+    return {None: None} | {name: ids[name.lower()] for name in names}
 
 
-def _store(table: Table, rows: Mapping[str, Row], now: datetime, *, onto: str) -> IngestResult:
-    """Insert the rows that are not there; put those that are onto what is stored."""
-    for _ in range(TRIES):
-        known = _known(table, rows)
+def _store(
+    table: Table,
+    items: PackedItems,
+    subreddits: dict[str | None, int | None],
+    now: datetime,
+    *,
+    onto: str,
+    presume_new: bool = False,
+) -> IngestResult:
+    """Insert the items that are not there; put those that are onto what is stored."""
+    moment = table.format.field("first_seen_at", now)
+    ends = {
+        name: table.format.field("subreddit_id", key) + moment + moment
+        for name, key in subreddits.items()
+    }
+    for attempt in range(TRIES):
+        known = set() if presume_new and attempt == 0 else _known(table, items.fields)
         try:
             with transaction.atomic():
-                _insert(table, rows, known, now)
+                _copy(table.name, items, sorted(items.fields.keys() - known), ends)
         except UniqueViolation:
             continue
         break
     else:
         # One statement that takes whatever it meets.
-        known = set(rows)
-    result = IngestResult(new=rows.keys() - known)
+        known = set(items.fields)
+    result = IngestResult(new=items.fields.keys() - known)
     if known:
-        for fullname, inserted in _merge(table, (rows[name] for name in known), now, onto):
+        for fullname, inserted in _merge(table, items, known, ends, onto):
             (result.new if inserted else result.updated).add(fullname)
-    result.unchanged = len(rows) - len(result.new) - len(result.updated)
+    result.unchanged = len(items.fields) - len(result.new) - len(result.updated)
     return result
 
 
-def _known(table: Table, rows: Mapping[str, Row]) -> set[str]:
+def _known(table: Table, fullnames: Iterable[str]) -> set[str]:
     with connection.cursor() as cursor:
-        cursor.execute(table.known, [" ".join(rows)])
+        cursor.execute(table.known, [" ".join(fullnames)])
         return {fullname for (fullname,) in cursor.fetchall()}
 
 
-def _insert(table: Table, rows: Mapping[str, Row], known: set[str], now: datetime) -> None:
-    new = sorted(rows.keys() - known)
-    if new:
+def _copy(
+    into: str, items: PackedItems, fullnames: Collection[str], ends: dict[str | None, bytes]
+) -> None:
+    if fullnames:
+        columns = [*items.columns, *STORED]
+        rows = (items.fields[name] + ends[items.subreddits[name]] for name in fullnames)
         with connection.cursor() as cursor:
             cursor.copy_expert(
-                table.copy, table.format.packed((rows[name] for name in new), (now, now))
+                f"COPY {into} ({', '.join(columns)}) FROM STDIN (FORMAT binary)",
+                CopySource(rows, columns=len(columns)),
             )
 
 
 def _merge(
-    table: Table, rows: Iterable[Row], now: datetime, statement: str
+    table: Table,
+    items: PackedItems,
+    fullnames: Collection[str],
+    ends: dict[str | None, bytes],
+    statement: str,
 ) -> list[tuple[str, bool]]:
     with connection.cursor() as cursor:
         cursor.execute(table.create_staging)
-        cursor.copy_expert(table.copy_to_staging, table.format.packed(rows, (now, now)))
+        _copy(table.staging, items, fullnames, ends)
         cursor.execute(statement)
         written = cursor.fetchall()
         # The transaction may be a caller's, with another page to come before its commit.

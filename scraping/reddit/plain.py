@@ -1,49 +1,169 @@
-"""The quick way to a row, for items whose fields all have the types that Reddit sends today.
+"""The quick way to rows, for things whose fields all have the types that Reddit sends today.
 
-What is looked up for an item is the tuple of its fields' types, its shape. Millions of items have a
-few dozen shapes; what a shape asks for is worked out once. Whatever is not plain is left to the
-careful way of `scraping.reddit.reader`, which takes longer and gives the same.
+It goes field by field and not thing by thing: what holds of a whole column is found out at once. A
+thing with a value that is not plain is left to the careful way of `scraping.reddit.reader`, which
+takes longer and gives the same.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
-from itertools import repeat
 from math import isfinite
-from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from scraping.reddit.reader import clean_json
 
-Item = TypeVar("Item")
+# A value for each thing, by the names of the row's fields.
+Columns = dict[str, list[Any]]
 
-# Of these fields no key of the thing is the value.
-MADE = ("edited_at", "removal", "extra")
-# So many shapes are remembered. Only somebody who plays with types can make as many.
-SHAPES_KEPT = 5_000
 # Well within what every platform can turn into a date: the year 2096.
 LATEST = 4_000_000_000
+LONGEST_FULLNAME = 60
 
-_ABSENT = repeat(...)
-_Nothing = type(None)
+_TEXT = frozenset({str, type(None)})
+_NUMBER = frozenset({int, float})
 _Missing = type(...)
+_MISSING = frozenset({_Missing})
+
+# Values as they are stored, or None where not all of them are plain. A missing key is `...`.
+Column = Callable[[list[Any]], list[Any] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """What makes values of one shape into a row; numbers are places among the values."""
-
-    texts: Callable[[list[Any]], tuple[Any, ...]]
-    references: tuple[int, ...]
-    integers: tuple[int, ...]
-    reals: tuple[int, ...]
-    empty: tuple[int, ...]
-    absent: tuple[int, ...]
-    is_edited: bool
+def _types(values: list[Any]) -> set[type]:
+    return {*map(type, values)}
 
 
-class PlainParser(Generic[Item]):
-    """Makes items of one kind.
+def _present(values: list[Any]) -> list[Any]:
+    return [value for value in values if value is not ... and value is not None]
+
+
+def _without_missing(values: list[Any]) -> list[Any]:
+    return [None if value is ... else value for value in values]
+
+
+def required_texts(values: list[Any]) -> list[str] | None:
+    """Texts of a key that is never missing."""
+    return None if ... in values else texts(values)
+
+
+def texts(values: list[Any]) -> list[Any] | None:
+    """Texts that need no cleaning; null is an empty one."""
+    types = _types(values)
+    if not types <= _TEXT | _MISSING:
+        return None
+    if types == _MISSING:
+        return [None] * len(values)
+    together = "".join(values if types == {str} else _present(values))
+    if "\0" in together or not (together.isascii() or _can_be_encoded(together)):
+        return None
+    if types == {str}:
+        return values
+    return ["" if value is None else None if value is ... else value for value in values]
+
+
+def _can_be_encoded(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def references(values: list[Any]) -> list[Any] | None:
+    """Fullnames of other things; many things name the same."""
+    found = texts(values)
+    return found if found is not None and all(map(is_fullname, {*found} - {None, ""})) else None
+
+
+def is_fullname(text: str) -> bool:
+    """Whether it has the form of one, as Reddit gives them today."""
+    return (
+        text.isascii() and text[2:3] == "_" and text[:2].isalnum() and text[3:].isalnum()
+        and len(text) <= LONGEST_FULLNAME
+    )  # fmt: skip
+
+
+def subreddits(values: list[Any]) -> list[Any] | None:
+    """Names of subreddits, of which there are few."""
+    found = texts(values)
+    if found is None or not all(
+        name.isascii() and name.isprintable() and len(name) <= 100 for name in {*found} - {None}
+    ):
+        return None
+    return [name or None for name in found]
+
+
+def flags(values: list[Any]) -> list[Any] | None:
+    """True, false or null."""
+    types = _types(values)
+    if not types <= {bool, type(None), _Missing}:
+        return None
+    return _without_missing(values) if _Missing in types else values
+
+
+def integers(values: list[Any]) -> list[Any] | None:
+    """Integers of 64 bits."""
+    types = _types(values)
+    if not types <= {int, type(None), _Missing}:
+        return None
+    present = values if types == {int} else _present(values)
+    if present and not -(2**63) <= min(present) <= max(present) < 2**63:
+        return None
+    return _without_missing(values) if _Missing in types else values
+
+
+def reals(values: list[Any]) -> list[Any] | None:
+    """Finite floats."""
+    types = _types(values)
+    if not types <= {float, type(None), _Missing} or not all(map(isfinite, _present(values))):
+        return None
+    return _without_missing(values) if _Missing in types else values
+
+
+def moments(values: list[Any]) -> list[datetime] | None:
+    """Seconds since 1970, which some dumps have as text."""
+    if str in _types(values):
+        if not all(_is_digits(value) for value in values if value.__class__ is str):
+            return None
+        values = [int(value) if value.__class__ is str else value for value in values]
+    if not _types(values) <= _NUMBER or not _are_dates(values):
+        return None
+    return [datetime.fromtimestamp(value, UTC) for value in values]
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 11
+
+
+def _are_dates(seconds: Sequence[float]) -> bool:
+    # All, not min and max, which pass over NaN.
+    return all(0 <= value < LATEST for value in seconds)
+
+
+def edits(values: list[Any]) -> list[Any] | None:
+    """False, or the seconds since 1970 at which it was edited; true in the early years."""
+    types = _types(values)
+    if not types <= _NUMBER | {bool, type(None), _Missing}:
+        return None
+    if types & _NUMBER and not _are_dates([v for v in values if v.__class__ in _NUMBER]):
+        return None
+    return _without_missing(values) if _Missing in types else values
+
+
+_BY_TYPE: dict[Any, Column] = {
+    str: required_texts,
+    str | None: texts,
+    bool | None: flags,
+    int | None: integers,
+    float | None: reals,
+}
+_BY_NAME: dict[str, Column] = {"subreddit": subreddits, "created_at": moments, "edited": edits}
+# Of these fields no key of the thing is the value.
+MADE = frozenset({"edited_at", "removal", "extra"})
+
+
+class PlainParser:
+    """Makes columns of one kind of thing.
 
     `keys` names the keys of fields that Reddit calls otherwise, `references` the fields that hold
     fullnames, `extra` the keys of structured fields; `finish` sets what follows from several.
@@ -52,166 +172,89 @@ class PlainParser(Generic[Item]):
     def __init__(
         self,
         kind: str,
-        item: type[Item],
+        item: type,
         *,
         keys: Mapping[str, str],
-        references: tuple[str, ...],
+        references: frozenset[str],
         extra: tuple[str, ...],
-        finish: Callable[[Item], None],
+        finish: Callable[[Columns], None],
     ) -> None:
         self._prefix = f"{kind}_"
-        self._item = item
-        self._finish = finish
         self._extra = extra
-        self._types = {field.name: field.type for field in fields(item)}  # type: ignore[arg-type]
-        names = list(self._types)
-        self._keys = [keys.get(name, name) for name in names]
-        self._references = frozenset(references)
-        self._fullname = names.index("fullname")
-        self._created_at = names.index("created_at")
-        self._edited = names.index("edited")
-        self._edited_at = names.index("edited_at")
-        self._subreddit = names.index("subreddit")
-        self._extra_place = names.index("extra")
-        self._recipes: dict[tuple[type, ...], _Recipe | None] = {}
+        self._finish = finish
+        self._names = [field.name for field in fields(item)]
+        self._columns: list[tuple[str, str, Column]] = []
+        for field in fields(item):
+            if field.name not in MADE:
+                key = keys.get(field.name, field.name)
+                self._columns.append((field.name, key, self._column(field, references)))
 
-    def __call__(self, data: Any) -> Item | None:
-        """The item, or None where the careful way is to be taken."""
-        if data.__class__ is not dict:
+    def __call__(self, things: Sequence[dict[str, Any]]) -> tuple[Columns, set[int]]:
+        """The columns, in the order of the item's fields, and the places of what is not plain.
+
+        At those places the columns hold nothing of meaning.
+        """
+        odd: set[int] = set()
+        columns: Columns = {name: [] for name in self._names}
+        for name, key, column in self._columns:
+            values = [thing.get(key, ...) for thing in things]
+            if name == "fullname":
+                values = self._fullnames(things, values)
+            columns[name] = _plain(column, values, odd)
+        edited = columns["edited"]
+        columns["edited_at"] = [
+            datetime.fromtimestamp(value, UTC) if value.__class__ in _NUMBER else None
+            for value in edited
+        ]
+        columns["edited"] = [value.__class__ in _NUMBER or value for value in edited]
+        columns["extra"] = self._extras(things)
+        self._finish(columns)
+        return columns, odd
+
+    def _column(self, field: Any, references_: frozenset[str]) -> Column:
+        if field.name == "fullname":
+            return self._own_fullnames
+        if field.name in references_:
+            return references
+        return _BY_NAME.get(field.name) or _BY_TYPE[field.type]
+
+    def _fullnames(self, things: Sequence[dict[str, Any]], values: list[Any]) -> list[Any]:
+        if ... not in values:
+            return values
+        return [
+            f"{self._prefix}{thing['id']}"
+            if value is ... and thing.get("id").__class__ is str
+            else value
+            for thing, value in zip(things, values, strict=True)
+        ]
+
+    def _own_fullnames(self, values: list[Any]) -> list[str] | None:
+        if not _types(values) <= {str}:
             return None
-        values = [*map(data.get, self._keys, _ABSENT)]
-        shape = (*map(type, values),)
-        try:
-            recipe = self._recipes[shape]
-        except KeyError:
-            recipe = self._learn(shape)
-        if recipe is None or not _are_plain(values, recipe):
+        ids = [value[3:] for value in values if value[:3] == self._prefix]
+        if len(ids) < len(values) or not (all(map(str.isalnum, ids)) and "".join(ids).isascii()):
             return None
-        subreddit = values[self._subreddit]
-        if subreddit.__class__ is str and not (
-            subreddit.isascii() and subreddit.isprintable() and len(subreddit) <= 100
-        ):
-            return None
-        return self._made(data, values, recipe)
+        return values if max(map(len, values), default=0) <= LONGEST_FULLNAME else None
 
-    def _made(self, data: dict[str, Any], values: list[Any], recipe: _Recipe) -> Item | None:
-        fullname, created = values[self._fullname], _moment(values[self._created_at])
-        if fullname is ...:
-            identifier = data.get("id")
-            if identifier.__class__ is not str:
-                return None
-            values[self._fullname] = fullname = self._prefix + identifier
-        if created is None or fullname[:3] != self._prefix or not _is_fullname(fullname):
-            return None
-        values[self._created_at] = created
-        for place in recipe.empty:
-            values[place] = ""
-        for place in recipe.absent:
-            values[place] = None
-        if recipe.is_edited:
-            values[self._edited_at] = moment = _moment(values[self._edited])
-            values[self._edited] = True
-            if moment is None:
-                return None
-        else:
-            values[self._edited_at] = None
-        extra = [*map(data.get, self._extra)]
-        values[self._extra_place] = (
-            {}
-            if extra.count(None) == len(extra)
-            else {
-                key: clean_json(value)
-                for key, value in zip(self._extra, extra, strict=True)
-                if value is not None
-            }
-        )
-        item = self._item(*values)
-        self._finish(item)
-        return item
-
-    def _learn(self, shape: tuple[type, ...]) -> _Recipe | None:
-        if len(self._recipes) >= SHAPES_KEPT:
-            self._recipes.clear()
-        self._recipes[shape] = recipe = self._recipe(shape)
-        return recipe
-
-    def _recipe(self, shape: tuple[type, ...]) -> _Recipe | None:
-        places: dict[Any, list[int]] = {str: [], int: [], float: [], _Nothing: [], _Missing: []}
-        references = []
-        for place, ((name, wanted), given) in enumerate(
-            zip(self._types.items(), shape, strict=True)
-        ):
-            if name in MADE:
-                continue
-            if name == "created_at":
-                if given not in (int, float, str):
-                    return None
-            elif name == "edited":
-                if given not in (bool, int, float, _Nothing, _Missing):
-                    return None
-                if given is _Missing:
-                    places[_Missing].append(place)
-            elif name == "fullname":
-                if given not in (str, _Missing):
-                    return None
-            elif given is _Missing:
-                if wanted is str:
-                    return None
-                places[_Missing].append(place)
-            elif wanted in (str, str | None) and given in (str, _Nothing):
-                places[given].append(place)
-                if name in self._references and given is str:
-                    references.append(place)
-            elif given is not _Nothing:
-                if wanted != given | None:
-                    return None
-                if given in (int, float):
-                    places[given].append(place)
-        # Of fewer than two places an itemgetter gives no tuple; the first is a text or is passed over.
-        texts = places[str]
-        return _Recipe(
-            texts=itemgetter(*texts)
-            if len(texts) > 1
-            else lambda values: [values[i] for i in texts],
-            references=tuple(references),
-            integers=tuple(places[int]),
-            reals=tuple(places[float]),
-            empty=tuple(places[_Nothing]),
-            absent=tuple(places[_Missing]),
-            is_edited=shape[self._edited] in (int, float),
-        )
+    def _extras(self, things: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        extras: list[dict[str, Any]] = [{} for _ in things]
+        for key in self._extra:
+            values = [thing.get(key) for thing in things]
+            if values.count(None) < len(values):
+                for extra, value in zip(extras, values, strict=True):
+                    if value is not None:
+                        extra[key] = clean_json(value)
+        return extras
 
 
-def _are_plain(values: list[Any], recipe: _Recipe) -> bool:
-    """Whether the values, of plain types, are themselves what needs no cleaning."""
-    together = "".join(recipe.texts(values))
-    if "\0" in together:
-        return False
-    if not together.isascii():
-        try:
-            together.encode()
-        except UnicodeEncodeError:
-            return False
-    for place in recipe.references:
-        value = values[place]
-        if value and not _is_fullname(value):
-            return False
-    for place in recipe.integers:
-        if values[place].bit_length() > 63:
-            return False
-    return all(isfinite(values[place]) for place in recipe.reals) if recipe.reals else True
-
-
-def _is_fullname(text: str) -> bool:
-    return (
-        text.isascii() and text[2:3] == "_" and text[:2].isalnum() and text[3:].isalnum()
-        and len(text) <= 60
-    )  # fmt: skip
-
-
-def _moment(seconds: float | str) -> datetime | None:
-    if seconds.__class__ is str:
-        if not (seconds.isascii() and seconds.isdigit() and len(seconds) < 11):
-            return None
-        seconds = int(seconds)
-    return datetime.fromtimestamp(seconds, UTC) if 0 <= seconds < LATEST else None
+def _plain(column: Column, values: list[Any], odd: set[int]) -> list[Any]:
+    """The column; where not all is plain, value by value, adding the places of what is not."""
+    if (plain := column(values)) is not None:
+        return plain
+    found: list[Any] = []
+    for place, value in enumerate(values):
+        one = column([value])
+        if one is None:
+            odd.add(place)
+        found += one or [None]
+    return found

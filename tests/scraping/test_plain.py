@@ -11,18 +11,20 @@ from hypothesis import strategies as st
 
 from scraping.reddit import parse
 from scraping.reddit.parse import (
+    ParsedComment,
+    ParsedPost,
     ParseError,
+    comment_columns,
     parse_comment,
-    parse_comment_carefully,
     parse_post,
-    parse_post_carefully,
+    post_columns,
 )
 from tests.factories import CommentData, PostData
 
 REFERENCE = os.environ.get("REDDIT_REFERENCE")
 WAYS = {
-    "post": (PostData, parse_post, parse_post_carefully),
-    "comment": (CommentData, parse_comment, parse_comment_carefully),
+    "post": (PostData, post_columns, parse_post, ParsedPost),
+    "comment": (CommentData, comment_columns, parse_comment, ParsedComment),
 }
 KEYS = sorted(
     {*PostData(number=1), *CommentData(number=1), "author_flair_text", "link_flair_text", "spoiler"}
@@ -40,59 +42,85 @@ VALUES = (
 )  # fmt: skip
 
 
-def outcome(way, data):
-    try:
-        return repr(way(data))
-    except ParseError as error:
-        return f"refused: {error}"
+def one_by_one(kind, things):
+    """What the careful way makes of each, in words that can be compared."""
+    _, _, parse_one, _ = WAYS[kind]
+
+    def outcome(data):
+        try:
+            return repr(parse_one(data))
+        except ParseError as error:
+            return f"refused: {error}"
+
+    return [outcome(data) for data in things]
+
+
+def together(kind, things):
+    """The same of the quick way."""
+    _, parse_all, _, item = WAYS[kind]
+    columns, faults = parse_all(things)
+    return [
+        f"refused: {faults[place]}"
+        if place in faults
+        else repr(item(**{name: column[place] for name, column in columns.items()}))
+        for place in range(len(things))
+    ]
+
+
+def changed(kind):
+    make = WAYS[kind][0]
+    changes = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4)
+    return st.builds(
+        lambda changes, without: {
+            key: value for key, value in (make(number=1) | changes).items() if key not in without
+        },
+        changes,
+        st.sets(st.sampled_from(KEYS), max_size=4),
+    )
 
 
 @pytest.mark.parametrize("kind", WAYS)
-@given(changes=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4),
-       without=st.sets(st.sampled_from(KEYS), max_size=4))  # fmt: skip
-def test_both_ways_agree_on_anything(kind, changes, without):
-    make, quick, careful = WAYS[kind]
-    data = {key: value for key, value in (make(number=1) | changes).items() if key not in without}
+@given(data=st.data())
+def test_both_ways_agree_on_anything(kind, data):
+    things = data.draw(st.lists(changed(kind), min_size=1, max_size=4))
 
-    assert outcome(quick, data) == outcome(careful, data)
-
-
-@pytest.mark.parametrize("data", [None, [], "text", 1, {}])
-@pytest.mark.parametrize("kind", WAYS)
-def test_what_is_no_object_is_refused_by_both(kind, data):
-    _, quick, careful = WAYS[kind]
-    assert outcome(quick, data) == outcome(careful, data)
-    assert outcome(quick, data).startswith("refused")
+    assert together(kind, things) == one_by_one(kind, things)
 
 
 @pytest.mark.parametrize("kind", WAYS)
-def test_a_common_item_does_take_the_quick_way(kind, monkeypatch):
-    make, quick, _ = WAYS[kind]
+def test_what_is_no_object_is_refused_by_both_and_costs_no_other(kind):
+    things = [None, WAYS[kind][0](number=1), [], "text", 1, {}]
+    outcomes = together(kind, things)
 
-    def refuse(data):
-        raise AssertionError("the careful way was taken")
-
-    monkeypatch.setattr(parse, f"parse_{kind}_carefully", refuse)
-
-    assert quick(make(number=1)).fullname == make(number=1)["name"]
-    assert quick(make(number=1, author="[deleted]", edited=1768478400.0)).edited is True
+    assert outcomes == one_by_one(kind, things)
+    assert [text.startswith("refused") for text in outcomes] == [True, False, *[True] * 4]
 
 
-def test_shapes_beyond_number_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr("scraping.reddit.plain.SHAPES_KEPT", 10)
-    for number in range(1 << 7):
-        flags = [None if number >> bit & 1 else True for bit in range(7)]
-        names = ("stickied", "locked", "archived", "over_18", "spoiler", "is_self", "is_video")
-        parse_post(PostData(number=1, **dict(zip(names, flags, strict=True))))
+@pytest.mark.parametrize("kind", WAYS)
+def test_only_what_is_odd_takes_the_careful_way(kind, monkeypatch):
+    make, parse_all, parse_one, _ = WAYS[kind]
+    careful = []
 
-    assert len(parse._plain_post._recipes) <= 10
+    def note(data):
+        careful.append(data["name"])
+        return parse_one(data)
+
+    monkeypatch.setattr(parse, f"parse_{kind}", note)
+    odd = make(number=2, permalink="a\0b")
+    columns, faults = parse_all(
+        [make(number=1), odd, make(number=3, author="[deleted]", edited=1768478400.0)]
+    )
+
+    assert careful == [odd["name"]]
+    assert columns["permalink"][1] == "a\ufffdb"
+    assert (columns["edited"][2], faults) == (True, {})
 
 
 @pytest.mark.skipif(not REFERENCE, reason="REDDIT_REFERENCE does not name a folder of recordings")
 @pytest.mark.parametrize(("kind", "name"), [("post", "posts"), ("comment", "comments")])
 def test_both_ways_agree_on_what_was_recorded(kind, name):
-    _, quick, careful = WAYS[kind]
     with gzip.open(Path(REFERENCE) / f"{name}.ndjson.gz") as lines:
-        for line in lines:
-            data = orjson.loads(line)
-            assert outcome(quick, data) == outcome(careful, data)
+        things = [orjson.loads(line) for line in lines]
+    for start in range(0, len(things), 100):
+        some = things[start : start + 100]
+        assert together(kind, some) == one_by_one(kind, some)

@@ -24,6 +24,7 @@ from bots.validation import clean_subreddits
 from scraping.dump_files import DumpFileError
 from scraping.dump_import import ImportConflict, ImportReport, import_dump
 from scraping.dump_lines import Filters
+from scraping.dump_reader import ReaderFailed
 from scraping.models import DumpImport
 
 BAD_ARGUMENTS = 2
@@ -47,8 +48,8 @@ class Command(BaseCommand):
         "Import posts and comments out of dumps: NDJSON, plain, gzip or zstd. An import that was "
         "killed goes on where it stopped. Lines that are no items are written to "
         "FILE.rejects.ndjson with the reason. Exit code 0 when the files were read to their ends, "
-        "1 when one was cut off, damaged or is being imported by another process, 2 for bad "
-        "arguments."
+        "1 when one was cut off, damaged, is being imported by another process or could not be read "
+        "on, 2 for bad arguments."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -108,7 +109,7 @@ class Command(BaseCommand):
                         restart=options["restart"],
                         on_progress=on_progress,
                     )
-                except (DumpFileError, ImportConflict) as error:
+                except (DumpFileError, ImportConflict, ReaderFailed) as error:
                     faults.append(str(error))
                     continue
                 finally:

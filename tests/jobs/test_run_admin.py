@@ -82,7 +82,7 @@ def test_no_filter_reads_the_whole_history(admin_client, history, monkeypatch, c
     statements = []
 
     def note(execute, sql, params, many, context):
-        if "FROM \"django_celery_results_taskresult\"" in sql:
+        if 'FROM "django_celery_results_taskresult"' in sql:
             statements.append((sql, params))
         return execute(sql, params, many, context)
 
@@ -106,7 +106,9 @@ def rows_read(sql, params):
     while nodes:
         node = nodes.pop()
         nodes += node.get("Plans", [])
-        filtered = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        filtered = node.get("Rows Removed by Filter", 0) + node.get(
+            "Rows Removed by Index Recheck", 0
+        )
         touched.append((node["Actual Rows"] + filtered) * node["Actual Loops"])
     return max(touched)
 

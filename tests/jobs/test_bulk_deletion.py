@@ -55,7 +55,7 @@ def edit(bot, problems):
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'")
         found = BotConfig.objects.get(pk=bot.pk)
-        found.name, found.every = "Edited", 7
+        found.name = "Edited"
         found.save()
         PeriodicTask.objects.filter(name="another").update(description="edited")
     except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it

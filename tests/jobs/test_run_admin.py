@@ -75,6 +75,7 @@ def history(db):
         TIME,
         {"status": "FAILURE", "task_name": "tests.mark"} | TIME,
         {"q": "worker 9"},
+        {"_facets": "True"},
     ],
 )
 def test_no_filter_reads_the_whole_history(admin_client, history, monkeypatch, chosen):

@@ -8,6 +8,7 @@ from celery import Celery, signals
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from config.celery_events import EventsInGroups
 from config.celery_redis import reuse_clients, survive_lost_connections
 from config.heartbeat import ConsumerPulse, start_beat_pulse
 
@@ -20,6 +21,7 @@ app = Celery("lurker")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["consumer"].add(ConsumerPulse)
+app.steps["consumer"].add(EventsInGroups)
 signals.beat_init.connect(start_beat_pulse)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from celery import Celery, states
+from celery import Celery
 from django.db import connection, transaction
 
 from jobs import runs
@@ -27,7 +27,12 @@ logger = logging.getLogger(__name__)
 # Never change it: the ids of runs are derived from it.
 NAMESPACE = uuid.UUID("6a0f3a5e-9d4e-4c39-8a1b-5f0f0c1d7e21")
 
-UNFINISHED = [states.PENDING, states.RECEIVED, states.STARTED, states.RETRY]
+
+# The states as in the condition of its index, so that it costs the same with any history.
+COUNT_UNFINISHED = """
+SELECT periodic_task_name, count(*) FROM django_celery_results_taskresult
+WHERE periodic_task_name = ANY(%s) AND status IN ('PENDING', 'RETRY', 'STARTED') GROUP BY 1
+"""
 
 
 @dataclass(slots=True)
@@ -130,11 +135,7 @@ def _limit(decisions: Iterable[Decision]) -> None:
     if not limited:
         return
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT periodic_task_name, count(*) FROM django_celery_results_taskresult"
-            " WHERE periodic_task_name = ANY(%s) AND status = ANY(%s) GROUP BY 1",
-            [list(limited), UNFINISHED],
-        )
+        cursor.execute(COUNT_UNFINISHED, [list(limited)])
         unfinished = dict(cursor.fetchall())
     for name, decision in limited.items():
         room = max(0, decision.schedule.rule.max_instances - unfinished.get(name, 0))

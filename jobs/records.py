@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from amqp import Connection as AMQPConnection
 from amqp.exceptions import AMQPError
 from celery import current_app, states
 from django.db import connection, transaction
@@ -155,13 +156,26 @@ def send(run: RunRequest, *, countdown: float | None = None) -> None:
     }
     began = time.monotonic()
     try:
-        current_app.send_task(run.task, retry_policy={"max_retries": 0}, **options)
+        _send(run.task, retry_policy={"max_retries": 0}, **options)
     except BROKER_ERRORS:
         # A connection that broke while it was idle fails at once, and a new one helps. A broker
         # that is frozen does not: each further try would make the caller wait as long again.
         if time.monotonic() - began > QUICK_SECONDS:
             raise
-        current_app.send_task(run.task, retry_policy={"max_retries": 1}, **options)
+        _send(run.task, retry_policy={"max_retries": 1}, **options)
+
+
+def _send(task: str, **options: Any) -> None:
+    with current_app.producer_or_acquire() as producer:
+        try:
+            current_app.send_task(task, producer=producer, **options)
+        except BROKER_ERRORS:
+            # The pool would take leave of RabbitMQ, and wait for the answer of one that is frozen
+            # for ever (kombu/connection.py, _do_close_self).
+            used = getattr(producer.connection, "_connection", None)
+            if isinstance(used, AMQPConnection):
+                used.collect()
+            raise
 
 
 def first_meta(*, queue: str, trigger: str) -> dict[str, Any]:

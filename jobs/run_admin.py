@@ -1,17 +1,22 @@
 """The admin of runs: evidence, which nobody adds, edits or deletes."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from celery import states
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_celery_results.models import GroupResult, TaskResult
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import TextFilter
 from unfold.decorators import display
 
 from jobs import batches, registry, runs
@@ -75,8 +80,62 @@ class TaskFilter(_Choices):
         return [(name, job.title) for name, job in registry.all_jobs().items()]
 
 
+class _Exactly(TextFilter):
+    """A filter for a value that is typed in full: there may be a hundred thousand of them."""
+
+    field = ""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Those with this value, by an index."""
+        return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
+
+
+class ScheduleFilter(_Exactly):
+    """By schedule."""
+
+    title = "full name of the schedule"
+    parameter_name = field = "periodic_task_name"
+
+
+class WorkerFilter(_Exactly):
+    """By worker."""
+
+    title = "full name of the worker"
+    parameter_name = field = "worker"
+
+
+class AskedForFilter(_Choices):
+    """By the time when a run was asked for."""
+
+    title = "asked for"
+    parameter_name = field = "date_created"
+    SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The spans that end now."""
+        return [(name, f"In the last {name}") for name in self.SPANS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of the chosen span, by the column's index."""
+        span = self.SPANS.get(self.value() or "")
+        return queryset.filter(date_created__gte=timezone.now() - span) if span else queryset
+
+
+class CappedPaginator(Paginator):
+    """Counts no further than an operator would turn pages: a history has millions of rows."""
+
+    MOST = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are, or `MOST`."""
+        return self.object_list.order_by()[: self.MOST].count()
+
+
 class _ReadOnly(ModelAdmin):
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count each choice of each filter
+    paginator = CappedPaginator
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody: a run is recorded when it is requested."""
@@ -106,9 +165,16 @@ class TaskResultAdmin(_ReadOnly):
         "attempts",
         "worker",
     ]
-    list_filter = [OutcomeFilter, TaskFilter]
-    # Exact, so that each of them is found by an index.
-    search_fields = ["=task_id", "=periodic_task_name", "=worker"]
+    list_filter = [
+        OutcomeFilter,
+        TaskFilter,
+        ScheduleFilter,
+        WorkerFilter,
+        AskedForFilter,
+    ]
+    list_filter_submit = True
+    # Exact in case, too (`=` is not), so that each of them is found by an index.
+    search_fields = ["task_id__exact", "periodic_task_name__exact", "worker__exact"]
     search_help_text = "A task id, or the full name of a schedule or worker."
     date_hierarchy = None
     ordering = ["-date_created"]
@@ -202,7 +268,12 @@ class TaskResultAdmin(_ReadOnly):
 class DeadLetterAdmin(TaskResultAdmin):
     """Runs that failed for good."""
 
-    list_filter = [TaskFilter]
+    list_filter = [
+        TaskFilter,
+        ScheduleFilter,
+        WorkerFilter,
+        AskedForFilter,
+    ]
     actions = ["run_again"]
 
 

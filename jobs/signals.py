@@ -5,7 +5,8 @@ from typing import Any
 
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
-from django_celery_beat.models import PeriodicTask
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs import batches, system_schedules  # noqa: F401 - their receivers
 from jobs.schedules import ScheduleSpec
@@ -45,11 +46,30 @@ system_schedules.register(
 
 @receiver(pre_save, sender=PeriodicTask, dispatch_uid="jobs.keep_last_run")
 def keep_last_run(instance: PeriodicTask, **_: Any) -> None:
-    """Keep the last run of an interval that is switched off, which django-celery-beat empties.
+    """Keep what decides which slots a schedule has missed, when it is edited.
 
-    Switched on again it is overdue, or goes on in step; it does not begin anew. A crontab does: it
-    has not missed what fell into the time when it was off.
+    An interval that is switched off keeps its last run, which django-celery-beat empties: switched
+    on again it is overdue, or goes on in step. A crontab that is switched on, or set to other
+    hours, has missed none of those that are past: beat, this admin and a beat that was restarted
+    meanwhile all count from the edit.
     """
-    if not instance.enabled and instance.interval_id and instance.pk:
-        rows = PeriodicTask.objects.filter(pk=instance.pk)
-        instance.last_run_at = rows.values_list("last_run_at", flat=True).first()
+    if instance.pk is None:
+        return
+    stored = PeriodicTask.objects.filter(pk=instance.pk)
+    before = stored.values("last_run_at", "crontab_id", "enabled").first()
+    if before is None:
+        return
+    if not instance.enabled and instance.interval_id:
+        instance.last_run_at = before["last_run_at"]
+    elif instance.enabled and instance.crontab_id:
+        moved = before["crontab_id"] != instance.crontab_id
+        if moved or not before["enabled"]:
+            instance.last_run_at = timezone.now()
+
+
+@receiver(pre_save, sender=CrontabSchedule, dispatch_uid="jobs.no_slots_missed")
+def forget_slots_of_an_edited_crontab(instance: CrontabSchedule, **_: Any) -> None:
+    """The schedules of a crontab that is set to other hours have missed none that are past."""
+    before = CrontabSchedule.objects.filter(pk=instance.pk).first() if instance.pk else None
+    if before is not None and str(before) != str(instance):
+        PeriodicTask.objects.filter(crontab_id=instance.pk).update(last_run_at=timezone.now())

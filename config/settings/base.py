@@ -110,6 +110,10 @@ STORAGES = {
 
 UNFOLD = console.UNFOLD
 
+# The admin's page that confirms a deletion sends the key of each row: so many at most. Django's
+# 1,000 would end the deletion of some thousand bots in an error.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
+
 REST_FRAMEWORK = {
     # An endpoint that says nothing about permissions is closed, not open.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

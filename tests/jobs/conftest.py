@@ -4,6 +4,7 @@ import os
 import uuid
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from celery import Celery
@@ -24,6 +25,7 @@ from jobs.models import SchedulePolicy
 from jobs.scheduler import LeaderScheduler
 from tests.jobs import worker_jobs
 from tests.processes import running_processes, wait_until
+from tests.tcp_proxy import TcpProxy
 
 RABBITMQ_URL = os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
 # A worker reads it as its visibility time-out; longer than most tests, shorter than patience.
@@ -42,8 +44,9 @@ def rabbitmq_answers():
 class Broker:
     """A broker with a queue of this test's own, and a Celery application that sends to it."""
 
-    def __init__(self, url, *, queue="default"):
+    def __init__(self, url, *, queue="default", own_url=None):
         self.url = url
+        self.own_url = own_url or url
         self.queue = queue
         self.sender = Celery("sender", set_as_current=False)
         self.sender.config_from_object("django.conf:settings", namespace="CELERY")
@@ -59,7 +62,7 @@ class Broker:
 
     def close(self):
         if self.url.startswith("amqp"):
-            with Connection(self.url) as connection:
+            with Connection(self.own_url) as connection:
                 channel = connection.default_channel
                 channel.queue_delete(self.queue)
                 channel.exchange_delete(self.queue)
@@ -82,7 +85,7 @@ def either_broker(request, broker, monkeypatch):
 
 @pytest.fixture
 def own_redis(tmp_path, monkeypatch):
-    """A Redis server that the test may kill or freeze, and that this process publishes to."""
+    """A Redis server that the test may kill, and that this process publishes to."""
     data_dir = tmp_path / "redis"
     data_dir.mkdir()
     server = RedisServer(data_dir)
@@ -90,9 +93,38 @@ def own_redis(tmp_path, monkeypatch):
     server.broker = Broker(server.url())
     monkeypatch.setattr(records, "current_app", server.broker.sender)
     yield server
-    if server.process() is not None:
-        server.process().resume()
     server.stop()
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def breakable_broker(request, tmp_path, monkeypatch):
+    """Either broker behind a proxy, which the test may close, freeze and cut; also for publishing."""
+    if request.param == "redis":
+        data_dir = tmp_path / "redis"
+        data_dir.mkdir()
+        server = RedisServer(data_dir)
+        server.start()
+        proxy = TcpProxy(str(server.socket))
+        used = Broker(f"redis://127.0.0.1:{proxy.port}/0")
+    else:
+        if not rabbitmq_answers():
+            pytest.skip(f"no RabbitMQ answers at {RABBITMQ_URL}; set TEST_RABBITMQ_URL")
+        there = urlsplit(RABBITMQ_URL)
+        proxy = TcpProxy((there.hostname, there.port or 5672))
+        login = there.netloc.rpartition("@")[0]
+        address = there._replace(netloc=f"{login}{'@' if login else ''}127.0.0.1:{proxy.port}")
+        # Its queue is removed past the proxy, which may be closed by then.
+        used = Broker(
+            urlunsplit(address), queue=f"test-{uuid.uuid4().hex[:12]}", own_url=RABBITMQ_URL
+        )
+    used.proxy = proxy
+    monkeypatch.setattr(records, "current_app", used.sender)
+    yield used
+    proxy.end()
+    used.sender.close()
+    used.close()
+    if request.param == "redis":
+        server.stop()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from django_celery_beat.models import (
 from django_celery_results.models import TaskResult
 
 from config.celery import app
-from jobs import locks, schedules
+from jobs import firing, locks, schedules
 from jobs.models import SchedulePolicy
 from jobs.scheduler import LEADER_LOCK, Entry
 from tests.jobs.conftest import TASK, interval, runs_of, schedule, waiting_in
@@ -215,6 +215,42 @@ def test_a_crontab_set_to_an_hour_that_is_past_waits_for_tomorrow(beat):
     row.save()
     beat.tick()
     assert runs_of("daily") == []
+
+
+@pytest.mark.parametrize("edited", ["schedule", "crontab"])
+def test_the_admin_and_a_beat_that_comes_later_know_that_nothing_was_missed(beat, edited):
+    now = timezone.now()
+    later, past = (now + timedelta(hours=2)).hour, (now - timedelta(hours=1)).hour
+    row = schedule("daily", crontab=daily(later), last_run_at=now - timedelta(hours=22))
+    if edited == "schedule":
+        row.crontab = daily(past)
+        row.save()
+    else:
+        row.crontab.hour = str(past)
+        row.crontab.save()
+
+    row = schedules.find(["daily"])["daily"]
+    assert schedules.next_run_at(row) > now + timedelta(hours=20)
+    beat.tick()  # its first: it has not seen the row before
+    assert runs_of("daily") == []
+    assert beat.knows()["daily"].due == schedules.next_run_at(row)
+
+
+def test_counting_unfinished_runs_reads_their_index_alone(beat):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO django_celery_results_taskresult
+                (task_id, periodic_task_name, status, content_type, content_encoding,
+                 date_created, date_done, meta)
+            SELECT 'old-' || n, 'hourly', 'SUCCESS', 'application/json', 'utf-8', now(), now(), '{}'
+            FROM generate_series(1, 20000) AS n
+            """
+        )
+        cursor.execute("ANALYZE django_celery_results_taskresult")
+        cursor.execute(f"EXPLAIN {firing.COUNT_UNFINISHED}", [["hourly"]])
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "jobs_unfinished_runs" in plan
 
 
 def test_every_missed_run_is_made_up_for_when_told_so(beat):

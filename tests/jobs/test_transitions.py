@@ -92,12 +92,51 @@ def test_each_change_of_state_is_one_statement():
     with recorded_statements() as worked:
         deliver(run)
 
-    def on_runs(statements):
-        return [text for text in statements if "django_celery_results_taskresult" in text]
-
-    assert len(on_runs(queued)) == 1
-    assert len(worked) == len(on_runs(worked)) == 2  # started, finished
+    assert len([text for text in queued if "django_celery_results_taskresult" in text]) == 1
+    assert [text.split(" (")[0] for text in worked] == ["EXECUTE jobs_claim", "EXECUTE jobs_finish"]
     assert row_of(run).status == "SUCCESS"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("seconds_kept", "prepared"), [(60, True), (0, False)])
+def test_statements_are_prepared_where_connections_are_kept(monkeypatch, seconds_kept, prepared):
+    monkeypatch.setitem(connections["default"].settings_dict, "CONN_MAX_AGE", seconds_kept)
+    connections["default"].close()
+    for _ in range(3):
+        run = requested("tests.no_op")
+        deliver(run)
+        assert row_of(run).status == "SUCCESS"
+
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_prepared_statements ORDER BY name")
+        names = [name for (name,) in cursor.fetchall()]
+    assert names == (["jobs_claim", "jobs_finish"] if prepared else [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_that_a_crash_of_the_server_forgot_does_not_lose_the_end():
+    run = requested()
+    before = row_of(run)
+    taken = claim(run)
+    TaskResult.objects.filter(pk=before.pk).update(status="PENDING", meta=before.meta)
+
+    assert transitions.finish(taken, "SUCCESS", result="1", traceback=None)
+    assert meta_of(run)["attempts"] == 1
+    assert claim(run) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_forgotten_claim_ends_nothing_that_another_has_taken():
+    run = requested()
+    before = row_of(run)
+    claim(run)
+    transitions.wait_again(
+        run.task_id, 1, status="RETRY", error="", failures=1, delay=0, sweep_after=0
+    )
+    taken = claim(run)
+    TaskResult.objects.filter(pk=before.pk).update(status="STARTED", meta='{"attempts": 1}')
+
+    assert not transitions.finish(taken, "SUCCESS", result="1", traceback=None)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -42,10 +42,6 @@ class _Statement(NamedTuple):
     text: str
 
 
-# Its commit does not wait for the disk, which is half of what it costs. A crash of the server may
-# forget the claims of its last half second: such a run waits again, and is ended by its worker all
-# the same, unless somebody else has taken it meanwhile (`FINISH`).
-# https://www.postgresql.org/docs/current/wal-async-commit.html
 CLAIM = _Statement(
     "jobs_claim",
     ("text", "bigint", "text", "float8"),
@@ -58,7 +54,7 @@ SET status = 'STARTED', worker = %s, date_started = clock_timestamp(),
 WHERE task_id = %s AND status IN ('PENDING', 'RETRY')
   AND COALESCE((meta::jsonb->>'not_before')::float8, 0)
       <= extract(epoch FROM clock_timestamp()) + %s::float8
-RETURNING meta, set_config('synchronous_commit', 'off', true)
+RETURNING meta
 """,
 )
 
@@ -79,8 +75,7 @@ UPDATE django_celery_results_taskresult
 SET status = %s, result = %s, traceback = %s, date_done = clock_timestamp(),
     meta = (meta::jsonb - '{holder,sweep_at,not_before}'::text[] || %s::jsonb)::text
 WHERE task_id = %s AND status IN ('PENDING', 'RETRY', 'STARTED')
-  AND %s - COALESCE((meta::jsonb->>'attempts')::int, 0)
-      IN (0, CASE WHEN status = 'STARTED' THEN 0 ELSE 1 END)
+  AND (meta::jsonb->>'attempts')::int = %s
 """,
 )
 

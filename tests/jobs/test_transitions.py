@@ -114,32 +114,6 @@ def test_statements_are_prepared_where_connections_are_kept(monkeypatch, seconds
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_claim_that_a_crash_of_the_server_forgot_does_not_lose_the_end():
-    run = requested()
-    before = row_of(run)
-    taken = claim(run)
-    TaskResult.objects.filter(pk=before.pk).update(status="PENDING", meta=before.meta)
-
-    assert transitions.finish(taken, "SUCCESS", result="1", traceback=None)
-    assert meta_of(run)["attempts"] == 1
-    assert claim(run) is None
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_forgotten_claim_ends_nothing_that_another_has_taken():
-    run = requested()
-    before = row_of(run)
-    claim(run)
-    transitions.wait_again(
-        run.task_id, 1, status="RETRY", error="", failures=1, delay=0, sweep_after=0
-    )
-    taken = claim(run)
-    TaskResult.objects.filter(pk=before.pk).update(status="STARTED", meta='{"attempts": 1}')
-
-    assert not transitions.finish(taken, "SUCCESS", result="1", traceback=None)
-
-
-@pytest.mark.django_db(transaction=True)
 def test_one_of_many_gets_the_claim():
     run = requested()
     start = threading.Barrier(8)

@@ -199,7 +199,7 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
     unique = {item.fullname: item for item in items}
     if not unique:
         return IngestResult()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         subreddits = _subreddit_ids(unique.values(), refresh=True)
         too_old = retention.too_old(
             [(i.fullname, subreddits.get(i.subreddit), i.created_at) for i in unique.values()]

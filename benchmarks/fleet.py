@@ -15,7 +15,8 @@ be: pages hold 100.
 
 `fleet_missed_items`: what could be read for five minutes and neither is stored nor lies in a recorded
 gap, and what is stored and never existed, by the simulator's own account. Posts that moderators let
-through late are among them; `fleet_missed_approved_late` says how many of the missed.
+through late are among them; `fleet_missed_approved_late` says how many of the missed. The job that
+looks for those is run as often as its schedule says, and its requests are counted.
 `fleet_p95_minutes`: 95 of 100 items were stored by so many minutes after they could be read.
 
 `requests_vs_usual`: how many times as many requests for each 1,000 items the usual way needs: PRAW, a
@@ -41,6 +42,7 @@ FRESHNESS = 300
 HOUR = 3600
 # 2026-03-10 12:00:00 UTC
 START = 1_773_144_000
+DEEP_WALK = "scraping.deep_walk"
 # Items of each stream that the first read takes.
 FIRST_READ = 100
 CLIENT, USUAL_CLIENT = "fleet", "usual"
@@ -264,8 +266,22 @@ def _run_schedules(
                 latest.popleft()
             busiest = max(busiest, sum(requests for _, requests in latest))
         time.move_to(start + FRESHNESS)
+        for walk, every in _deep_walks():
+            if (start + FRESHNESS - START) % every == 0:
+                walk()
         usual.poll()
     return busiest
+
+
+def _deep_walks() -> list[tuple[Callable[[], Any], float]]:
+    """The scheduled jobs that look for what was approved late, with their intervals in seconds."""
+    from jobs import registry, system_schedules
+
+    return [
+        (registry.find(spec.task).run, spec.every.total_seconds())
+        for spec in system_schedules.registered()
+        if spec.task == DEEP_WALK
+    ]
 
 
 def _scrape(bot_id: int) -> int:

@@ -8,7 +8,7 @@ The simulator runs on a core of its own and has rendered every page once before.
 
 The usual collector walks the same listings with PRAW's objects and calls Django's
 `update_or_create` for each item, with the same columns and no matching; a part of the posts and of
-the comments, each extrapolated to all of them. `pipeline_vs_usual`: how many times as long it takes.
+the comments in each round, extrapolated to all of them. `pipeline_vs_usual`: how many times as long it takes.
 """
 
 import os
@@ -37,7 +37,7 @@ class Size:
     subreddits: int = 24
     bots: int = 60
     history_hours: float = 24.0
-    one_by_one: int = 1_500
+    one_by_one: int = 700
 
 
 TINY = Size(bots=3, history_hours=1.0, one_by_one=20)
@@ -93,22 +93,31 @@ def _measure(simulator: SimulatorServer, size: Size) -> dict[str, float]:
     def session() -> None:
         services.scrape_bot(bot_id, trigger="schedule")
 
+    usual = UsualCollector(simulator.url, names)
+    seconds, ratios = [], []
     with override_settings(SIMULATOR_URL=simulator.url):
         session()  # pages are rendered, terms compiled, connections opened
-        seconds = statistics.median(_seconds(session) for _ in range(ROUNDS))
-    posts, comments = RedditPost.objects.count(), RedditComment.objects.count()
-    matches = BotItem.objects.count()
-    usual = UsualCollector(simulator.url, names)
-    usual_seconds = sum(
-        _seconds(lambda kind=kind: usual.collect(kind, size.one_by_one)) / usual.collected * number
-        for kind, number in (("new", posts), ("comments", comments))
-    )
+        for _ in range(ROUNDS):
+            seconds.append(_seconds(session))
+            posts, comments = RedditPost.objects.count(), RedditComment.objects.count()
+            matches = BotItem.objects.count()
+            others = _usual_seconds(usual, size.one_by_one, new=posts, comments=comments)
+            ratios.append(others / seconds[-1])
+    items = posts + comments
     return {
-        "pipeline_items_per_s": (posts + comments) / seconds,
-        "pipeline_vs_usual": usual_seconds / seconds,
-        "pipeline_items": float(posts + comments),
-        "pipeline_matches_per_item": matches / (posts + comments),
+        "pipeline_items_per_s": items / statistics.median(seconds),
+        "pipeline_vs_usual": statistics.median(ratios),
+        "pipeline_items": float(items),
+        "pipeline_matches_per_item": matches / items,
     }
+
+
+def _usual_seconds(usual: "UsualCollector", sample: int, **numbers: int) -> float:
+    """How long the usual way would take for so many items of each kind, from a sample of each."""
+    return sum(
+        _seconds(lambda kind=kind: usual.collect(kind, sample)) / usual.collected * number
+        for kind, number in numbers.items()
+    )
 
 
 def _bots(names: list[str], size: Size) -> int:

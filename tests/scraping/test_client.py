@@ -251,6 +251,14 @@ class TestTokens:
 
         assert sum("access_token" in path for path in stub.requests) == 1
 
+    @pytest.mark.parametrize(
+        "value", [b"NaN", b"-Infinity", rb'"\ud800"', b"1" + b"0" * 400, b'"\xff"'], ids=repr
+    )
+    def test_json_that_is_not_quite_is_read(self, stub, client_of, value):
+        body = b'{"data": {"after": null, "children": [{"kind": "t3", "data": %b}]}}' % value
+        stub.says(200, {"content-type": "application/json; charset=UTF-8"}, body)
+        assert len(client_of(stub.url).listing(["python"], "new").things) == 1
+
     def test_where_nobody_listens_there_is_no_answer(self, client_of, no_pauses):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -1,0 +1,314 @@
+"""A fleet of 60 bots on 200 subreddits for two virtual hours: what it asks of Reddit, and what it misses.
+
+The simulator makes 20 posts and 100 comments an hour in a subreddit on average, with a heavy tail;
+four more subreddits, watched like the others, cannot be read. The bots, of one Reddit app, have
+overlapping lists and want everything within five minutes. Each runs when its schedule would fire it,
+every five minutes from a moment of its own, as `scraping.services.scrape_bot` under its lock, in one
+process, over HTTP. Between two runs the simulator's clock is moved, and by it what Django takes for
+the time; nothing else is replaced. PostgreSQL's clock, which the budget goes by, cannot be moved:
+the app is granted more requests than Reddit would, and `fleet_requests_per_minute`, the most that
+were sent in one virtual minute, says whether Reddit's 100 would have done.
+
+`requests_per_1000_items`: requests that reached the simulator, by its own journal, for each 1,000
+items that were new, after a first read of all bots, which is not counted. 10 is the least there can
+be: pages hold 100.
+
+`fleet_missed_items`: what could be read for five minutes and neither is stored nor lies in a recorded
+gap, and what is stored and never existed, by the simulator's own account. Posts that moderators let
+through late are among them; `fleet_missed_approved_late` says how many of the missed. The job that
+looks for those is run as often as its schedule says, and its requests are counted.
+`fleet_p95_minutes`: 95 of 100 items were stored by so many minutes after they could be read.
+
+`requests_vs_usual`: how many times as many requests for each 1,000 items the usual way needs: PRAW, a
+page of 100 new posts of each subreddit every five minutes and `replace_more` for each of them whose
+number of comments is another than at the last look. It runs beside the fleet, at the same moments of
+the same world, on every twelfth subreddit in the order of their traffic, as on all of them it would
+take hours; what it needs for each 1,000 items of those is taken for all.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from unittest import mock
+
+from benchmarks._database import own_database
+from scraping.simulator.server import SimulatorServer
+
+FRESHNESS = 300
+HOUR = 3600
+# 2026-03-10 12:00:00 UTC
+START = 1_773_144_000
+DEEP_WALK = "scraping.deep_walk"
+# Items of each stream that the first read takes.
+FIRST_READ = 100
+CLIENT, USUAL_CLIENT = "fleet", "usual"
+TERMS = (
+    "python", "climate", "rent", "election", "recipe", "telescope", "bicycle", "battery", "novel",
+    "startup", "harbour", "vaccine", "guitar", "satellite", "garden", "visa", "refund", "outage",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything. Four of the subreddits cannot be read."""
+
+    subreddits: int = 204
+    bots: int = 60
+    watched: tuple[int, int] = (8, 40)
+    hours: float = 2.0
+    history_hours: float = 12.0
+    usual_share: int = 12
+
+
+TINY = Size(subreddits=28, bots=4, watched=(4, 12), hours=0.5, history_hours=2.0, usual_share=9)
+
+
+class VirtualTime:
+    """The simulator's clock and, by it, Django's: both stand still until they are moved."""
+
+    def __init__(self, simulator: SimulatorServer, start: float) -> None:
+        self._simulator = simulator
+        self.now = start
+
+    def move_to(self, moment: float) -> None:
+        """Go on to a moment, in seconds since the epoch."""
+        self._simulator.control("clock", {"advance": moment - self.now})
+        self.now = moment
+
+    @contextmanager
+    def ruling(self) -> Iterator[None]:
+        """Let Django's `timezone.now` tell this time."""
+        with mock.patch("django.utils.timezone.now", self._moment):
+            yield
+
+    def _moment(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
+
+
+class UsualCollector:
+    """What a script with PRAW does for a few subreddits: see above. It counts what it found."""
+
+    def __init__(self, url: str, names: Sequence[str]) -> None:
+        import praw
+
+        self._reddit = praw.Reddit(
+            client_id=USUAL_CLIENT,
+            client_secret="a secret",
+            user_agent="linux:org.example.usual:1.0 (by /u/someone)",
+            reddit_url=url,
+            oauth_url=url,
+            check_for_updates=False,
+        )
+        self._names = names
+        self._comments: dict[str, int] = {}
+        self.found: set[str] = set()
+
+    def begin(self) -> None:
+        """Look once, so that what stands there already is not read as if it were new."""
+        for post in self._posts():
+            self._comments[post.fullname] = post.num_comments
+
+    def poll(self) -> None:
+        """Look for new posts and comments."""
+        for post in self._posts():
+            self._find(post)
+            if self._comments.get(post.fullname, 0) != post.num_comments:
+                self._comments[post.fullname] = post.num_comments
+                post.comments.replace_more(limit=None)
+                for comment in post.comments.list():
+                    self._find(comment)
+
+    def _posts(self) -> Iterator[Any]:
+        for name in self._names:
+            yield from self._reddit.subreddit(name).new(limit=100)
+
+    def _find(self, item: Any) -> None:
+        if item.created_utc >= START:
+            self.found.add(item.fullname)
+
+
+def run(size: Size = Size()) -> dict[str, float]:
+    """Measure; about three minutes."""
+    with (
+        SimulatorServer(
+            process=True,
+            control=True,
+            start=START,
+            speed=0,
+            seed=5,
+            budget=None,
+            subreddits=size.subreddits,
+            posts_per_hour=20.0,
+            comments_per_post=5.0,
+            history_hours=size.history_hours,
+        ) as simulator,
+        own_database(),
+    ):
+        time = VirtualTime(simulator, START)
+        with time.ruling():
+            return _measure(simulator, time, size)
+
+
+def _measure(simulator: SimulatorServer, time: VirtualTime, size: Size) -> dict[str, float]:
+    from django.test import override_settings
+
+    from bots.models import LISTING_CAP, BotConfig
+    from scraping.models import RedditComment, RedditPost
+    from tests.scraping.truth import appeared, reckon
+
+    statuses = simulator.control("")["subreddits"]
+    readable = [name for name, status in statuses.items() if status == "ok"]
+    bots = _bots(list(statuses), size)
+    usual = UsualCollector(simulator.url, _by_traffic(simulator, readable)[:: size.usual_share])
+    with override_settings(SIMULATOR_URL=simulator.url):
+        for bot_id in bots.values():
+            _scrape(bot_id)
+        BotConfig.objects.update(item_limit=LISTING_CAP)
+        usual.begin()
+        before, stored = (
+            _requests(simulator),
+            RedditPost.objects.count() + RedditComment.objects.count(),
+        )
+        busiest = _run_schedules(simulator, time, bots, usual, size)
+    after = _requests(simulator)
+    new = RedditPost.objects.count() + RedditComment.objects.count() - stored
+    fleet = sum((after[CLIENT] - before[CLIENT]).values()) / new * 1000
+    others = sum((after[USUAL_CLIENT] - before[USUAL_CLIENT]).values()) / len(usual.found) * 1000
+    reckoning = reckon(simulator, readable, since=START, stood_for=FRESHNESS)
+    return {
+        "requests_per_1000_items": fleet,
+        "requests_vs_usual": others / fleet,
+        "usual_requests_per_1000_items": others,
+        "fleet_missed_items": float(len(reckoning.missing) + len(reckoning.invented)),
+        "fleet_missed_approved_late": float(
+            sum(item["visible_from"] > item["created_utc"] for item in reckoning.missing)
+        ),
+        "fleet_in_gaps": float(sum(len(stream.in_gaps) for stream in reckoning)),
+        "fleet_items": float(new),
+        "fleet_requests_per_minute": float(busiest),
+        "fleet_p95_minutes": _p95_delay(reckoning, appeared) / 60,
+    }
+
+
+def _bots(names: Sequence[str], size: Size) -> dict[float, int]:
+    """The bots, by the moment after START at which each is fired first."""
+    from accounts.models import User
+    from bots.models import BotConfig, RedditApp
+
+    chance = random.Random(5)
+    owner = User.objects.create_user("bench@example.org")
+    app = RedditApp.objects.create(
+        owner=owner,
+        name="fleet",
+        service=RedditApp.Service.SIMULATOR,
+        client_id=CLIENT,
+        client_secret="a secret",
+        user_agent="linux:org.example.lurker:1.0 (by /u/someone)",
+        requests_per_minute=1_000_000,
+    )
+    # The well-known ones are on many lists, and each is on one.
+    lists = [
+        set(
+            chance.choices(
+                names,
+                [1 / (rank + 5) for rank in range(len(names))],
+                k=chance.randint(*size.watched),
+            )
+        )
+        for _ in range(size.bots)
+    ]
+    for index, name in enumerate(names):
+        lists[index % size.bots].add(name)
+    bots = BotConfig.objects.bulk_create(
+        BotConfig(
+            owner=owner,
+            reddit_app=app,
+            name=f"bot {number}",
+            subreddits=sorted(wanted),
+            comments=BotConfig.Comments.STREAM,
+            include_terms=chance.sample(TERMS, 4),
+            item_limit=FIRST_READ,
+            every=FRESHNESS // 60,
+            period=BotConfig.Period.MINUTES,
+        )
+        for number, wanted in enumerate(lists)
+    )
+    return {chance.uniform(0, FRESHNESS): bot.pk for bot in bots}
+
+
+def _by_traffic(simulator: SimulatorServer, names: Sequence[str]) -> list[str]:
+    traffic = Counter()
+    for name in names:
+        answer = simulator.control(f"truth?subreddit={name}&since={START - 2 * HOUR}")
+        traffic[name] = len(answer["items"])
+    return [name for name, _ in traffic.most_common()]
+
+
+def _run_schedules(
+    simulator: SimulatorServer,
+    time: VirtualTime,
+    bots: dict[float, int],
+    usual: UsualCollector,
+    size: Size,
+) -> int:
+    """Run each bot at its moments, and return the most requests of one virtual minute."""
+    latest: deque[tuple[float, int]] = deque()
+    busiest = 0
+    for start in range(START, START + int(size.hours * HOUR), FRESHNESS):
+        for phase in sorted(bots):
+            time.move_to(start + phase)
+            latest.append((time.now, _scrape(bots[phase])))
+            while latest[0][0] <= time.now - 60:
+                latest.popleft()
+            busiest = max(busiest, sum(requests for _, requests in latest))
+        time.move_to(start + FRESHNESS)
+        for walk, every in _deep_walks():
+            if (start + FRESHNESS - START) % every == 0:
+                walk()
+        usual.poll()
+    return busiest
+
+
+def _deep_walks() -> list[tuple[Callable[[], Any], float]]:
+    """The scheduled jobs that look for what was approved late, with their intervals in seconds."""
+    from jobs import registry, system_schedules
+
+    return [
+        (registry.find(spec.task).run, spec.every.total_seconds())
+        for spec in system_schedules.registered()
+        if spec.task == DEEP_WALK
+    ]
+
+
+def _scrape(bot_id: int) -> int:
+    """Run a session as the task does, and return its requests."""
+    from scraping import services
+
+    return services.scrape_bot(bot_id, trigger="schedule").requests
+
+
+def _requests(simulator: SimulatorServer) -> dict[str, Counter[str]]:
+    """By client and kind, those for tokens included."""
+    clients = simulator.control("requests?limit=0")["clients"]
+    return {
+        client: Counter({kind: sum(statuses.values()) for kind, statuses in kinds.items()})
+        for client, kinds in clients.items()
+    }
+
+
+def _p95_delay(reckoning: Any, appeared: Callable[[dict[str, Any]], float]) -> float:
+    """Seconds from when an item could be read until it was stored."""
+    from scraping.models import RedditComment, RedditPost
+
+    due = {name: item for stream in reckoning for name, item in stream.exist.items()}
+    delays = sorted(
+        seen.timestamp() - appeared(due[fullname])
+        for model in (RedditPost, RedditComment)
+        for fullname, seen in model.objects.values_list("fullname", "first_seen_at")
+        if fullname in due
+    )
+    return delays[len(delays) * 95 // 100]

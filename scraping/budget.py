@@ -93,7 +93,9 @@ ANSWER = """
 WITH locked AS (
     SELECT * FROM scraping_requestbudget WHERE app_id = %(app)s FOR UPDATE
 ), clock AS MATERIALIZED (
-    SELECT l.*, clock_timestamp() AS t, window_number = %(window)s AS ours,
+    SELECT l.*, clock_timestamp() AS t,
+           -- An answer to a request for a token has no permit, and so no window.
+           COALESCE(window_number = %(window)s, false) AS ours,
            %(reset)s::float8 IS NOT NULL AND %(reset)s::float8 <= %(length)s + 1 AS speaks
     FROM locked l
 ), bounds AS (

@@ -7,6 +7,7 @@ in time costs nothing; one that another session reads right now is left to it.
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -22,7 +23,12 @@ from scraping.models import Gap, Stream, Subreddit
 from scraping.pages import PageStore, Progress
 from scraping.plans import Plan
 from scraping.reddit.client import RedditClient, pack_names
-from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
+from scraping.reddit.errors import (
+    RedditError,
+    SubredditUnavailable,
+    Throttled,
+    Unauthorized,
+)
 from scraping.subreddits import ensure_streams, find_streams, read_again, riders
 from scraping.walks import Walk, floor_below, walk
 
@@ -40,6 +46,15 @@ MOST_RIDERS = 1_000
 # A walk of 300 pages takes three minutes of an app's whole budget. Only rates that are wrong by far
 # lead to a longer one; what it leaves is a gap.
 LONGEST_WALK_ITEMS = 30_000
+
+
+@dataclass(frozen=True)
+class _Silence:
+    """Members of a walk of which it saw nothing: quiet, or left out as they cannot be read."""
+
+    streams: list[Stream]
+    result: Walk
+    began: datetime
 
 
 def no_others() -> list[Demand]:
@@ -79,6 +94,7 @@ class Collector:
         self._own: set[int | None] = set()
         self._due: set[int | None] = set()
         self._busy: list[Stream] = []
+        self._silences: list[_Silence] = []
         self._store = PageStore(
             self.progress, bot_id=plan.bot_id, dry_run=dry_run, after_page=self._after_page
         )
@@ -96,7 +112,9 @@ class Collector:
                 self._sample()
             for kind, streams in due.items():
                 self._collect(streams, kind)
+            self._settle()
             self._await_others()
+            self._settle()
         except (Unauthorized, Throttled) as error:
             told = {label.lower() for label in self.progress.outcomes}
             for kind in plan.kinds:
@@ -251,16 +269,81 @@ class Collector:
             floor=floor_below([stream.watermark for stream in streams]),
             item_limit=min(sum(map(self._item_limit, streams)), LONGEST_WALK_ITEMS),
         )
-        readable = self._readable(streams, kind, result)
+        heard, silent = [], []
+        for stream in streams:
+            # A single one that cannot be read says so itself.
+            is_heard = len(streams) == 1 or stream.subreddit.name.lower() in result.by_subreddit
+            (heard if is_heard else silent).append(stream)
+        self._record(heard, result, began)
+        if not self._dry_run:
+            probes.record_readable(stream.subreddit.name for stream in heard)
+        if silent:
+            self._silences.append(_Silence(silent, result, began))
+
+    def _empty_of_known(self, streams: Sequence[Stream], result: Walk) -> set[int | None]:
+        """Say of streams of which items are known that a listing without any is an error.
+
+        Returns the ids of those.
+        """
+        if result.total.items or self._dry_run:
+            return set()
+        known = ledger.well_known(streams)
+        for stream in known:
+            if stream.pk in self._own:
+                self._note(
+                    stream, "error", "Reddit listed nothing at all, though items of it are known"
+                )
+        return {stream.pk for stream in known}
+
+    def _record(self, streams: Sequence[Stream], result: Walk, began: datetime) -> None:
+        """Write down and tell what a walk has proven of streams that can be read."""
+        wrong = self._empty_of_known(streams, result)
+        streams = [stream for stream in streams if stream.pk not in wrong]
         gaps: dict[int, Gap] = {}
         if not self._dry_run:
-            found = ledger.record_walk(readable, result, fetched_at=began)
+            found = ledger.record_walk(streams, result, fetched_at=began)
             gaps = {gap.stream_id: gap for gap in found}
             self.progress.gaps_opened += len(found)
-            probes.record_readable(name for name in names if name.lower() in result.by_subreddit)
-        for stream in readable:
+        for stream in streams:
             if stream.pk in self._own:
                 self._note_walk(stream, result, gaps.get(stream.pk))
+
+    def _settle(self) -> None:
+        """Ask which of the members that walks left out silently can be read; only those were read.
+
+        Once for all walks of the session: a hundred names take one request.
+        """
+        silences, self._silences = self._silences, []
+        subreddits = {
+            stream.subreddit.pk or stream.subreddit.name: stream.subreddit
+            for silence in silences
+            for stream in silence.streams
+        }
+        if not subreddits:
+            return
+        doubtful = {
+            name
+            for silence in silences
+            for name in probes.vanished(silence.streams, silence.result)
+        }
+        states = probes.of_silent(
+            self._client, list(subreddits.values()), doubtful=doubtful, dry_run=self._dry_run
+        )
+        for silence in silences:
+            proven = []
+            for stream in silence.streams:
+                state = states.get(stream.subreddit.name)
+                if state is None:
+                    proven.append(stream)
+                elif stream.pk in self._own:
+                    self._note(stream, state.outcome, state.detail)
+            self._record(proven, silence.result, silence.began)
+        if not self._dry_run:
+            self.progress.gaps_opened += ledger.record_doubt(
+                subreddit.pk
+                for subreddit in subreddits.values()
+                if subreddit.name in states and states[subreddit.name].outcome == Status.GATED
+            )
 
     def _item_limit(self, stream: Stream) -> int:
         """As many items as the most thorough of its bots wants: what one leaves out, all lack."""
@@ -270,37 +353,12 @@ class Collector:
         demand = self._demands.get((stream.subreddit.name.lower(), stream.kind))
         return max(own, demand.item_limit if demand else 0) or LISTING_CAP
 
-    def _readable(self, streams: Sequence[Stream], kind: str, result: Walk) -> list[Stream]:
-        """The members of a walk of which it can be said that they were read.
-
-        Riders are not asked about: one that was silent, and should be asked, is left to its bots.
-        """
-        own = [stream.subreddit for stream in streams if stream.pk in self._own]
-        silent = self._silent(own, kind, result, alone=len(streams) == 1)
-        silent |= {
-            stream.subreddit.name
-            for stream in streams
-            if stream.pk not in self._own and _is_suspect(stream.subreddit, result)
-        }
-        return [stream for stream in streams if stream.subreddit.name not in silent]
-
     def _note_walk(self, stream: Stream, result: Walk, gap: Gap | None) -> None:
         if gap:
             self._note(stream, "gap", _gap_detail(gap))
         else:
             seen = result.by_subreddit.get(stream.subreddit.name.lower())
             self._note(stream, "ok" if seen else "empty", f"{seen.items if seen else 0} seen")
-
-    def _silent(
-        self, subreddits: Sequence[Subreddit], kind: str, result: Walk, *, alone: bool
-    ) -> set[str]:
-        """Tell which members a merged listing left out as it cannot show them; return their names."""
-        states = probes.silent_members(
-            self._client, subreddits, kind, result, alone=alone, dry_run=self._dry_run
-        )
-        for name, state in states.items():
-            self._tell(name, kind, state.outcome, state.detail)
-        return set(states)
 
     def _sample(self) -> None:
         """Read listings that promise no completeness: hot, top, rising, search."""
@@ -323,13 +381,17 @@ class Collector:
             floor=None,
             item_limit=self._plan.item_limit,
         )
-        kind = Stream.Kind.POSTS
         subreddits = [stream.subreddit for stream in streams]
-        silent = self._silent(subreddits, kind, result, alone=len(subreddits) == 1)
+        suspects = [subreddit for subreddit in subreddits if _is_suspect(subreddit, result)]
+        states = {}
+        if suspects and len(streams) > 1:
+            states = probes.of_silent(self._client, suspects, dry_run=self._dry_run)
         for stream in streams:
             name = stream.subreddit.name
-            seen = result.by_subreddit.get(name.lower())
-            if name not in silent:
+            if name in states:
+                self._note(stream, states[name].outcome, states[name].detail)
+            else:
+                seen = result.by_subreddit.get(name.lower())
                 outcome = "ok" if seen else "empty"
                 self._note(stream, outcome, f"{seen.items if seen else 0} sampled")
 

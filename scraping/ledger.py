@@ -5,16 +5,18 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from scraping.arrivals import Rates, poll_by
 from scraping.gaps import close, covers_of
-from scraping.models import Gap, Stream
-from scraping.walks import End, Seen, Walk
+from scraping.models import Gap, Stream, item_model
+from scraping.walks import KNOWN_ITEMS, End, Seen, Walk
 
 GAP_REASONS = {
     End.ITEM_LIMIT: Gap.Reason.ITEM_LIMIT,
     End.BROKEN_LISTING: Gap.Reason.BROKEN_LISTING,
+    End.LISTING_END: Gap.Reason.LISTING_END,
 }
 
 
@@ -54,7 +56,8 @@ def record_walk(
     again. `fetched_at` is when the walk began, by our clock: as fresh is what it read.
     """
     streams = sorted(streams, key=lambda stream: stream.pk)
-    gaps = [gap for stream in streams if (gap := _gap(stream, walk))]
+    early = _ended_early(streams, walk)
+    gaps = [gap for stream in streams if (gap := _gap(stream, walk, early=stream.pk in early))]
     fetched_at = fetched_at or timezone.now()
     rows = [_row(stream, walk, fetched_at) for stream in streams]
     with transaction.atomic():
@@ -101,10 +104,11 @@ def _learned(stream: Stream, walk: Walk) -> Rates:
     return rates.learn(seen.moments, start, newest) if start and newest else rates
 
 
-def _gap(stream: Stream, walk: Walk) -> Gap | None:
+def _gap(stream: Stream, walk: Walk, *, early: bool) -> Gap | None:
     """What lies between the stream's watermark and the oldest item of it that the walk reached."""
     cut_off = walk.reached_cap(stream.subreddit.name)
-    if stream.watermark is None or (walk.end in (End.OVERLAP, End.LISTING_END) and not cut_off):
+    whole = walk.end in (End.OVERLAP, End.LISTING_END) and not cut_off and not early
+    if stream.watermark is None or whole:
         return None
     oldest = reached(stream, walk)
     if oldest is None or oldest <= stream.watermark:
@@ -121,6 +125,60 @@ def _gap(stream: Stream, walk: Walk) -> Gap | None:
 def _is_deep(stream: Stream, walk: Walk) -> bool:
     was_read = walk.alone or stream.subreddit.name.lower() in walk.by_subreddit
     return was_read and walk.end in (End.LISTING_END, End.BOTTOM)
+
+
+def _ended_early(streams: Iterable[Stream], walk: Walk) -> set[int]:
+    """Those of whom the listing ended above the watermark, although it should go on below it."""
+    if walk.end != End.LISTING_END:
+        return set()
+    short = [
+        stream
+        for stream in streams
+        if stream.watermark and (oldest := reached(stream, walk)) and oldest > stream.watermark
+    ]
+    return {stream.pk for stream in well_known(short)}
+
+
+def well_known(streams: Iterable[Stream]) -> list[Stream]:
+    """Those with several stored items up to the watermark, as far as is known still on Reddit.
+
+    Their listing does not end before it has shown them.
+    """
+    known = []
+    for stream in streams:
+        if stream.watermark is None:
+            continue
+        items = item_model(stream.kind).objects.filter(
+            subreddit=stream.subreddit_id, created_at__lte=stream.watermark, removal=""
+        )
+        if items.order_by()[:KNOWN_ITEMS].count() == KNOWN_ITEMS:
+            known.append(stream)
+    return known
+
+
+def record_doubt(subreddit_ids: Iterable[int]) -> int:
+    """Open a gap for each stream of subreddits that turned out to be closed; return how many.
+
+    Nobody can say since when they have been: what is proven ends at the newest item that was seen.
+    """
+    gaps = []
+    for stream in Stream.objects.filter(subreddit__in=list(subreddit_ids)):
+        newest = (
+            item_model(stream.kind)
+            .objects.filter(subreddit=stream.subreddit_id)
+            .aggregate(Max("created_at"))["created_at__max"]
+        )
+        if newest and stream.watermark and newest < stream.watermark:
+            gaps.append(
+                Gap(
+                    stream=stream,
+                    starts_at=newest,
+                    ends_at=stream.watermark,
+                    reason=Gap.Reason.CLOSED,
+                )
+            )
+    Gap.objects.bulk_create(gaps)
+    return len(gaps)
 
 
 def reached(stream: Stream, walk: Walk) -> datetime | None:

@@ -13,7 +13,6 @@ least an hour and at most a day: 1, 1, 2, 4, 8, 16 and then every 24 hours.
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -25,7 +24,7 @@ from bots import pauses, refusals
 from bots.models import BotConfig, RedditApp
 from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
-from scraping.models import RedditComment, RedditPost, Stream, Subreddit
+from scraping.models import Stream, Subreddit, item_model
 from scraping.models.streams import FIRST_PAUSE, QUIET_PAUSE
 from scraping.reddit.client import PAGE_SIZE, RedditClient
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
@@ -36,8 +35,6 @@ logger = logging.getLogger(__name__)
 Status = Subreddit.Status
 
 READABLE = (Status.OK, Status.UNKNOWN)
-# One of which even stored items are not shown any more is asked about this often.
-VANISHED_PAUSE = timedelta(minutes=5)
 # Requests for a single subreddit that a walk or a batch may cost; the others' turn comes later.
 SINGLE_REQUESTS = 10
 
@@ -88,43 +85,45 @@ def still_closed(
     return {name: state for name, state in states.items() if state.outcome != Status.OK}
 
 
-def silent_members(
+def of_silent(
     client: RedditClient,
     subreddits: Sequence[Subreddit],
-    kind: str,
-    result: Walk,
     *,
-    alone: bool = False,
+    doubtful: Collection[str] = (),
     dry_run: bool = False,
 ) -> dict[str, State]:
-    """Return the members of a walked listing that cannot be read, which it left out silently.
+    """Return those of these subreddits that cannot be read, or of which that is not known, by name.
 
-    Only some of those of whom nothing was seen are asked about: those that have never been read, that
-    nobody has asked about lately, or of whom it should have shown something that is stored. `alone`
-    says that the listing had no other members. Raises `Unauthorized` and `Throttled`.
+    They are members that a merged listing showed nothing of. The word of `/api/info` is not enough for
+    those that are `doubtful`. Raises `Unauthorized` and `Throttled`.
     """
-    if alone:
-        # It would have said so itself.
-        if not dry_run:
-            record_all((s, State(Status.OK)) for s in subreddits if s.status == Status.UNKNOWN)
-        return {}
-    silent = [s for s in subreddits if s.name.lower() not in result.by_subreddit]
-    vanished = _vanished(silent, kind, result)
-    suspects = [s for s in silent if s.status != Status.OK or s.probe_is_due or s.pk in vanished]
-    if not suspects:
-        return {}
-    suspects += [s for s in silent if s not in suspects and _asked_before(s, QUIET_PAUSE / 2)]
     try:
-        states = _ask(client, suspects)
+        states = _ask(client, subreddits, doubtful)
     except (Unauthorized, Throttled):
         raise
     except RedditError as error:
-        logger.warning("Probe of %s: %s", ", ".join(map(str, suspects)), error)
-        # A known one is taken to be quiet until the next walk asks again.
-        return {s.name: _failed(error) for s in suspects if s.status != Status.OK}
+        logger.warning("Probe of %s: %s", ", ".join(map(str, subreddits)), error)
+        return {s.name: _failed(error) for s in subreddits}
     if not dry_run:
-        record_all((s, states[s.name]) for s in suspects if s.name in states)
-    return {name: state for name, state in states.items() if state.outcome != Status.OK}
+        record_all((s, states[s.name]) for s in subreddits if s.name in states)
+    unasked = State(Status.UNKNOWN, "nothing seen; whether it can be read is asked soon")
+    found = {s.name: states.get(s.name, unasked) for s in subreddits}
+    return {name: state for name, state in found.items() if state.outcome != Status.OK}
+
+
+def vanished(streams: Sequence[Stream], result: Walk) -> set[str]:
+    """Names of those of whom items are stored that are younger than the oldest that the walk has seen.
+
+    They may have been deleted one by one; all at once, their subreddit was closed.
+    """
+    oldest = result.total.oldest
+    if oldest is None or not streams:
+        return set()
+    model = item_model(streams[0].kind)
+    names = {stream.subreddit.pk: stream.subreddit.name for stream in streams}
+    stored = model.objects.filter(subreddit__in=names, created_at__gt=oldest, removal="")
+    stored = stored.exclude(stickied=True).order_by()
+    return {names[key] for key in stored.values_list("subreddit", flat=True).distinct()}
 
 
 def probe_watched() -> dict[str, int]:
@@ -208,7 +207,9 @@ def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
         pauses.subreddits_opened(opened)
 
 
-def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, State]:
+def _ask(
+    client: RedditClient, subreddits: Sequence[Subreddit], doubtful: Collection[str] = ()
+) -> dict[str, State]:
     """What Reddit says of each; those whose turn has not come are left out, or not known yet."""
     states: dict[str, State] = {}
     nameless: list[Subreddit] = []
@@ -227,7 +228,11 @@ def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, Sta
                     states[subreddit.name] = state
                 else:
                     nameless.append(subreddit)
-            elif subreddit.status == Status.OK and data.get("quarantine") is not True:
+            elif (
+                subreddit.status == Status.OK
+                and data.get("quarantine") is not True
+                and subreddit.name not in doubtful
+            ):
                 states[subreddit.name] = State(Status.OK)
             else:
                 unconfirmed.append(subreddit)
@@ -312,25 +317,6 @@ def _subreddit_of(thing: Any) -> str:
     data = thing.get("data") if isinstance(thing, dict) else None
     name = data.get("subreddit") if isinstance(data, dict) else None
     return name.lower() if isinstance(name, str) else ""
-
-
-def _vanished(silent: Sequence[Subreddit], kind: str, result: Walk) -> Collection[int]:
-    """Those of whom items are stored that are younger than the oldest that the walk has seen.
-
-    They may have been deleted one by one; all at once, their subreddit was closed.
-    """
-    known = [s.pk for s in silent if s.pk and _asked_before(s, VANISHED_PAUSE)]
-    if not known or result.total.oldest is None:
-        return ()
-    model = RedditComment if kind == Stream.Kind.COMMENTS else RedditPost
-    stored = model.objects.filter(
-        subreddit__in=known, created_at__gt=result.total.oldest, removal=""
-    ).exclude(stickied=True)
-    return set(stored.order_by().values_list("subreddit", flat=True).distinct())
-
-
-def _asked_before(subreddit: Subreddit, pause: timedelta) -> bool:
-    return subreddit.probed_at is None or subreddit.probed_at < timezone.now() - pause
 
 
 def _claim(due: Sequence[Subreddit]) -> list[Subreddit]:

@@ -1,7 +1,7 @@
 from scraping.models.batches import ScrapeBatch
 from scraping.models.budget import RequestBudget
 from scraping.models.checks import ItemCheck
-from scraping.models.content import BotItem, Content, RedditComment, RedditPost
+from scraping.models.content import BotItem, Content, RedditComment, RedditPost, item_model
 from scraping.models.deletion import DeletionReceipt
 from scraping.models.imports import DumpImport
 from scraping.models.scores import PostScore
@@ -27,4 +27,5 @@ __all__ = [
     "Stream",
     "Subreddit",
     "ThreadBranch",
+    "item_model",
 ]

@@ -7,7 +7,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from bots.models import BotConfig
-from scraping.models.streams import Subreddit
+from scraping.models.streams import Stream, Subreddit
 
 
 class Content(models.Model):
@@ -150,3 +150,8 @@ class BotItem(models.Model):
 
     def __str__(self) -> str:
         return self.fullname
+
+
+def item_model(kind: str) -> type[RedditPost] | type[RedditComment]:
+    """What the items of a stream of this kind are stored as."""
+    return RedditComment if kind == Stream.Kind.COMMENTS else RedditPost

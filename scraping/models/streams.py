@@ -144,6 +144,8 @@ class Gap(models.Model):
         LISTING_CAP = "listing_cap", "Reddit lists no further back"
         ITEM_LIMIT = "item_limit", "The bot's limit of items was reached"
         BROKEN_LISTING = "broken_listing", "The listing led back to itself"
+        LISTING_END = "listing_end", "The listing ended before what is known"
+        CLOSED = "closed", "The subreddit had been closed without a word"
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="gaps")
     starts_at = models.DateTimeField()

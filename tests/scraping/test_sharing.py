@@ -223,7 +223,7 @@ class TestRiders:
 
         assert Stream.objects.get(subreddit__name="python").last_fetch_at == before
 
-    def test_a_rider_that_vanished_silently_costs_no_probe_and_proves_nothing(self, app, reddit):
+    def test_a_rider_that_vanished_silently_proves_nothing(self, app, reddit):
         other = make_bot(app, "python", every=6)
         beat(other)
         bot = make_bot(app, "berlin")
@@ -235,7 +235,8 @@ class TestRiders:
 
         session = beat(bot)
 
-        assert session.requests == 1
+        # The walk, what Reddit says of the silent one.
+        assert session.requests <= 3
         after = Stream.objects.get(subreddit__name="python")
         assert (after.watermark, after.last_fetch_at) == (before.watermark, before.last_fetch_at)
         let_pass(reddit, 1)

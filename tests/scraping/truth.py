@@ -99,6 +99,7 @@ def reckon(
     since: float,
     until: float | None = None,
     stood_for: float | None = None,
+    approved_within: float | None = None,
     kinds: Sequence[str] = tuple(KINDS),
 ) -> Reckoning:
     """Compare what appeared in `[since, until]` with the database.
@@ -106,13 +107,22 @@ def reckon(
     An item appears when it is written or, if it was held back, when it is approved. Without
     `stood_for`, what stands at this moment must have been collected; with it, also what is gone
     meanwhile, and only what could be read for so many seconds up to `until`: the freshness promised.
-    Open gaps excuse what was created within them, as the closed ones say that they do not.
+    What was held back for longer than `approved_within` is left to the deep walks. Open gaps excuse
+    what was created within them, as the closed ones say that they do not.
     """
     streams = []
     for name in subreddits:
         for kind in kinds:
             streams.append(
-                _reckon(simulator, name, kind, since=since, until=until, stood_for=stood_for)
+                _reckon(
+                    simulator,
+                    name,
+                    kind,
+                    since=since,
+                    until=until,
+                    stood_for=stood_for,
+                    approved_within=approved_within,
+                )
             )
     return Reckoning(streams)
 
@@ -120,6 +130,10 @@ def reckon(
 def appeared(item: dict[str, Any]) -> float:
     """When an item could first be read."""
     return max(item["created_utc"], item["visible_from"])
+
+
+def _held_back(item: dict[str, Any]) -> float:
+    return appeared(item) - item["created_utc"]
 
 
 def _reckon(
@@ -130,6 +144,7 @@ def _reckon(
     since: float,
     until: float | None,
     stood_for: float | None,
+    approved_within: float | None,
 ) -> StreamReckoning:
     prefix, model = KINDS[kind]
     start = since - HELD_BACK_SECONDS
@@ -140,7 +155,9 @@ def _reckon(
     result.exist = {
         fullname: item
         for fullname, item in truth.items()
-        if since <= appeared(item) <= until and _is_due(item, until, stood_for)
+        if since <= appeared(item) <= until
+        and _is_due(item, until, stood_for)
+        and (approved_within is None or _held_back(item) <= approved_within)
     }
     rows = {
         row.fullname: row

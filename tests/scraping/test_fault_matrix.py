@@ -1,0 +1,412 @@
+"""Whatever goes wrong at whatever step: what exists is what is stored and what lies in recorded gaps.
+
+Two times are looked at. Right after the fault nothing may be claimed that is not so: all that lies
+below a stream's watermark is stored or in a gap. And when the fault has passed, the next session
+brings the rest, without anybody's help.
+"""
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from config.environment import BASE_DIR
+from scraping import clients, services
+from scraping.models import RedditPost, ScrapeSession, Stream
+from scraping.simulator.faults import KINDS, RATE_CASES
+from scraping.simulator.server import SimulatorServer
+from tests.factories import BotFactory
+from tests.scraping.conftest import START
+from tests.scraping.truth import reckon
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAMES = ("python", "berlin")
+HOUR = 3600
+# What moderators let through later than this is found by deep walks, which are not what is tested here.
+AT_ONCE = 60
+# By these it is seen that a fault was met, and how often.
+LISTINGS = "/(new|comments)"
+
+ANSWERS = {
+    **{
+        f"HTTP {status}": {"kind": "status", "status": status}
+        for status in (400, 401, 403, 404, 408, 409, 500, 501, 502, 503, 504, 520, 521, 522, 524)
+    },
+    "HTTP 429": {"kind": "status", "status": 429, "retry_after": 1},
+    "HTTP 302": {"kind": "status", "status": 302, "headers": {"location": "/somewhere"}},
+    "JSON null": {"kind": "body", "body": None},
+    "a list": {"kind": "body", "body": []},
+    "an object": {"kind": "body", "body": {"message": "no listing"}},
+    "no children": {"kind": "body", "body": {"kind": "Listing", "data": {"children": None}}},
+    "an empty listing": {"kind": "body", "body": {"kind": "Listing", "data": {"children": []}}},
+    "things of no shape": {
+        "kind": "body",
+        "body": {
+            "kind": "Listing",
+            "data": {
+                "after": None,
+                "children": [None, 7, "t3", [], {}, {"kind": "t3"}, {"kind": "t9", "data": {}}],
+            },
+        },
+    },
+    "latency": {"kind": "latency", "seconds": 5},
+    "drip": {"kind": "drip", "bytes": 1, "interval": 0.5},
+    "reset": {"kind": "reset"},
+    "truncate": {"kind": "truncate"},
+    "truncate, chunked": {"kind": "truncate", "chunked": True},
+    "not_json": {"kind": "not_json"},
+    "empty": {"kind": "empty"},
+    **{
+        f"rate headers: {case}": {"kind": "rate_headers", "case": case}
+        for case in RATE_CASES
+        if case != "exhausted"
+    },
+    "rate headers: exhausted": {
+        "kind": "rate_headers",
+        "remaining": "0.0",
+        "used": "600",
+        "reset": "1",
+    },
+    "oversize": {"kind": "oversize", "items": 1},
+    "ads": {"kind": "ads", "items": 3},
+    "alternate_after": {"kind": "alternate_after"},
+}
+STEPS = {
+    "the token": {"path": "access_token"},
+    "the first page": {"path": LISTINGS},
+    "the second page": {"path": LISTINGS, "skip": 1},
+    "a later page": {"path": LISTINGS, "skip": 3},
+}
+
+
+def test_each_fault_of_the_control_endpoint_is_here():
+    assert {fault["kind"] for fault in ANSWERS.values()} == set(KINDS)
+
+
+@pytest.fixture
+def reddit(settings):
+    settings.REDDIT_BUDGET_WAIT_SECONDS = 5
+    with SimulatorServer(
+        port=0,
+        control=True,
+        start=START,
+        speed=0,
+        seed=3,
+        history_hours=4,
+        posts_per_hour=25,
+        comments_per_post=2,
+        budget=None,
+    ) as server:
+        settings.SIMULATOR_URL = server.url
+        yield server
+
+
+@pytest.fixture
+def hurry(settings):
+    """Give up soon on answers that are slow on purpose, and only on those."""
+
+    @contextmanager
+    def hurry(answer):
+        patience = settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS
+        if ANSWERS[answer]["kind"] in ("latency", "drip"):
+            settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = 1, 2
+            clients.close_all()
+        yield
+        settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = patience
+        clients.close_all()
+
+    return hurry
+
+
+@pytest.fixture
+def wait(reddit, monkeypatch):
+    """Let hours pass, on Reddit and here."""
+    passed = timedelta()
+    now = timezone.now
+
+    def wait(hours):
+        nonlocal passed
+        passed += timedelta(hours=hours)
+        reddit.control("clock", {"advance": hours * HOUR})
+
+    monkeypatch.setattr(timezone, "now", lambda: now() + passed)
+    return wait
+
+
+@pytest.fixture
+def bot(reddit):
+    bot = BotFactory(subreddits=list(NAMES), comments="stream")
+    assert run(bot).status == "completed"
+    return bot
+
+
+def run(bot, **options):
+    return services.scrape_bot(bot.pk, trigger="manual", **options)
+
+
+def check_claims(reddit, since):
+    """What lies below the watermarks is stored or in a gap, whatever the session came to."""
+    for stream in Stream.objects.select_related("subreddit"):
+        watermark = stream.watermark.timestamp()
+        reckon(
+            reddit,
+            [stream.subreddit.name],
+            since=since,
+            until=watermark,
+            approved_within=AT_ONCE,
+            kinds=[stream.kind],
+        ).check()
+
+
+def check_all(reddit, since):
+    balance = reckon(reddit, NAMES, since=since, approved_within=AT_ONCE)
+    balance.check()
+    return balance
+
+
+def hits(reddit):
+    return sum(fault["hit"] for fault in reddit.control("faults")["faults"])
+
+
+class TestEveryAnswerAtEveryStep:
+    @pytest.mark.parametrize("answer", ANSWERS)
+    def test_a_fault_for_a_whole_session(self, answer, bot, reddit, wait, hurry, no_pauses):
+        since = reddit.control("")["now"]
+        for step, where in STEPS.items():
+            wait(3)
+            if step == "the token":
+                reddit.control("tokens/expire", {})
+            reddit.control("faults", {**ANSWERS[answer], **where})
+
+            with hurry(answer):
+                session = run(bot)
+
+            assert hits(reddit), f"{step} was never asked for"
+            assert session.status in ("completed", "partial", "failed")
+            check_claims(reddit, since)
+
+            reddit.control("faults", method="DELETE")
+            # What was taken for a subreddit's state or for bad credentials is asked again in time.
+            wait(2)
+            again = run(bot)
+
+            assert again.status == "completed", (step, again.error, again.outcomes)
+            assert check_all(reddit, since).exist > 100
+
+
+class TestReddit:
+    """What Reddit itself may do between two pages, or between two sessions."""
+
+    @pytest.fixture
+    def since(self, bot, reddit):
+        return reddit.control("")["now"]
+
+    def at_page(self, number, act):
+        """Make a watcher of a session's progress that acts after so many pages."""
+        pages = 0
+
+        def watch(progress):
+            nonlocal pages
+            pages += 1
+            if pages == number:
+                act()
+
+        return watch
+
+    def newest(self, count=1, oldest=False):
+        """Posts that are stored, the newest first: those on which a cursor may hang."""
+        posts = RedditPost.objects.filter(subreddit__name__iexact="python").order_by("-created_at")
+        return list(
+            (posts.reverse() if oldest else posts).values_list("fullname", flat=True)[:count]
+        )
+
+    @pytest.mark.parametrize("page", [1, 2, 3])
+    def test_the_anchor_of_a_cursor_is_deleted(self, page, bot, reddit, wait, since):
+        def delete():
+            listed = RedditPost.objects.filter(first_seen_at__gte=began).order_by("created_at")
+            for fullname in listed.values_list("fullname", flat=True)[:3]:
+                reddit.control(f"items/{fullname}", {"action": "delete"})
+
+        wait(3)
+        began = timezone.now()
+        run(bot, on_progress=self.at_page(page, delete))
+        check_claims(reddit, since)
+        wait(1)
+        run(bot)
+        check_all(reddit, since)
+
+    def test_all_that_overlap_is_proven_by_is_deleted(self, bot, reddit, wait, since):
+        for fullname in self.newest(60):
+            reddit.control(f"items/{fullname}", {"action": "delete"})
+        wait(3)
+        run(bot)
+        check_all(reddit, since)
+
+    @pytest.mark.parametrize("page", [1, 3])
+    def test_items_arrive_while_it_reads(self, page, bot, reddit, wait, since):
+        wait(3)
+        run(bot, on_progress=self.at_page(page, lambda: wait(1)))
+        check_claims(reddit, since)
+        run(bot)
+        check_all(reddit, since)
+
+    @pytest.mark.parametrize("page", [0, 1, 3])
+    @pytest.mark.parametrize("state", ["private", "quarantined", "gated", "banned", "missing"])
+    def test_a_subreddit_is_closed_for_an_hour(self, state, page, bot, reddit, wait, since):
+        def close():
+            reddit.control("subreddits", {"name": "berlin", "status": state})
+
+        wait(3)
+        if page == 0:
+            close()
+        run(bot, on_progress=self.at_page(page, close))
+        check_claims(reddit, since)
+        wait(1)
+        run(bot)
+        check_claims(reddit, since)
+        reddit.control("subreddits", {"name": "berlin", "status": "ok"})
+        wait(2)
+        again = run(bot)
+        assert again.status == "completed", again.outcomes
+        check_all(reddit, since)
+
+    @pytest.mark.parametrize("page", [1, 3])
+    def test_the_token_ends_in_mid_walk(self, page, bot, reddit, wait, since):
+        wait(3)
+        expire = self.at_page(page, lambda: reddit.control("tokens/expire", {}))
+        assert run(bot, on_progress=expire).status == "completed"
+        check_all(reddit, since)
+
+    def test_more_arrives_than_reddit_lists(self, bot, reddit, wait, since):
+        wait(24)
+        session = run(bot)
+        assert session.status == "partial"
+        assert session.gaps_opened
+        balance = check_all(reddit, since)
+        assert sum(len(stream.in_gaps) for stream in balance) > 100
+
+    @pytest.mark.parametrize("jump", [-2, 6])
+    def test_reddits_clock_jumps(self, jump, bot, reddit, wait, since):
+        """It stands wrong for a while: what is written meanwhile has the wrong time for good."""
+        now = reddit.control("")["now"]
+        reddit.control("clock", {"set": now + jump * HOUR})
+        run(bot)
+        reddit.control("clock", {"set": now})
+        wait(1)
+        run(bot)
+        wait(1)
+        run(bot)
+        check_all(reddit, since)
+
+
+class TestOurMachines:
+    """What may happen here: clocks, processes, the database."""
+
+    @pytest.fixture
+    def since(self, bot, reddit):
+        return reddit.control("")["now"]
+
+    @pytest.mark.parametrize("jump", [-24, -1, 24])
+    def test_our_clock_jumps(self, jump, bot, reddit, wait, since, monkeypatch):
+        wait(2)
+        with monkeypatch.context() as patched:
+            now = timezone.now
+            patched.setattr(timezone, "now", lambda: now() + timedelta(hours=jump))
+            run(bot)
+            check_claims(reddit, since)
+        wait(1)
+        assert run(bot).status == "completed"
+        check_all(reddit, since)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        "instruction",
+        [
+            "scraping.pages.PageStore.__call__",
+            "scraping.pages.ingest_comments",
+            "scraping.pages.matching.store_matches",
+            "scraping.ledger.record_walk",
+            "scraping.sessions.finish",
+        ],
+    )
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_kill_at_an_instruction(
+        self, instruction, when, bot, reddit, wait, since, process_environment
+    ):
+        """Between fetch and ingest, between ingest and ledger, between ledger and session."""
+        wait(3)
+        died = subprocess.run(
+            [sys.executable, "-c", KILLED, str(bot.pk), instruction, when],
+            env=process_environment | {"SIMULATOR_URL": reddit.url},
+            cwd=BASE_DIR,
+            capture_output=True,
+            timeout=120,
+        )
+        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+        check_claims(reddit, since)
+
+        again = run(bot)
+
+        assert again.status == "completed"
+        check_all(reddit, since)
+        assert not ScrapeSession.objects.filter(status="running").exists()
+
+    @pytest.mark.slow
+    def test_sessions_of_many_bots_at_once(self, bot, reddit, wait, since):
+        """One stream is read by one of them at a time, and by the first that needs it."""
+        app = bot.reddit_app
+        bots = [
+            BotFactory(reddit_app=app, subreddits=names, comments="stream")
+            for names in (["python"], ["berlin", "python"], ["berlin"], ["python", "france"])
+        ]
+        wait(3)
+
+        def collect(bot):
+            try:
+                return services.scrape_bot(bot.pk, trigger="schedule")
+            finally:
+                clients.close_all()
+                connection.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            sessions = list(threads.map(collect, bots))
+
+        assert {session.status for session in sessions} == {"completed"}
+        check_all(reddit, since)
+
+
+# Runs a session in which an instruction is the last one: by a real SIGKILL, in a process of its own.
+KILLED = """
+import os, signal, sys
+import django
+django.setup()
+from django.utils.module_loading import import_string
+from unittest import mock
+bot, instruction, when = sys.argv[1:]
+calls = 0
+try:
+    real = import_string(instruction)
+except ImportError:
+    module, owner, name = instruction.rsplit(".", 2)
+    real = getattr(import_string(f"{module}.{owner}"), name)
+def die(*args, **kwargs):
+    global calls
+    calls += 1
+    last = calls == 2 or instruction.startswith(("scraping.ledger", "scraping.sessions"))
+    if last and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = real(*args, **kwargs)
+    if last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+with mock.patch(instruction, die):
+    from scraping import services
+    services.scrape_bot(int(bot), trigger="manual")
+"""

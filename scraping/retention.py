@@ -34,7 +34,12 @@ ORPHAN_AGE = timedelta(days=1)
 
 CONTENT: tuple[type[Content], ...] = (RedditPost, RedditComment)
 # Models that know items by fullname, without a foreign key: model and column. They go with the item.
-DEPENDENTS = (("BotItem", "fullname"), ("CommentThread", "fullname"), ("PostScore", "post_id"))
+DEPENDENTS = (
+    ("BotItem", "fullname"),
+    ("CommentThread", "fullname"),
+    ("ItemCheck", "fullname"),
+    ("PostScore", "post_id"),
+)
 # The same, but they say something that stays true without it.
 KEPT = (
     ("RedditPost", "fullname"),

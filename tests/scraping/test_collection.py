@@ -160,11 +160,13 @@ class TestCompleteness:
 
         session = run(shouting)
 
+        # A sample names at once what is closed; silent members of walks are asked about at the end.
+        berlin = "private" if listing == "hot" else "unauthorized"
         assert {name.lower(): outcome for name, outcome in outcomes(session).items()} == {
             "r/python posts": "ok",
-            "r/berlin posts": "private",
+            "r/berlin posts": berlin,
             "r/python comments": "unauthorized",
-            "r/berlin comments": "private",
+            "r/berlin comments": berlin,
         }
         assert len(session.outcomes) == 4
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from scraping.models import (
     RedditComment,
     RedditPost,
 )
+from scraping.packing import pack_items
 from scraping.purges import purged_fullnames
 from scraping.reddit.parse import parse_comment, parse_post
 from tests.database import recorded_statements, row_versions
@@ -171,7 +173,9 @@ class TestItDoesNotComeBack:
 
     def test_by_a_dump_even_without_a_look_at_the_receipts(self, purged):
         later = datetime(2030, 1, 1, tzinfo=UTC)
-        ingest_dumped(POSTS, [(parse_post(purged.stale), later)])
+        item = parse_post(purged.stale)
+        columns = {column.name: [getattr(item, column.name)] for column in fields(item)}
+        ingest_dumped(POSTS, pack_items(POSTS.format, columns, [later]))
         assert found_anywhere("My Tabby") == []
 
 

@@ -20,7 +20,7 @@ KNOWN_ITEMS = 3
 # So far below the watermark a walk goes on: the order of a listing is not strict, and its servers
 # differ by seconds. What moderators let through later than that appears further down; a walk that
 # waited for it would read a poll of five minutes three times over, each time.
-GRACE = timedelta(minutes=1)
+GRACE = timedelta(seconds=30)
 # Of the about 1,000 items that Reddit lists of a subreddit, some were removed meanwhile.
 CAP_SLACK = 50
 # In strictly moderated subreddits many were. A listing that ended with so many items may have been

@@ -20,6 +20,7 @@ from scraping.compiler import Due, compile_packs
 from scraping.demand import Demand
 from scraping.freshness import is_due, may_ride
 from scraping.models import Gap, Stream, Subreddit
+from scraping.outcomes import Outcomes
 from scraping.pages import PageStore, Progress
 from scraping.plans import Plan
 from scraping.reddit.client import RedditClient, pack_names
@@ -89,6 +90,7 @@ class Collector:
         self._dry_run = dry_run
         self._others = others
         self._demands: dict[tuple[str, str], Demand] | None = None
+        self._outcomes = Outcomes(self.progress.outcomes)
         self._claims = LockSet(name)
         # Ids of the plan's streams, and of those among them that are to be read.
         self._own: set[int | None] = set()
@@ -116,11 +118,7 @@ class Collector:
             self._await_others()
             self._settle()
         except (Unauthorized, Throttled) as error:
-            told = {label.lower() for label in self.progress.outcomes}
-            for kind in plan.kinds:
-                for name in plan.names(kind):
-                    if _label(name, kind).lower() not in told:
-                        self._tell(name, kind, error.outcome, str(error))
+            self._outcomes.stopped(plan, error)
             raise
         finally:
             self._claims.close()
@@ -149,7 +147,7 @@ class Collector:
             else:
                 fresh.append(stream)
         self._due.update(stream.pk for stream in due)
-        self._note_fresh(fresh)
+        self._outcomes.fresh(fresh)
         return due
 
     def _open(self, streams: Sequence[Stream], kind: str) -> list[Stream]:
@@ -158,14 +156,14 @@ class Collector:
             self._client, [stream.subreddit for stream in streams], dry_run=self._dry_run
         )
         for name, state in closed.items():
-            self._tell(name, kind, state.outcome, state.detail)
+            self._outcomes.tell(name, kind, state.outcome, state.detail)
         return [stream for stream in streams if stream.subreddit.name not in closed]
 
     def _is_closed(self, stream: Stream) -> bool:
         """Whether its subreddit was found closed meanwhile; it has that as its outcome."""
         subreddit = stream.subreddit
         if not subreddit.is_readable and stream.pk in self._own:
-            self._note(stream, subreddit.status, probes.standing(subreddit))
+            self._outcomes.note(stream, subreddit.status, probes.standing(subreddit))
         return not subreddit.is_readable
 
     def _collect(self, due: Sequence[Stream], kind: str) -> None:
@@ -219,7 +217,7 @@ class Collector:
                 if row is not None and not self._is_closed(row):
                     same = row.last_fetch_at == stream.last_fetch_at
                     (unread if same else read).append(row)
-            self._note_fresh(read)
+            self._outcomes.fresh([stream for stream in read if stream.pk in self._own])
             if unread:
                 self._guarded(unread, partial(self._walk, unread))
         finally:
@@ -239,24 +237,10 @@ class Collector:
                 self._on_progress(self.progress)
                 time.sleep(NAP)
         for stream in self._busy:
-            self._note(
+            self._outcomes.note(
                 stream,
                 "busy",
                 f"another session has been reading it for more than {LONGEST_WAIT_FOR_OTHERS:.0f} s",
-            )
-
-    def _note_fresh(self, streams: Sequence[Stream]) -> None:
-        """Say of streams that another session has read them, and what came of that."""
-        own = [stream for stream in streams if stream.pk in self._own]
-        gaps = ledger.gaps_of_last_read(own)
-        for stream in own:
-            read = f"read at {timezone.localtime(stream.last_fetch_at):%H:%M:%S}"
-            gap = gaps.get(stream.pk)
-            outcome = "ok" if stream.watermark else "empty"
-            self._note(
-                stream,
-                "gap" if gap else outcome,
-                f"{read}; {_gap_detail(gap)}" if gap else read,
             )
 
     def _walk(self, streams: Sequence[Stream]) -> None:
@@ -290,7 +274,7 @@ class Collector:
         known = ledger.well_known(streams)
         for stream in known:
             if stream.pk in self._own:
-                self._note(
+                self._outcomes.note(
                     stream, "error", "Reddit listed nothing at all, though items of it are known"
                 )
         return {stream.pk for stream in known}
@@ -301,12 +285,13 @@ class Collector:
         streams = [stream for stream in streams if stream.pk not in wrong]
         gaps: dict[int, Gap] = {}
         if not self._dry_run:
-            found = ledger.record_walk(streams, result, fetched_at=began)
-            gaps = {gap.stream_id: gap for gap in found}
-            self.progress.gaps_opened += len(found)
+            recorded = ledger.record_walk(streams, result, fetched_at=began)
+            gaps = {gap.stream_id: gap for gap in recorded.gaps}
+            self.progress.gaps_opened += len(recorded.gaps)
+            self.progress.gaps_closed += recorded.closed.gaps
         for stream in streams:
             if stream.pk in self._own:
-                self._note_walk(stream, result, gaps.get(stream.pk))
+                self._outcomes.walked(stream, result, gaps.get(stream.pk))
 
     def _settle(self) -> None:
         """Ask which of the members that walks left out silently can be read; only those were read.
@@ -336,7 +321,7 @@ class Collector:
                 if state is None:
                     proven.append(stream)
                 elif stream.pk in self._own:
-                    self._note(stream, state.outcome, state.detail)
+                    self._outcomes.note(stream, state.outcome, state.detail)
             self._record(proven, silence.result, silence.began)
         if not self._dry_run:
             self.progress.gaps_opened += ledger.record_doubt(
@@ -352,13 +337,6 @@ class Collector:
             return own or LISTING_CAP
         demand = self._demands.get((stream.subreddit.name.lower(), stream.kind))
         return max(own, demand.item_limit if demand else 0) or LISTING_CAP
-
-    def _note_walk(self, stream: Stream, result: Walk, gap: Gap | None) -> None:
-        if gap:
-            self._note(stream, "gap", _gap_detail(gap))
-        else:
-            seen = result.by_subreddit.get(stream.subreddit.name.lower())
-            self._note(stream, "ok" if seen else "empty", f"{seen.items if seen else 0} seen")
 
     def _sample(self) -> None:
         """Read listings that promise no completeness: hot, top, rising, search."""
@@ -386,14 +364,16 @@ class Collector:
         states = {}
         if suspects and len(streams) > 1:
             states = probes.of_silent(self._client, suspects, dry_run=self._dry_run)
+        if not self._dry_run:
+            probes.record_readable(
+                name for name in names if name.lower() in result.by_subreddit or len(names) == 1
+            )
         for stream in streams:
             name = stream.subreddit.name
             if name in states:
-                self._note(stream, states[name].outcome, states[name].detail)
+                self._outcomes.note(stream, states[name].outcome, states[name].detail)
             else:
-                seen = result.by_subreddit.get(name.lower())
-                outcome = "ok" if seen else "empty"
-                self._note(stream, outcome, f"{seen.items if seen else 0} sampled")
+                self._outcomes.sampled(stream, result)
 
     def _guarded(self, streams: Sequence[Stream], read: Callable[[], None]) -> None:
         """Turn what goes wrong with some streams into their outcomes."""
@@ -405,25 +385,17 @@ class Collector:
         except SubredditUnavailable as error:
             if not self._dry_run:
                 probes.record(streams[0].subreddit.name, error)
-            self._note_all(streams[:1], error)
+            self._failed(streams[:1], error)
         except RedditError as error:
             names = "+".join(stream.subreddit.name for stream in streams)
             logger.warning("r/%s %s: %s", names, kind, error)
-            self._note_all(streams, error)
+            self._failed(streams, error)
         finally:
             self._after_page()
 
-    def _note_all(self, streams: Sequence[Stream], error: RedditError) -> None:
+    def _failed(self, streams: Sequence[Stream], error: RedditError) -> None:
         # One of its own that was fresh enough and only rode along is as fresh as before.
-        for stream in streams:
-            if stream.pk in self._due:
-                self._note(stream, error.outcome, str(error))
-
-    def _note(self, stream: Stream, outcome: str, detail: str) -> None:
-        self._tell(stream.subreddit.name, stream.kind, outcome, detail)
-
-    def _tell(self, name: str, kind: str, outcome: str, detail: str) -> None:
-        self.progress.outcomes[_label(name, kind)] = {"outcome": outcome, "detail": detail}
+        self._outcomes.failed([s for s in streams if s.pk in self._due], error)
 
 
 def claim_key(stream: Stream) -> str:
@@ -440,11 +412,3 @@ def _is_suspect(subreddit: Subreddit, result: Walk) -> bool:
 
 def _listing(kind: str) -> str:
     return "comments" if kind == Stream.Kind.COMMENTS else "new"
-
-
-def _label(name: str, kind: str) -> str:
-    return f"r/{name} {kind}"
-
-
-def _gap_detail(gap: Gap) -> str:
-    return f"{gap.get_reason_display()}: {gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%H:%M}"

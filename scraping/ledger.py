@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from scraping.arrivals import Rates, poll_by
-from scraping.gaps import close, covers_of
+from scraping.gaps import Closed, close, covers_of
 from scraping.models import Gap, Stream, item_model
 from scraping.walks import KNOWN_ITEMS, End, Seen, Walk
 
@@ -45,9 +46,16 @@ WHERE t.id = v.id
 """
 
 
+class Recorded(NamedTuple):
+    """What a walk opened and closed."""
+
+    gaps: list[Gap]
+    closed: Closed
+
+
 def record_walk(
     streams: Iterable[Stream], walk: Walk, *, fetched_at: datetime | None = None
-) -> list[Gap]:
+) -> Recorded:
     """Move the streams' watermarks to what a finished walk proved, and write what it left open.
 
     `streams` are as they were when the walk began. Gaps of theirs that it has read are closed.
@@ -70,8 +78,8 @@ def record_walk(
             # A deep walk has met the gaps that itself has left.
             deep = [row["id"] for row in rows if row["deep_read_at"]]
             Stream.objects.filter(pk__in=deep).update(deep_read_at=timezone.now())
-        close(covers_of(streams, walk), by="a later walk")
-    return gaps
+        closed = close(covers_of(streams, walk), by="a later walk")
+    return Recorded(gaps, closed)
 
 
 def _row(stream: Stream, walk: Walk, fetched_at: datetime) -> dict[str, object]:

@@ -74,7 +74,7 @@ class TestGaps:
         )
 
         assert gaps() == [("a1", 9, 2, "listing_cap")]
-        assert len(found) == 1
+        assert len(found.gaps) == 1
 
     def test_a_listing_that_removals_have_thinned_may_have_been_cut_off(self):
         """Reddit lists 1,000 items and leaves those out that are gone."""
@@ -96,7 +96,7 @@ class TestGaps:
         Stream.objects.update(last_fetch_at=NOW - 8 * HOUR)
         rows[0].refresh_from_db()
 
-        (gap,) = ledger.record_walk(rows, walked(End.LISTING_END, a1=(1_000, 2, 0)))
+        (gap,) = ledger.record_walk(rows, walked(End.LISTING_END, a1=(1_000, 2, 0))).gaps
 
         assert gap.unread_since == NOW - 8 * HOUR
         assert gap.explanation == "Reddit lists no further back; unread since 2026-01-20 04:00"

@@ -51,7 +51,7 @@ LONGEST_WALK_ITEMS = 30_000
 
 @dataclass(frozen=True)
 class _Silence:
-    """Members of a walk of which it saw nothing: quiet, or left out as they cannot be read."""
+    """Members of a walk of which its last page showed nothing: quiet, or left out as not to be read."""
 
     streams: list[Stream]
     result: Walk
@@ -255,8 +255,9 @@ class Collector:
         )
         heard, silent = [], []
         for stream in streams:
-            # A single one that cannot be read says so itself.
-            is_heard = len(streams) == 1 or stream.subreddit.name.lower() in result.by_subreddit
+            # A single one that cannot be read says so itself. Of several, one that the last page does
+            # not show may have been closed since an earlier one did.
+            is_heard = len(streams) == 1 or stream.subreddit.name.lower() in result.at_the_end
             (heard if is_heard else silent).append(stream)
         self._record(heard, result, began)
         if not self._dry_run:

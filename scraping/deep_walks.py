@@ -28,9 +28,9 @@ from scraping.reddit.client import PAGE_SIZE
 
 logger = logging.getLogger(__name__)
 
-# So far down a deep walk goes where no gap asks for more. What moderators have not let through after
-# a week they hardly will.
-DEPTH = timedelta(days=7)
+# So far down a deep walk goes where no gap asks for more: the day since the last one, and another for
+# moderators to let things through. Each day more would cost up to ten requests for each stream.
+DEPTH = timedelta(days=2)
 # Streams of one run and app.
 STREAMS = 500
 
@@ -161,7 +161,7 @@ def _due(kind: str, names: Sequence[str]) -> QuerySet[Stream]:
 
 
 def depths_of(streams: Sequence[Stream]) -> list[Depth]:
-    """How far down to read each: a week, and to the oldest gap that the last deep walk left.
+    """How far down to read each: two days, and to the oldest gap that the last deep walk left.
 
     Not to gaps below what that one could reach: a listing only moves on.
     """

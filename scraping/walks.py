@@ -70,6 +70,8 @@ class Walk:
     total: Seen = field(default_factory=Seen)
     by_subreddit: dict[str, Seen] = field(default_factory=dict)
     known_below_floor: int = 0
+    # Names, in lower case, of those that its last page showed: they could be read to the end.
+    at_the_end: set[str] = field(default_factory=set)
     # Pages may bring an item again: as the listing moves down, or pinned and in its place.
     fullnames: set[str] = field(default_factory=set)
 
@@ -124,6 +126,7 @@ def walk(
     state = Walk(floor, alone=alone)
     for page in _pages(fetch, state, item_limit):
         items, result = store(page)
+        state.at_the_end = {item.subreddit.lower() for item in items if item.subreddit}
         for item in items:
             state.add(item, known=item.fullname not in result.new)
         if state.overlaps:

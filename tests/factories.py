@@ -1,10 +1,15 @@
 """Instances for tests: rows of our own, and Reddit's things as the API sends them."""
 
+from dataclasses import fields
+
 import factory
 from factory.django import DjangoModelFactory
 
 from accounts.models import User
 from bots.models import BotConfig, RedditApp
+from scraping.ingest import COMMENTS, POSTS
+from scraping.packing import pack_items
+from scraping.reddit.parse import ParsedPost
 
 PASSWORD = "correct horse battery staple"
 # 2026-01-15 12:00:00 UTC
@@ -93,3 +98,10 @@ class CommentData(ThingData):
     parent_id = "t3_zz0001"
     score_hidden = False
     permalink = "/r/python/comments/zz/a_title/yy/"
+
+
+def packed(item, retrieved_at):
+    """A parsed item as an import packs it, read by a dump at that time."""
+    table = POSTS if isinstance(item, ParsedPost) else COMMENTS
+    columns = {column.name: [getattr(item, column.name)] for column in fields(item)}
+    return pack_items(table.format, columns, [retrieved_at])

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,11 +21,10 @@ from scraping.models import (
     RedditComment,
     RedditPost,
 )
-from scraping.packing import pack_items
 from scraping.purges import purged_fullnames
 from scraping.reddit.parse import parse_comment, parse_post
 from tests.database import recorded_statements, row_versions
-from tests.factories import CommentData, PostData, SuperuserFactory
+from tests.factories import CommentData, PostData, SuperuserFactory, packed
 from tests.scraping.test_refresh import World, world  # noqa: F401 - the fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,9 +171,7 @@ class TestItDoesNotComeBack:
 
     def test_by_a_dump_even_without_a_look_at_the_receipts(self, purged):
         later = datetime(2030, 1, 1, tzinfo=UTC)
-        item = parse_post(purged.stale)
-        columns = {column.name: [getattr(item, column.name)] for column in fields(item)}
-        ingest_dumped(POSTS, pack_items(POSTS.format, columns, [later]))
+        ingest_dumped(POSTS, packed(parse_post(purged.stale), later))
         assert found_anywhere("My Tabby") == []
 
 

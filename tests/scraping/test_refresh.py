@@ -21,7 +21,7 @@ from scraping.models import (
 )
 from scraping.reddit.parse import parse_post
 from tests.database import row_versions
-from tests.factories import BotFactory, PostData, RedditAppFactory
+from tests.factories import BotFactory, PostData, RedditAppFactory, packed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -244,7 +244,7 @@ class TestRefresh:
 
     def test_items_of_a_dump_are_due_at_once(self, world):
         old = datetime(2020, 1, 1, tzinfo=UTC)
-        ingest_dumped(POSTS, [(parse_post(PostData(number=1)), old)], now=world.now())
+        ingest_dumped(POSTS, packed(parse_post(PostData(number=1)), old), now=world.now())
         checks.enrol_new(now=world.now())
         check = ItemCheck.objects.get()
         assert (check.due_at, check.checked_at) == (world.now(), old)

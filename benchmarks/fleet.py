@@ -16,8 +16,10 @@ be: pages hold 100.
 `fleet_missed_items`: what neither is stored nor lies in a recorded gap, of all that stands on Reddit in
 the end and of all that could be read for five minutes; and what is stored and never existed. All by the
 simulator's own account. What moderators let through late appears further down in a listing, and is found
-by the deep walk that each stream has once a day: at the end all of them have theirs, and of its requests
-those count that fall on the span, two hours of 24 (`fleet_deep_walk_requests` of the whole). What was
+by the deep walk that each stream has once a day: at the end all of them have theirs. The world has a
+short past, so that walk is shorter than those of a real day; `fleet_deep_walk_requests` is therefore
+reckoned from the learned rates, 100 items a request for two days or for the 1,000 items that Reddit
+lists, or is what was sent if that is more. Those of it count that fall on the span, two hours of 24. What was
 let through late and gone again before nobody could find; `fleet_missed_approved_late` says how many of
 the missed were let through late.
 `fleet_p95_minutes`: 95 of 100 items were stored by so many minutes after they could be read.
@@ -43,6 +45,7 @@ from scraping.simulator.server import SimulatorServer
 
 FRESHNESS = 300
 HOUR = 3600
+PAGE = 100
 # 2026-03-10 12:00:00 UTC
 START = 1_773_144_000
 # Runs that a whole round of deep walks may take.
@@ -64,7 +67,7 @@ class Size:
     bots: int = 60
     watched: tuple[int, int] = (8, 40)
     hours: float = 2.0
-    history_hours: float = 12.0
+    history_hours: float = 4.0
     usual_share: int = 12
 
 
@@ -195,7 +198,7 @@ def _measure(simulator: SimulatorServer, time: VirtualTime, size: Size) -> dict[
         "fleet_missed_approved_late": float(
             sum(item["visible_from"] > item["created_utc"] for item in missing.values())
         ),
-        "fleet_deep_walk_requests": float(deep),
+        "fleet_deep_walk_requests": deep,
         "fleet_in_gaps": float(sum(len(stream.in_gaps) for stream in reckoning)),
         "fleet_items": float(new),
         "fleet_requests_per_minute": float(busiest),
@@ -279,20 +282,23 @@ def _run_schedules(
     return busiest
 
 
-def _walk_deep() -> int:
-    """Give each stream the deep walk that it has once a day, and return the requests."""
-    from bots.models import RedditApp
-    from scraping.deep_walks import walk_deep
+def _walk_deep() -> float:
+    """Give each stream the deep walk that it has once a day, and return what that takes: see above."""
+    from bots.models import LISTING_CAP, RedditApp
+    from scraping.deep_walks import DEPTH, walk_deep
     from scraping.models import Stream
 
+    hours = DEPTH.total_seconds() / HOUR
+    rates = Stream.objects.values_list("arrivals_per_hour", flat=True)
+    reckoned = sum(min(LISTING_CAP, (rate or 0.0) * hours) for rate in rates) / PAGE
     Stream.objects.update(deep_read_at=None)
     app = RedditApp.objects.get()
-    requests = 0
+    sent = 0
     for _ in range(DEEP_WALKS):
         walked = walk_deep(app)
-        requests += walked.requests
+        sent += walked.requests
         if not walked.due:
-            return requests
+            return max(reckoned, float(sent))
     raise RuntimeError(f"There are streams to be read after {DEEP_WALKS} deep walks: {walked}")
 
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NAMES = ("python", "berlin")
 HOUR = 3600
 # What moderators let through later than this is found by deep walks, which are not what is tested here.
-AT_ONCE = 60
+AT_ONCE = 30
 # By these it is seen that a fault was met, and how often.
 LISTINGS = "/(new|comments)"
 

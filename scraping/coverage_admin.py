@@ -217,6 +217,7 @@ class GapAdmin(EvidenceAdmin):
         "length",
         "why",
         "found_at",
+        "searched_at",
         "closed_at",
         "closed_by",
     ]

@@ -201,16 +201,36 @@ def run(
     seconds for one request at most. `on_reading` returns a stream's outcome and its detail. What goes
     wrong with Reddit is the session's to tell and raises nothing.
     """
+
+    def work(client: RedditClient, store: PageStore, progress: Progress) -> None:
+        def note(stream: Stream, outcome: str, detail: str) -> None:
+            progress.outcomes[str(stream)] = {"outcome": outcome, "detail": detail}
+
+        def after_reading(reading: Reading) -> None:
+            progress.gaps_closed += reading.gaps_closed
+            note(reading.depth.stream, *on_reading(reading))
+
+        read(DeepReader(client, store, by=by, pages=pages, on_reading=after_reading, note=note))
+
+    return in_session(app, session, work, name=name, on_page=on_page, longest_wait=longest_wait)
+
+
+def in_session(
+    app: RedditApp,
+    session: ScrapeSession,
+    work: Callable[[RedditClient, PageStore, Progress], None],
+    *,
+    name: str,
+    on_page: Callable[[Progress], None],
+    longest_wait: float | None = None,
+) -> Progress:
+    """Let `work` use a client and a store in the lowest lane, and end the session as that ended.
+
+    `name` tells operators who waits for the budget, `longest_wait` seconds for one request at most.
+    What goes wrong with Reddit is the session's to tell and raises nothing.
+    """
     progress = Progress()
     budget = AppBudget(app, lane=Lane.BACKFILL, name=name, longest_wait=longest_wait)
-
-    def note(stream: Stream, outcome: str, detail: str) -> None:
-        progress.outcomes[str(stream)] = {"outcome": outcome, "detail": detail}
-
-    def after_reading(reading: Reading) -> None:
-        progress.gaps_closed += reading.gaps_closed
-        note(reading.depth.stream, *on_reading(reading))
-
     status, error = "", ""
     try:
         with client_for(app, permits=budget) as client:
@@ -221,11 +241,8 @@ def run(
                 cancellation.check()
 
             store = PageStore(progress, bot_id=session.bot_id, dry_run=False, after_page=after_page)
-            reader = DeepReader(
-                client, store, by=by, pages=pages, on_reading=after_reading, note=note
-            )
             try:
-                read(reader)
+                work(client, store, progress)
             finally:
                 progress.requests, progress.wait_seconds = client.requests, client.waited
         if app.refused_at:

@@ -89,12 +89,14 @@ WITH cover AS (
     RETURNING g.stream_id, g.closed_at
 ), added AS (
     INSERT INTO scraping_gap
-        (stream_id, starts_at, ends_at, reason, unread_since, found_at, closed_at, closed_by)
-    SELECT t.stream_id, r.starts_at, r.ends_at, t.reason, t.unread_since, t.found_at, NULL, ''
+        (stream_id, starts_at, ends_at, reason, unread_since, found_at, searched_at, closed_at,
+         closed_by)
+    SELECT t.stream_id, r.starts_at, r.ends_at, t.reason, t.unread_since, t.found_at,
+           t.searched_at, NULL, ''
     FROM touched t JOIN rest r USING (id) WHERE r.number > 1
     UNION ALL
     SELECT t.stream_id, lower(part), upper(part), t.reason, t.unread_since, t.found_at,
-           %(now)s::timestamptz, %(by)s
+           t.searched_at, %(now)s::timestamptz, %(by)s
     FROM touched t, unnest(t.done) AS part WHERE NOT isempty(t.rest)
 )
 SELECT stream_id, count(closed_at), count(*) - count(closed_at) FROM kept GROUP BY stream_id

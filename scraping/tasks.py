@@ -17,6 +17,7 @@ from scraping import (
     checks,
     clients,
     deep_walks,
+    gap_searches,
     matching,
     overdue,
     probes,
@@ -173,7 +174,8 @@ def scrape_batch(bot_ids: list) -> dict[str, Any]:
 def deep_walk() -> dict[str, dict[str, Any]]:
     """Find what moderators let through late, and close the gaps that Reddit's listings still reach.
 
-    Returns what came of it, by the name of each Reddit app that had something due.
+    What they do not reach any more is searched for. Returns what came of it, by the name of each
+    Reddit app that had something due; of its searches under `search`.
     """
     began = time.monotonic()
     results = {}
@@ -181,8 +183,11 @@ def deep_walk() -> dict[str, dict[str, Any]]:
         if time.monotonic() - began >= SOFT_LIMIT_SECONDS:
             break  # The limit ended the last one: the others have their turn in the next run.
         walked = deep_walks.walk_deep(app)
-        if walked.due or walked.ended_early:
-            results[str(app)] = asdict(walked)
+        searched = gap_searches.GapSearch()
+        if time.monotonic() - began < SOFT_LIMIT_SECONDS:
+            searched = gap_searches.search_gaps(app)
+        if walked.due or walked.ended_early or searched.due or searched.ended_early:
+            results[str(app)] = asdict(walked) | {"search": asdict(searched)}
     return results
 
 

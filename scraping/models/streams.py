@@ -155,6 +155,9 @@ class Gap(models.Model):
         null=True, help_text="When the stream had last been read before: the length of an outage."
     )
     found_at = models.DateTimeField(auto_now_add=True)
+    searched_at = models.DateTimeField(
+        null=True, help_text="When Reddit was searched for its posts, whatever came of that."
+    )
     closed_at = models.DateTimeField(null=True)
     closed_by = models.TextField(blank=True)
 

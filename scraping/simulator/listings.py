@@ -8,7 +8,7 @@ the sort keys.
 import heapq
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter, itemgetter
@@ -33,6 +33,8 @@ _RANKING_SECONDS = 60.0
 _CHUNK = 100
 
 Key = tuple[float, ...]
+Accepts = Callable[[Item, float], bool]
+"""Whether a listing shows an item at a moment."""
 
 
 class View:
@@ -43,7 +45,7 @@ class View:
     something that was read changes.
     """
 
-    __slots__ = ("_position", "_source", "as_of", "items", "keys", "until", "version")
+    __slots__ = ("_accepts", "_position", "_source", "as_of", "items", "keys", "until", "version")
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class View:
         ranked: Sequence[tuple[Key, Item]] = (),
         source: Sequence[Item] = (),
         position: int = 0,
+        accepts: Accepts | None = None,
     ) -> None:
         self.keys = [key for key, _ in ranked]
         self.items = [item for _, item in ranked]
@@ -63,6 +66,7 @@ class View:
         self._source = source
         self._position = position
         """So many items of the source, which is oldest first, are still to be read."""
+        self._accepts = accepts
 
     def extend(self, now: float, most: int = _CHUNK) -> bool:
         """Read on; False when there is nothing more that the listing shows."""
@@ -76,6 +80,11 @@ class View:
             if item.visible_from > now:
                 until = min(until, item.visible_from)
             elif item.gone_at > now:
+                if self._accepts is not None:
+                    # An edit may put it in or out.
+                    until = min(until, item.edited_at if item.edited_at > now else NEVER)
+                    if not self._accepts(item, now):
+                        continue
                 items.append(item)
                 keys.append((-item.created, -item.number))
                 if item.gone_at < until:
@@ -143,32 +152,50 @@ class Views:
             return view
         source: Sequence[Item] = sub.posts if kind == "t3" else sub.comments
         if sort == "new":
-            view = _newest(source, now, sub.version)
+            view = newest(source, now, sub.version)
         else:
-            view = _ranked(source, now, sub.version, sort=sort, period=period)
+            view = ranked(source, now, sub.version, sort=sort, period=period)
         self._views[name] = view
         return view
 
 
-def _newest(source: Sequence[Item], now: float, version: int) -> View:
+def newest(
+    source: Sequence[Item], now: float, version: int, *, accepts: Accepts | None = None
+) -> View:
+    """Of a source, which is oldest first, the newest 1,000 that `accepts` lets through."""
     arrived = bisect_right(source, now, key=_CREATED)
     until = source[arrived].created if arrived < len(source) else NEVER
     # The next hour is generated only when the clock reaches it.
     until = min(until, (now // 3600 + 1) * 3600)
-    return View(as_of=now, until=until, version=version, source=source, position=arrived)
+    return View(
+        as_of=now, until=until, version=version, source=source, position=arrived, accepts=accepts
+    )
 
 
-def _ranked(source: Sequence[Item], now: float, version: int, *, sort: str, period: str) -> View:
+def ranked(
+    source: Sequence[Item],
+    now: float,
+    version: int,
+    *,
+    sort: str,
+    period: str,
+    accepts: Accepts | None = None,
+) -> View:
+    """Of the items of a period that `accepts` lets through, the 1,000 that rank first."""
     oldest = now - PERIODS.get(period, math.inf)
     if sort == "rising":
         oldest = max(oldest, now - 86_400.0)
     arrived = bisect_right(source, now, key=_CREATED)
     first = 0 if oldest == -math.inf else bisect_left(source, oldest, key=_CREATED)
-    ranked = sorted(
-        ((rank(item, sort, now), item) for item in source[first:arrived] if item.listed(now)),
+    best = sorted(
+        (
+            (rank(item, sort, now), item)
+            for item in source[first:arrived]
+            if item.listed(now) and (accepts is None or accepts(item, now))
+        ),
         key=itemgetter(0),
     )[:CAP]
-    return View(as_of=now, until=now + _RANKING_SECONDS, version=version, ranked=ranked)
+    return View(as_of=now, until=now + _RANKING_SECONDS, version=version, ranked=best)
 
 
 def page(

@@ -14,7 +14,7 @@ from .world import World
 
 _BY_AGE = attrgetter("created", "number")
 _NUMBER = (int, float)
-ACTIONS = ("delete", "remove", "approve", "edit", "score")
+ACTIONS = ("delete", "remove", "approve", "edit", "score", "unindex")
 _REMOVERS = ("moderator", "reddit", "automod_filtered", "author", "copyright_takedown")
 
 
@@ -150,7 +150,7 @@ def _comment(
 
 
 def change_item(world: World, fullname: str, data: Mapping[str, Any]) -> Item:
-    """Delete, remove, approve, edit or score an item, now."""
+    """Delete, remove, approve, edit or score an item, or hide it from searches, now."""
     now = world.now()
     world.item(fullname, now)  # generates the hour that it is from
     item = world.index.get(fullname)
@@ -181,6 +181,10 @@ def change_item(world: World, fullname: str, data: Mapping[str, Any]) -> Item:
             if points is None:
                 raise BadInput("score", None, "give a whole number")
             item.fields = (item.fields or {}) | {"score": points, "ups": points}
+        case "unindex":
+            if not isinstance(item, Post):
+                raise BadInput("fullname", fullname, "give a post: searches find no comments")
+            world.unindexed.add(fullname)
         case action:
             raise BadInput("action", action, f"give one of {', '.join(ACTIONS)}")
     world.touch(item)

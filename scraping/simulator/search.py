@@ -1,12 +1,24 @@
-"""Search, as far as Reddit's is documented: words, quoted phrases and fields."""
+"""Search, as far as Reddit's is documented: words, quoted phrases and fields.
 
+Each query of each subreddit has a listing of its own: up to 1,000 results out of all that exists.
+"""
+
+import math
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
-from .model import Post
+from .listings import PERIODS, View, newest, ranked
+from .model import Item, Post, Subreddit
 from .render import Renderer
+from .world import World
 
 _TERM = re.compile(r'(?P<minus>-)?(?:(?P<field>[a-z_]+):)?(?:"(?P<phrase>[^"]*)"|(?P<word>\S+))')
+_MOST_KEPT = 512
+"""So many listings of searches are kept at a time."""
+
 _FIELDS = frozenset({"title", "selftext", "author", "subreddit", "flair", "site", "url", "self"})
 
 
@@ -45,13 +57,32 @@ class Matcher:
     def __init__(self, renderer: Renderer, query: str) -> None:
         self._renderer = renderer
         self._alternatives = parse(query)
+        self._only_kind = all(
+            term.field == "self" for terms in self._alternatives for term in terms
+        )
 
     def __call__(self, post: Post, now: float) -> bool:
         """Whether the post is found."""
         if not self._alternatives:
             return False
+        texts = self._kind(post) if self._only_kind else None
+        texts = texts or self._texts(post, now)
+        return any(
+            all(_holds(term, texts) != term.negated for term in terms)
+            for terms in self._alternatives
+        )
+
+    @staticmethod
+    def _kind(post: Post) -> dict[str, str] | None:
+        """Whether it is a text post, where that is known without building the whole of it."""
+        if post.raw is not None:
+            return None
+        is_self = (post.fields or {}).get("is_self", post.style == "self")
+        return {"self": "yes" if is_self else "no"}
+
+    def _texts(self, post: Post, now: float) -> dict[str, str]:
         data, _ = self._renderer.post(post, now)
-        texts = {
+        return {
             "title": str(data.get("title") or "").lower(),
             "selftext": str(data.get("selftext") or "").lower(),
             "author": str(data.get("author") or "").lower(),
@@ -61,10 +92,54 @@ class Matcher:
             "url": str(data.get("url") or "").lower(),
             "self": "yes" if data.get("is_self") else "no",
         }
-        return any(
-            all(_holds(term, texts) != term.negated for term in terms)
-            for terms in self._alternatives
-        )
+
+
+class Searches:
+    """The listings of searches, each kept until something in it may have changed.
+
+    A search by age is read as far as pages are asked for; any other has to look at every post.
+    """
+
+    def __init__(self, world: World, renderer: Renderer) -> None:
+        self._world = world
+        self._renderer = renderer
+        self._views: dict[tuple[int, str, str, str], View] = {}
+
+    def get(self, sub: Subreddit, *, query: str, sort: str, period: str, now: float) -> View:
+        """What a query finds in one subreddit; `sort` is a listing's name or comments."""
+        self._world.sync(sub, now)
+        name = (sub.index, query, sort, period)
+        # Both only grow. The world's changes when an account does, by whose name posts are found.
+        version = sub.version + self._world.version
+        view = self._views.pop(name, None)
+        if view is None or not view.as_of <= now < view.until or view.version != version:
+            view = self._build(sub.posts, version, query, sort, period, now)
+        self._views[name] = view
+        while len(self._views) > _MOST_KEPT:
+            del self._views[next(iter(self._views))]
+        return view
+
+    def _build(
+        self, posts: Sequence[Item], version: int, query: str, sort: str, period: str, now: float
+    ) -> View:
+        matcher = Matcher(self._renderer, query)
+
+        def accepts(item: Item, at: float) -> bool:
+            return (
+                isinstance(item, Post)
+                and item.fullname not in self._world.unindexed
+                and matcher(item, at)
+            )
+
+        if sort != "new":
+            return ranked(posts, now, version, sort=sort, period=period, accepts=accepts)
+        age = PERIODS.get(period, math.inf)
+        if age == math.inf:
+            return newest(posts, now, version, accepts=accepts)
+        first = bisect_left(posts, now - age, key=attrgetter("created"))
+        view = newest(posts[first:], now, version, accepts=accepts)
+        view.until = now  # the oldest leave it as time passes
+        return view
 
 
 def _holds(term: Term, texts: dict[str, str]) -> bool:

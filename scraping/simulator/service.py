@@ -11,7 +11,7 @@ from .listings import CAP, PERIODS, Page, View, Views, page, rank
 from .model import Comment, Item, Post, Subreddit
 from .pages import dumps, listing
 from .render import Renderer
-from .search import Matcher
+from .search import Searches
 from .trees import more_children, tree
 from .world import World, open_subreddits
 
@@ -61,6 +61,7 @@ class Reddit:
         self._views = Views(world)
         self._bylines = Bylines(world)
         self._renderer = Renderer(world)
+        self._searches = Searches(world, self._renderer)
 
     # Subreddit names
 
@@ -154,21 +155,15 @@ class Reddit:
         if isinstance(members, Answer):
             return members
         now = self.world.now()
-        matcher = Matcher(self._renderer, params.get("q", ""))
         sort = {"relevance": "top", "": "top", "comments": "comments"}.get(
             params.get("sort", ""), params.get("sort", "")
         )
         sort = sort if sort in (*_SORTS, "comments") else "top"
-        oldest = now - PERIODS.get(params.get("t", "all"), PERIODS["all"])
-        views = []
-        for sub in members:
-            view = self._views.get(sub, kind="t3", sort="new", period="all", now=now)
-            found = [
-                item
-                for item in view.all(now)
-                if item.created >= oldest and isinstance(item, Post) and matcher(item, now)
-            ]
-            views.append(self._sorted(found, sort, now))
+        query, period = params.get("q", ""), params.get("t", "all")
+        views = [
+            self._searches.get(sub, query=query, sort=sort, period=period, now=now)
+            for sub in members
+        ]
         return self._answer(views, sort, params, now, effects=effects)
 
     def _sorted(self, items: Sequence[Item], sort: str, now: float) -> View:

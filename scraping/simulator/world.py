@@ -54,6 +54,8 @@ class World:
         """Renamed subreddits by their former names."""
         self._by_index: dict[int, Subreddit] = {}
         self.index: dict[str, Item] = {}
+        self.unindexed: set[str] = set()
+        """Posts that searches do not find, though they stand."""
         self.version = 0
         """Grows when something that cached views depend on changes other than by time."""
         self._users: dict[int, User] = {}

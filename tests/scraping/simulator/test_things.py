@@ -45,7 +45,13 @@ def test_search_finds_exactly_the_posts_with_the_words(api):
         return word in cleaned.split()
 
     assert word.isalnum()
-    assert names == {p["name"] for p in posts if has(p["title"]) or has(p["selftext"])}
+    listed = {p["name"] for p in posts}
+    assert names & listed == {p["name"] for p in posts if has(p["title"]) or has(p["selftext"])}
+    # A search goes further down than the listing.
+    oldest = min(p["created_utc"] for p in posts)
+    beyond = [item for item in found if item["name"] not in listed]
+    assert all(item["created_utc"] <= oldest for item in beyond)
+    assert all(has(item["title"]) or has(item["selftext"]) for item in beyond)
     times = [item["created_utc"] for item in found]
     assert times == sorted(times, reverse=True)
 
@@ -74,6 +80,65 @@ def test_search_without_restriction_looks_everywhere(api):
     found = api.page("/r/python/search", **query)["children"]
     assert len({child["data"]["subreddit"] for child in found}) > 3
     assert api.page("/search", **query)["children"] == found
+
+
+def test_each_query_lists_a_thousand_of_all_that_exists(own):
+    own.sim.control("subreddits", {"name": "busyplace", "status": "ok"})
+    began = own.sim.control("")["now"]
+    own.sim.control("clock", {"advance": 3_000})
+    for number in range(2_300):
+        link = {"url": "https://example.org/"} if number % 2 else {}
+        data = {"subreddit": "busyplace", "title": "A post", "created_utc": began + number, **link}
+        own.sim.control("items", data)
+    truth = {item["fullname"] for item in own.truth(subreddit="busyplace", kind="t3")}
+    query = {"restrict_sr": 1, "sort": "new", "t": "all"}
+
+    listed = own.walk("/r/busyplace/new")
+    texts = own.walk("/r/busyplace/search", q="self:yes", **query)
+    links = own.walk("/r/busyplace/search", q="self:no", **query)
+
+    assert len(listed) == len(texts) == len(links) == 1_000
+    assert {post["is_self"] for post in texts} == {True}
+    assert {post["is_self"] for post in links} == {False}
+    found = {post["name"] for post in texts + links}
+    assert len(found) == 2_000
+    assert found > {post["name"] for post in listed}
+    assert found < truth
+    times = [post["created_utc"] for post in links]
+    assert times == sorted(times, reverse=True)
+    assert len(own.walk("/r/busyplace/search", q="post", restrict_sr=1, sort="top")) == 1_000
+
+
+def test_a_search_shows_what_has_come_been_edited_and_left_the_index(own):
+    own.sim.control("subreddits", {"name": "quietplace", "status": "ok"})
+    made = [
+        own.sim.control("items", {"subreddit": "quietplace", "title": "A post", "selftext": word})
+        for word in ("otter", "heron", "otter")
+    ]
+    first, second, third = (item["fullname"] for item in made)
+
+    def search():
+        query = {"q": "otter", "restrict_sr": 1, "sort": "new", "t": "all"}
+        return {post["name"] for post in own.walk("/r/quietplace/search", **query)}
+
+    assert search() == {first, third}
+    own.sim.control(f"items/{second}", {"action": "edit", "selftext": "an otter"})
+    assert search() == {first, second, third}
+    own.sim.control(f"items/{first}", {"action": "unindex"})
+    assert search() == {second, third}
+    assert first in own.names("/r/quietplace/new")
+    own.sim.control(f"items/{third}", {"action": "delete"})
+    assert search() == {second}
+
+
+def test_a_search_of_the_last_hour_forgets_what_is_older(own):
+    own.sim.control("subreddits", {"name": "quietplace", "status": "ok"})
+    name = own.sim.control("items", {"subreddit": "quietplace", "title": "A post"})["fullname"]
+    query = {"q": "self:yes", "restrict_sr": 1, "sort": "new", "t": "hour"}
+
+    assert own.names("/r/quietplace/search", **query) == [name]
+    own.sim.control("clock", {"advance": 3_700})
+    assert own.names("/r/quietplace/search", **query) == []
 
 
 def test_user_listings_hold_what_the_user_wrote(api):

@@ -8,7 +8,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import path
+from django.urls import path, reverse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
@@ -16,13 +17,14 @@ from accounts.ownership import owned_by
 from bots.admin import annotators
 from bots.models import BotConfig
 from scraping import (
-    content_admin,  # noqa: F401 - registers itself
     coverage_admin,  # noqa: F401 - registers itself
     freshness,
+    import_admin,  # noqa: F401 - registers itself
     receipt_admin,  # noqa: F401 - registers itself
     session_admin,  # noqa: F401 - registers itself
     views,
 )
+from scraping.content_admin import link_to_item
 from scraping.evidence_admin import EvidenceAdmin
 from scraping.models import BotItem, Subreddit
 
@@ -63,7 +65,8 @@ class MatchStateFilter(admin.SimpleListFilter):
 class BotItemAdmin(EvidenceAdmin):
     """Matches: items that a bot looks for."""
 
-    list_display = ["bot", "fullname", "standing", "terms", "matched_at"]
+    list_display = ["bot", "item", "standing", "terms", "matched_at"]
+    fields = ["bot", "item", "standing_of_one", "terms", "matched_at"]
     list_filter = [MatchStateFilter, ("matched_at", RangeDateTimeFilter)]
     list_select_related = ["bot"]
     search_fields = ["=fullname", "bot__name"]
@@ -90,6 +93,16 @@ class BotItemAdmin(EvidenceAdmin):
         """Whether it has the score that the bot asks for."""
         return item.state, item.get_state_display()
 
+    @admin.display(description="State")
+    def standing_of_one(self, item: BotItem) -> str:
+        """The same on the match's own page, which has no labels."""
+        return item.get_state_display()
+
+    @admin.display(description="Post or comment", ordering="fullname")
+    def item(self, item: BotItem) -> str:
+        """What matches."""
+        return link_to_item(item.fullname)
+
     @admin.display(description="Terms found")
     def terms(self, item: BotItem) -> str:
         """The terms, or that there were none to find."""
@@ -107,9 +120,10 @@ class SubredditAdmin(EvidenceAdmin):
         "probed_at",
         "next_probe",
         "renamed_to",
-        "reddit_id",
         "first_seen_at",
+        "streams",
     ]
+    readonly_fields = ["streams", "posts"]
     list_filter = ["status"]
     search_fields = ["name"]
 
@@ -129,3 +143,27 @@ class SubredditAdmin(EvidenceAdmin):
     def next_probe(self, subreddit: Subreddit) -> datetime | None:
         """When one that cannot be read is asked about next."""
         return None if subreddit.is_readable else subreddit.next_probe_at
+
+    @admin.display(description="Coverage")
+    def streams(self, subreddit: Subreddit) -> str:
+        """A link to its streams."""
+        url = reverse("admin:scraping_stream_changelist")
+        return format_html(
+            '<a class="text-link" href="{}?subreddit__id__exact={}">Streams</a>', url, subreddit.pk
+        )
+
+    @admin.display(description="Content")
+    def posts(self, subreddit: Subreddit) -> str:
+        """Links to what is stored of it, found by its key."""
+        urls = [
+            reverse(f"admin:scraping_{model}_changelist")
+            for model in ("redditpost", "redditcomment")
+        ]
+        return format_html(
+            '<a class="text-link" href="{}?subreddit__id__exact={}">Posts</a>, '
+            '<a class="text-link" href="{}?subreddit__id__exact={}">comments</a>',
+            urls[0],
+            subreddit.pk,
+            urls[1],
+            subreddit.pk,
+        )

@@ -5,7 +5,10 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html_join
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
@@ -31,19 +34,18 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         "trigger",
         "started_at",
         "took",
-        "posts_seen",
-        "comments_seen",
+        "posts",
+        "comments",
         "new",
         "matched",
         "requests",
-        "waited",
     ]
     list_filter = ["status", "kind", "trigger", ("queued_at", RangeDateTimeFilter)]
     search_fields = ["bot_name", "task_id"]
     actions = ["cancel_sessions", "run_again"]
     change_form_outer_before_template = "admin/scraping/scrapesession/buttons.html"
     fieldsets = [
-        (None, {"fields": ["bot", "kind", "status", "trigger", "error", "resumes", "task_id"]}),
+        (None, {"fields": ["bot", "kind", "status", "trigger", "error", "resumes", "run"]}),
         ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took", "continues_at"]}),
         (
             "Counts",
@@ -52,7 +54,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
                     ("posts_seen", "comments_seen"),
                     ("new", "updated", "rejected"),
                     ("matched", "gaps_opened", "gaps_closed"),
-                    ("requests", "by_kind", "wait_seconds"),
+                    ("requests", "by_kind", "waited"),
                     "freshness",
                 ]
             },
@@ -131,10 +133,33 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         """How long it ran."""
         return f"{session.duration.total_seconds():.1f} s" if session.duration else "-"
 
-    @admin.display(description="Waited", ordering="wait_seconds")
+    @admin.display(description="Waited for the budget", ordering="wait_seconds")
     def waited(self, session: ScrapeSession) -> str:
         """How long it waited for the budget of its app."""
         return f"{session.wait_seconds:.1f} s" if session.wait_seconds >= 0.05 else "-"
+
+    @admin.display(description="Posts", ordering="posts_seen")
+    def posts(self, session: ScrapeSession) -> int:
+        """How many were in what it read."""
+        return session.posts_seen
+
+    @admin.display(description="Comments", ordering="comments_seen")
+    def comments(self, session: ScrapeSession) -> int:
+        """How many were in what it read."""
+        return session.comments_seen
+
+    @admin.display(description="Run")
+    def run(self, session: ScrapeSession) -> str:
+        """The run of its task, with attempts and traceback."""
+        if not session.task_id:
+            return "-"
+        url = reverse("admin:django_celery_results_taskresult_changelist")
+        return format_html(
+            '<a class="text-link" href="{}?task_id__exact={}">{}</a>',
+            url,
+            session.task_id,
+            session.task_id,
+        )
 
     @admin.display(description="By kind")
     def by_kind(self, session: ScrapeSession) -> str:
@@ -176,7 +201,15 @@ class ScrapeBatchAdmin(EvidenceAdmin):
     list_filter = ["batch__status"]
     list_select_related = ["batch", "owner"]
     actions = ["cancel_batches"]
-    fields = ["batch", "state", "progress", "asked_at", "owner", "came_of_it", "sessions_of_it"]
+    fields = [
+        "batch",
+        "state_of_one",
+        "progress",
+        "asked_at_of_one",
+        "owner",
+        "came_of_it",
+        "sessions_of_it",
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeBatch]:
         """Those that the user asked for."""
@@ -195,6 +228,11 @@ class ScrapeBatchAdmin(EvidenceAdmin):
         """Where it stands."""
         return batch.batch.status, Batch.Status(batch.batch.status).label
 
+    @admin.display(description="Status")
+    def state_of_one(self, batch: ScrapeBatch) -> str:
+        """The same on the batch's own page, which has no labels."""
+        return self.state(batch)[1]
+
     @admin.display(description="Done")
     def progress(self, batch: ScrapeBatch) -> str:
         """How many of its sessions have ended."""
@@ -204,6 +242,11 @@ class ScrapeBatchAdmin(EvidenceAdmin):
     def asked_at(self, batch: ScrapeBatch) -> Any:
         """When."""
         return batch.batch.created_at
+
+    @admin.display(description="Asked for")
+    def asked_at_of_one(self, batch: ScrapeBatch) -> str:
+        """The same on the batch's own page, which does not format moments by itself."""
+        return date_format(timezone.localtime(batch.batch.created_at), "DATETIME_FORMAT")
 
     @admin.display(description="Summary")
     def came_of_it(self, batch: ScrapeBatch) -> str:
@@ -215,7 +258,17 @@ class ScrapeBatchAdmin(EvidenceAdmin):
         """The sessions, with what came of each."""
         rows = batches.sessions_of(batch.pk)[:SHOWN_SESSIONS]
         return format_html_join(
-            "", "<div>{}: {}, {}</div>", ((s.bot_name, s.status, sessions.summary(s)) for s in rows)
+            "",
+            '<div><a class="text-link" href="{}">{}</a>: {}, {}</div>',
+            (
+                (
+                    reverse("admin:scraping_scrapesession_change", args=[s.pk]),
+                    s.bot_name,
+                    s.get_status_display().lower(),
+                    sessions.summary(s),
+                )
+                for s in rows
+            ),
         )
 
     @admin.action(description="Cancel", permissions=["run"])

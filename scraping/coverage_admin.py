@@ -121,7 +121,6 @@ class StreamAdmin(EvidenceAdmin):
         "complete_since",
         "last_fetch_at",
         "arrivals",
-        "poll_by",
     ]
     list_filter = ["kind", OpenGapsFilter]
     search_fields = ["subreddit__name"]

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.utils.html import escape
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
@@ -95,6 +96,12 @@ class RedditAppForm(OwnedForm):
     class Meta:
         model = RedditApp
         fields = ["name", "service", "client_id", "user_agent", "requests_per_minute"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Escape the one help text with angle brackets: the admin shows help texts as HTML."""
+        super().__init__(*args, **kwargs)
+        if field := self.fields.get("user_agent"):
+            field.help_text = escape(field.help_text)
 
     def save(self, commit: bool = True) -> RedditApp:
         """Keep the present secret unless a new one was typed."""

@@ -30,6 +30,7 @@ UNFOLD = {
             "href": lambda request: static("lurker/icon.svg"),
         }
     ],
+    "STYLES": [lambda request: static("lurker/pages.css")],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
@@ -58,8 +59,9 @@ UNFOLD = {
                 "title": "Collect",
                 "items": [
                     _link("Bots", "smart_toy", "bots.botconfig"),
-                    _link("Reddit apps", "key", "bots.redditapp"),
                     _link("Sessions", "history", "scraping.scrapesession"),
+                    _link("Batches of sessions", "stacks", "scraping.scrapebatch"),
+                    _link("Reddit apps", "key", "bots.redditapp"),
                 ],
             },
             {
@@ -68,6 +70,7 @@ UNFOLD = {
                     _link("Posts", "article", "scraping.redditpost"),
                     _link("Comments", "forum", "scraping.redditcomment"),
                     _link("Matches", "target", "scraping.botitem"),
+                    _link("Dump imports", "upload_file", "scraping.dumpimport"),
                 ],
             },
             {
@@ -86,7 +89,7 @@ UNFOLD = {
                     _link("Schedules", "schedule", "django_celery_beat.periodictask"),
                     _link("Runs", "list_alt", "django_celery_results.taskresult"),
                     _link("Failed runs", "error", "jobs.deadletter"),
-                    _link("Batches", "dynamic_feed", "jobs.batch"),
+                    _link("Batches of runs", "dynamic_feed", "jobs.batch"),
                     _link("Intervals", "timer", "django_celery_beat.intervalschedule"),
                     _link("Crontabs", "calendar_month", "django_celery_beat.crontabschedule"),
                 ],

@@ -1,12 +1,16 @@
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
 from django_celery_beat import admin as beat_admin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -41,6 +45,21 @@ for model in (
     admin.site.unregister(model)
 
 
+HELP_TEXTS = {
+    "name": "Each schedule has its own; runs are recorded under it.",
+    "enabled": "While it is off, nothing is run by this schedule.",
+    "description": "What it is for.",
+    "interval": "So long after each run.",
+    "crontab": "At these times of the clock.",
+    "solar": "At sunrise, at sunset and the like.",
+    "clocked": "Once, at this moment.",
+    "start_time": "Nothing is run before.",
+    "one_off": "Run once only, then switch the schedule off.",
+    "kwargs": 'By name, for example {"bot_id": 1}.',
+    "args": "By position, for example [1]. Names are easier to read.",
+}
+
+
 class _TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
     """The registered tasks to choose from."""
 
@@ -52,9 +71,24 @@ class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = _TaskSelect()
+        # django-celery-beat shows a schedule's task in the second field alone, whatever it is.
+        self.fields["regtask"].label = "Task"
+        self.fields["task"].label = "Another task"
+        self.fields["task"].help_text = "Its name, if it is not in the list above."
+        task = self.instance.task
+        if task and task in dict(self.fields["regtask"].widget.choices):
+            self.initial |= {"regtask": task, "task": ""}
+        for name, text in HELP_TEXTS.items():
+            if name in self.fields:
+                self.fields[name].help_text = text
 
     def clean(self) -> dict[str, Any]:
         """Refuse an unknown task, and arguments that its signature does not take."""
+        listed, typed = (self.cleaned_data.get(field) for field in ("regtask", "task"))
+        if listed and typed and listed != typed:
+            raise ValidationError(
+                {"task": f"Choose “{listed}” from the list or type “{typed}” here, not both."}
+            )
         data = super().clean()
         name = data.get("task")
         if not name or self.errors:
@@ -107,7 +141,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     search_fields = ["name", "task", "description"]
     actions = ["enable_tasks", "disable_tasks", "run_tasks"]
     inlines = [SchedulePolicyInline]
-    readonly_fields = ["last_run_at", "next_run", "run_statistics", "why"]
+    readonly_fields = ["last_run_at", "next_run_of_one", "run_statistics", "why"]
     fieldsets = [
         (None, {"fields": ["name", "regtask", "task", "enabled", "description"]}),
         (
@@ -136,7 +170,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
                 "fields": [("expires", "expire_seconds"), ("queue", "priority"), "headers"],
             },
         ),
-        ("Runs", {"fields": ["last_run_at", "next_run", "run_statistics", "why"]}),
+        ("Runs", {"fields": ["last_run_at", "next_run_of_one", "run_statistics", "why"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
@@ -165,6 +199,12 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     def next_run(self, row: PeriodicTask) -> object:
         """When beat fires it next."""
         return schedules.next_run_at(row, timezone.now())
+
+    @admin.display(description="Next run")
+    def next_run_of_one(self, row: PeriodicTask) -> str:
+        """The same on the schedule's own page, which does not format moments by itself."""
+        at = schedules.next_run_at(row, timezone.now()) if row.pk else None
+        return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else "-"
 
     @admin.action(description="Run now", permissions=["change"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
@@ -195,21 +235,41 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     @admin.display(description="Runs in 30 days")
     def run_statistics(self, row: PeriodicTask) -> str:
         """How its runs went and how long they took."""
-        found = statistics.of_schedule(row.name)
+        if not row.pk:
+            return "-"
+        if not hasattr(row, "statistics"):
+            row.statistics = statistics.of_schedule(row.name)
+        found = row.statistics
+        runs = _link_to_runs(row, found.runs)
         if not found.ended:
-            return f"{found.runs}, none of which has ended"
-        told = f"{found.runs}, {found.success_share:.0%} of {found.ended} ended well"
-        if found.mean is None:
-            return told
-        return f"{told}; mean {found.mean:.1f} s, p95 {found.p95:.1f} s, p99 {found.p99:.1f} s"
+            return format_html("{}, none of which has ended", runs) if found.runs else "none"
+        told = f"{found.success_share:.0%} of {found.ended} ended well"
+        if found.mean is not None:
+            told += (
+                f"; they took {found.mean:.1f} s on average, 95 of 100 at most {found.p95:.1f} s, "
+                f"99 of 100 at most {found.p99:.1f} s"
+            )
+        return format_html("{}, {}", runs, told)
 
     @admin.display(description="Why is it not running?")
     def why(self, row: PeriodicTask) -> str:
         """What keeps it from running, with the remedies."""
-        findings = diagnosis.why(row.name)
-        if not findings:
+        if not row.pk:
+            return "-"
+        # Kept on the row: the page reads a field several times, and workers take a second to answer.
+        if not hasattr(row, "findings"):
+            row.findings = diagnosis.why(row.name)
+        if not row.findings:
             return "Nothing keeps it from running."
-        return format_html_join("", "<div>{} {}</div>", ((f.cause, f.remedy) for f in findings))
+        return format_html_join("", "<div>{} {}</div>", ((f.cause, f.remedy) for f in row.findings))
+
+
+def _link_to_runs(row: PeriodicTask, count: int) -> str:
+    url = reverse("admin:django_celery_results_taskresult_changelist")
+    query = urlencode({"periodic_task_name": row.name})
+    return format_html(
+        '<a class="text-link" href="{}?{}">{} run{}</a>', url, query, count, pluralize(count)
+    )
 
 
 class _UsedBy(TabularInline, beat_admin.PeriodicTaskInline):

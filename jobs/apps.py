@@ -1,4 +1,35 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+
+# What the models of django-celery-beat and django-celery-results are called here: on the admin's
+# pages, beside the project's own.
+NAMES = {
+    "django_celery_beat.PeriodicTask": ("schedule", "schedules"),
+    "django_celery_results.TaskResult": ("run", "runs"),
+}
+LABELS = {
+    "django_celery_beat.PeriodicTask": {
+        "last_run_at": "last run",
+        "total_run_count": "runs in all",
+        "start_time": "start",
+        "one_off": "once only",
+        "interval": "interval",
+        "crontab": "crontab",
+        "solar": "solar event",
+        "clocked": "moment",
+        "kwargs": "arguments by name",
+        "args": "arguments by position",
+    },
+    "django_celery_results.TaskResult": {
+        "task_id": "task id",
+        "task_name": "task",
+        "periodic_task_name": "schedule",
+        "date_created": "asked for",
+        "date_started": "started",
+        "date_done": "ended",
+        "worker": "worker",
+        "traceback": "traceback",
+    },
+}
 
 
 class JobsConfig(AppConfig):
@@ -10,3 +41,17 @@ class JobsConfig(AppConfig):
     def ready(self) -> None:
         """Connect the receivers and register the schedules of this app."""
         from jobs import signals  # noqa: F401
+
+        _name_models()
+
+
+def _name_models() -> None:
+    """Give other packages' models this project's words; their migrations do not see it."""
+    for app in ("django_celery_beat", "django_celery_results"):
+        apps.get_app_config(app).verbose_name = "Schedules and runs"
+    for label, (one, many) in NAMES.items():
+        options = apps.get_model(label)._meta
+        options.verbose_name, options.verbose_name_plural = one, many
+    for label, fields in LABELS.items():
+        for name, told in fields.items():
+            apps.get_model(label)._meta.get_field(name).verbose_name = told

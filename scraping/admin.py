@@ -1,47 +1,32 @@
-"""What was collected, and how. Streams and gaps are in `coverage_admin`."""
+"""Matches and subreddits; the other models have modules of their own, registered from here."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import path
-from django.utils.html import format_html, format_html_join
+from django.http import HttpRequest
+from django.urls import path, reverse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from accounts.ownership import owned_by
 from bots.admin import annotators
 from bots.models import BotConfig
-from jobs.models import Batch
 from scraping import (
-    batches,
     coverage_admin,  # noqa: F401 - registers itself
     freshness,
-    plots,
+    import_admin,  # noqa: F401 - registers itself
     receipt_admin,  # noqa: F401 - registers itself
-    sessions,
+    session_admin,  # noqa: F401 - registers itself
     views,
 )
+from scraping.content_admin import link_to_item
 from scraping.evidence_admin import EvidenceAdmin
-from scraping.models import (
-    STATUS_COLOURS,
-    BotItem,
-    PostScore,
-    RedditComment,
-    RedditPost,
-    ScrapeBatch,
-    ScrapeSession,
-    Subreddit,
-)
-
-# Of a batch, on its page.
-SHOWN_SESSIONS = 200
-OUTCOME_COLOURS = {"ok": "green", "empty": "green", "gap": "orange"}
-REDDIT = "https://www.reddit.com"
+from scraping.models import BotItem, Subreddit
 
 
 def tell_freshness(bots: Sequence[BotConfig]) -> None:
@@ -52,273 +37,6 @@ def tell_freshness(bots: Sequence[BotConfig]) -> None:
 
 
 annotators.append(tell_freshness)
-
-
-@admin.register(ScrapeSession)
-class ScrapeSessionAdmin(EvidenceAdmin):
-    """Sessions: each run of a bot and what came of it."""
-
-    list_display = [
-        "bot_name",
-        "outcome",
-        "kind",
-        "trigger",
-        "started_at",
-        "took",
-        "posts_seen",
-        "comments_seen",
-        "new",
-        "matched",
-        "requests",
-        "waited",
-    ]
-    list_filter = ["status", "kind", "trigger", ("queued_at", RangeDateTimeFilter)]
-    search_fields = ["bot_name", "task_id"]
-    actions = ["cancel_sessions", "run_again"]
-    change_form_outer_before_template = "admin/scraping/scrapesession/buttons.html"
-    fieldsets = [
-        (None, {"fields": ["bot", "kind", "status", "trigger", "error", "resumes", "task_id"]}),
-        ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took", "continues_at"]}),
-        (
-            "Counts",
-            {
-                "fields": [
-                    ("posts_seen", "comments_seen"),
-                    ("new", "updated", "rejected"),
-                    ("matched", "gaps_opened", "gaps_closed"),
-                    ("requests", "by_kind", "wait_seconds"),
-                    "freshness",
-                ]
-            },
-        ),
-        ("Streams", {"fields": ["streams"]}),
-    ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeSession]:
-        """Sessions of the user's own bots."""
-        return owned_by(super().get_queryset(request), request.user, path="bot__owner")
-
-    def has_run_permission(self, request: HttpRequest) -> bool:
-        """Who may run bots may cancel their sessions and run them again."""
-        return request.user.has_perm("bots.change_botconfig")
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """The session's page, with the button for what can be done with it."""
-        session = self.get_object(request, object_id)
-        context = {"session_action": self._action_for(request, session), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
-
-    def _action_for(
-        self, request: HttpRequest, session: ScrapeSession | None
-    ) -> tuple[str, str] | None:
-        if session is None or not self.has_run_permission(request):
-            return None
-        if session.is_open:
-            return "cancel_sessions", "Cancel this session"
-        return ("run_again", "Run again") if session.status in sessions.AGAIN else None
-
-    @admin.action(description="Cancel", permissions=["run"])
-    def cancel_sessions(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
-        """Cancel those that have not ended."""
-        cancelled = 0
-        for session in queryset:
-            try:
-                cancelled += sessions.cancel(session, by=request.user)
-            except sessions.CannotCancel as error:
-                messages.error(request, str(error))
-        messages.success(
-            request,
-            f"{cancelled} session(s) cancelled: what waited does not start, what runs ends at its "
-            "next safe point.",
-        )
-
-    @admin.action(description="Run again", permissions=["run"])
-    def run_again(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
-        """Request a session for each that ended before its work was done."""
-        requested = 0
-        for session in queryset.select_related("bot"):
-            try:
-                sessions.run_again(session)
-            except sessions.CannotRunAgain as error:
-                messages.warning(request, str(error))
-            else:
-                requested += 1
-        messages.success(request, f"{requested} session(s) requested.")
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """The list of bots links here by bot."""
-        return lookup == "bot__id__exact" or super().lookup_allowed(lookup, value, request)
-
-    @display(description="Status", ordering="status", label=STATUS_COLOURS)
-    def outcome(self, session: ScrapeSession) -> tuple[str, str]:
-        """Where it stands or how it ended."""
-        return session.status, session.get_status_display()
-
-    @admin.display(description="Took")
-    def took(self, session: ScrapeSession) -> str:
-        """How long it ran."""
-        return f"{session.duration.total_seconds():.1f} s" if session.duration else "-"
-
-    @admin.display(description="Waited", ordering="wait_seconds")
-    def waited(self, session: ScrapeSession) -> str:
-        """How long it waited for the budget of its app."""
-        return f"{session.wait_seconds:.1f} s" if session.wait_seconds >= 0.05 else "-"
-
-    @admin.display(description="By kind")
-    def by_kind(self, session: ScrapeSession) -> str:
-        """What the requests asked for, the most frequent first."""
-        kinds = sorted(session.requests_by_kind.items(), key=lambda kind: -kind[1])
-        return ", ".join(f"{count} {kind}" for kind, count in kinds) or "-"
-
-    @admin.display(description="Longest time between reads", ordering="freshness_seconds")
-    def freshness(self, session: ScrapeSession) -> str:
-        """How long one of the bot's streams went unread, at the end of the session."""
-        seconds = session.freshness_seconds
-        return "-" if seconds is None else freshness.in_words(seconds)
-
-    @admin.display(description="What came of each")
-    def streams(self, session: ScrapeSession) -> str:
-        """The outcome of each stream, with its reason."""
-        if not session.outcomes:
-            return sessions.summary(session)
-        return format_html_join(
-            "",
-            '<div><span style="color: {}">{}</span> {} <span>{}</span></div>',
-            (
-                (
-                    OUTCOME_COLOURS.get(o["outcome"], "red"),
-                    o["outcome"],
-                    stream,
-                    o.get("detail", ""),
-                )
-                for stream, o in session.outcomes.items()
-            ),
-        )
-
-
-@admin.register(ScrapeBatch)
-class ScrapeBatchAdmin(EvidenceAdmin):
-    """Batches: bots that were run together, and what came of all their sessions."""
-
-    list_display = ["batch", "state", "progress", "asked_at", "owner", "came_of_it"]
-    list_filter = ["batch__status"]
-    list_select_related = ["batch", "owner"]
-    actions = ["cancel_batches"]
-    fields = ["batch", "state", "progress", "asked_at", "owner", "came_of_it", "sessions_of_it"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeBatch]:
-        """Those that the user asked for."""
-        return owned_by(super().get_queryset(request), request.user)
-
-    def has_run_permission(self, request: HttpRequest) -> bool:
-        """Who may run bots may cancel them."""
-        return request.user.has_perm("bots.change_botconfig")
-
-    @display(
-        description="Status",
-        ordering="batch__status",
-        label={"running": "info", "completed": "success", "cancelled": "warning"},
-    )
-    def state(self, batch: ScrapeBatch) -> tuple[str, str]:
-        """Where it stands."""
-        return batch.batch.status, Batch.Status(batch.batch.status).label
-
-    @admin.display(description="Done")
-    def progress(self, batch: ScrapeBatch) -> str:
-        """How many of its sessions have ended."""
-        return f"{batch.batch.done} of {batch.batch.total}"
-
-    @admin.display(description="Asked for", ordering="batch__created_at")
-    def asked_at(self, batch: ScrapeBatch) -> Any:
-        """When."""
-        return batch.batch.created_at
-
-    @admin.display(description="Summary")
-    def came_of_it(self, batch: ScrapeBatch) -> str:
-        """What came of it, once all have ended."""
-        return batches.told(batch.summary) if batch.summary else "-"
-
-    @admin.display(description="Sessions")
-    def sessions_of_it(self, batch: ScrapeBatch) -> str:
-        """The sessions, with what came of each."""
-        rows = batches.sessions_of(batch.pk)[:SHOWN_SESSIONS]
-        return format_html_join(
-            "", "<div>{}: {}, {}</div>", ((s.bot_name, s.status, sessions.summary(s)) for s in rows)
-        )
-
-    @admin.action(description="Cancel", permissions=["run"])
-    def cancel_batches(self, request: HttpRequest, queryset: QuerySet[ScrapeBatch]) -> None:
-        """Cancel all their sessions that have not ended."""
-        for batch in queryset:
-            waiting, running = batches.cancel(batch, by=request.user)
-            messages.success(
-                request,
-                f"{batch}: {waiting} will not start; {running} end at their next safe point.",
-            )
-
-
-class ContentAdmin(EvidenceAdmin):
-    """What posts and comments have in common."""
-
-    list_select_related = ["subreddit"]
-    list_filter = ["removal", ("created_at", RangeDateTimeFilter)]
-    readonly_fields = ["on_reddit"]
-
-    @admin.display(description="On Reddit")
-    def on_reddit(self, item: RedditPost | RedditComment) -> str:
-        """A link to the original."""
-        if not item.permalink:
-            return "-"
-        url = REDDIT + item.permalink
-        return format_html(
-            '<a href="{}" rel="noreferrer" target="_blank">{}</a>', url, item.permalink
-        )
-
-
-@admin.register(RedditPost)
-class RedditPostAdmin(ContentAdmin):
-    """Posts."""
-
-    list_display = [
-        "title_start",
-        "subreddit",
-        "author",
-        "score",
-        "num_comments",
-        "created_at",
-        "first_seen_at",
-    ]
-    search_fields = ["=fullname", "title", "=author", "=subreddit__name"]
-    readonly_fields = [*ContentAdmin.readonly_fields, "history"]
-
-    @admin.display(description="Score and comments")
-    def history(self, post: RedditPost) -> str:
-        """A small plot of the score, and what it was when."""
-        return plots.history(list(PostScore.objects.filter(post=post.pk).order_by("at")))
-
-    @admin.display(description="Title", ordering="title")
-    def title_start(self, post: RedditPost) -> str:
-        """As much of the title as a line holds."""
-        return post.title if len(post.title) <= 90 else f"{post.title[:89]}…"
-
-
-@admin.register(RedditComment)
-class RedditCommentAdmin(ContentAdmin):
-    """Comments."""
-
-    list_display = ["body_start", "subreddit", "author", "score", "link_fullname", "created_at"]
-    search_fields = ["=fullname", "=link_fullname", "body", "=author", "=subreddit__name"]
-
-    @admin.display(description="Comment")
-    def body_start(self, comment: RedditComment) -> str:
-        """As much of the comment as a line holds."""
-        return comment.body if len(comment.body) <= 90 else f"{comment.body[:89]}…"
 
 
 class MatchStateFilter(admin.SimpleListFilter):
@@ -347,7 +65,8 @@ class MatchStateFilter(admin.SimpleListFilter):
 class BotItemAdmin(EvidenceAdmin):
     """Matches: items that a bot looks for."""
 
-    list_display = ["bot", "fullname", "standing", "terms", "matched_at"]
+    list_display = ["bot", "item", "standing", "terms", "matched_at"]
+    fields = ["bot", "item", "standing_of_one", "terms", "matched_at"]
     list_filter = [MatchStateFilter, ("matched_at", RangeDateTimeFilter)]
     list_select_related = ["bot"]
     search_fields = ["=fullname", "bot__name"]
@@ -374,6 +93,16 @@ class BotItemAdmin(EvidenceAdmin):
         """Whether it has the score that the bot asks for."""
         return item.state, item.get_state_display()
 
+    @admin.display(description="State")
+    def standing_of_one(self, item: BotItem) -> str:
+        """The same on the match's own page, which has no labels."""
+        return item.get_state_display()
+
+    @admin.display(description="Post or comment", ordering="fullname")
+    def item(self, item: BotItem) -> str:
+        """What matches."""
+        return link_to_item(item.fullname)
+
     @admin.display(description="Terms found")
     def terms(self, item: BotItem) -> str:
         """The terms, or that there were none to find."""
@@ -391,9 +120,10 @@ class SubredditAdmin(EvidenceAdmin):
         "probed_at",
         "next_probe",
         "renamed_to",
-        "reddit_id",
         "first_seen_at",
+        "streams",
     ]
+    readonly_fields = ["streams", "posts"]
     list_filter = ["status"]
     search_fields = ["name"]
 
@@ -413,3 +143,27 @@ class SubredditAdmin(EvidenceAdmin):
     def next_probe(self, subreddit: Subreddit) -> datetime | None:
         """When one that cannot be read is asked about next."""
         return None if subreddit.is_readable else subreddit.next_probe_at
+
+    @admin.display(description="Coverage")
+    def streams(self, subreddit: Subreddit) -> str:
+        """A link to its streams."""
+        url = reverse("admin:scraping_stream_changelist")
+        return format_html(
+            '<a class="text-link" href="{}?subreddit__id__exact={}">Streams</a>', url, subreddit.pk
+        )
+
+    @admin.display(description="Content")
+    def posts(self, subreddit: Subreddit) -> str:
+        """Links to what is stored of it, found by its key."""
+        urls = [
+            reverse(f"admin:scraping_{model}_changelist")
+            for model in ("redditpost", "redditcomment")
+        ]
+        return format_html(
+            '<a class="text-link" href="{}?subreddit__id__exact={}">Posts</a>, '
+            '<a class="text-link" href="{}?subreddit__id__exact={}">comments</a>',
+            urls[0],
+            subreddit.pk,
+            urls[1],
+            subreddit.pk,
+        )

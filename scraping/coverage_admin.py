@@ -121,7 +121,6 @@ class StreamAdmin(EvidenceAdmin):
         "complete_since",
         "last_fetch_at",
         "arrivals",
-        "poll_by",
     ]
     list_filter = ["kind", OpenGapsFilter]
     search_fields = ["subreddit__name"]
@@ -147,6 +146,10 @@ class StreamAdmin(EvidenceAdmin):
             },
         ),
     ]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The list of subreddits links here by subreddit."""
+        return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Stream]:
         """With what the figures are made of, for a page in two statements."""

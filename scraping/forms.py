@@ -16,6 +16,8 @@ class PreviewForm(BotConfigForm):
             "match_in",
             "case_sensitive",
             "whole_words",
+            "min_score",
+            "min_comments",
         ]
 
 

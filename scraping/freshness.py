@@ -88,7 +88,10 @@ class Achieved:
     def __str__(self) -> str:
         """In one line: half of the sessions, 95 of 100, and the worst, against the promise."""
         p50, p95, longest = map(in_words, (self.p50, self.p95, self.longest))
-        return f"{p50}, p95 {p95}, at most {longest}; promised {in_words(self.promised)}"
+        return (
+            f"half within {p50}, 95 % within {p95}, all within {longest}; "
+            f"promised {in_words(self.promised)}"
+        )
 
 
 def achieved(bots: Sequence[BotConfig]) -> dict[int, Achieved]:

@@ -28,10 +28,11 @@ def preview(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
     """
     _require_editor(request)
     form = PreviewForm.of(request.user)(request.POST)
-    context = site.each_context(request)
+    context = site.each_context(request) | {"title": "Preview of matches"}
     if form.is_valid():
         found = matching.preview(form.instance)
         context |= {
+            "asks_for_numbers": bool(form.instance.min_score or form.instance.min_comments),
             "preview": found,
             "subreddits": form.instance.subreddits,
             "by_term": found.by_term.most_common(SHOWN_TERMS),

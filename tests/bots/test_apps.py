@@ -141,3 +141,9 @@ def test_a_client_id_has_one_app_because_its_budget_is_one():
 
     with pytest.raises(ValidationError, match="its budget is one"):
         twin.full_clean()
+
+
+def test_the_form_shows_the_shape_of_a_user_agent_with_its_angle_brackets(admin):
+    page = admin.get(reverse("admin:bots_redditapp_add")).content.decode()
+
+    assert "&lt;platform&gt;:&lt;app id&gt;:&lt;version&gt; (by /u/&lt;name&gt;)" in page

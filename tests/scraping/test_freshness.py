@@ -40,7 +40,10 @@ def test_of_the_last_day_by_bot():
     assert (told[bot.pk].promised, told[bot.pk].sessions) == (300, 101)
     assert (told[bot.pk].p50, told[bot.pk].p95, told[bot.pk].longest) == (350, 395, 400)
     assert (told[other.pk].promised, told[other.pk].longest) == (3_600, 7_200)
-    assert str(told[other.pk]) == "2.0 h, p95 2.0 h, at most 2.0 h; promised 1.0 h"
+    assert (
+        str(told[other.pk])
+        == "half within 2.0 h, 95 % within 2.0 h, all within 2.0 h; promised 1.0 h"
+    )
 
 
 def test_bots_that_promise_nothing_and_had_no_session_are_left_out():
@@ -89,11 +92,14 @@ def test_the_admin_shows_it_in_the_list_and_on_the_page(client, django_assert_ma
     with django_assert_max_num_queries(20):
         page = client.get(url).content.decode()
 
-    assert page.count("5.2 min, p95 5.2 min, at most 5.2 min; promised 5.0 min") == 3
+    assert (
+        page.count("half within 5.2 min, 95 % within 5.2 min, all within 5.2 min; promised 5.0 min")
+        == 3
+    )
     change = reverse("admin:bots_botconfig_change", args=[bot.pk])
     assert client.get(change).status_code == 200
     session(bot, 610)
-    assert "at most 10.2 min; promised 5.0 min" in client.get(change).content.decode()
+    assert "all within 10.2 min; promised 5.0 min" in client.get(change).content.decode()
 
 
 def test_sessions_show_their_columns(client):

@@ -319,6 +319,15 @@ class TestPreviewPage:
         assert not BotConfig.objects.exists()
         assert not BotItem.objects.exists()
 
+    @pytest.mark.parametrize(("least", "told"), [("50", True), ("", False)])
+    def test_it_says_that_scores_are_not_looked_at(self, admin, least, told):
+        store("a cat")
+
+        text = admin.post(PREVIEW, self.typed(min_score=least)).content.decode()
+
+        assert "1 of 1 items match" in text
+        assert ("the least score and the least number" in text) is told
+
     def test_faults_are_named(self, admin):
         text = admin.post(PREVIEW, self.typed(include_terms="re:(", subreddits="")).content.decode()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from celery import current_app, states
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from django_celery_results.models import TaskResult
@@ -15,6 +16,7 @@ from jobs.errors import UnknownJob
 from jobs.records import BROKER_ERRORS
 from jobs.runs import queue_of
 from jobs.scheduler import LEADER_LOCK
+from jobs.task import Job
 from jobs.transitions import SKIPPED
 
 # How long workers may take to say which queues they read.
@@ -50,6 +52,7 @@ def why(name: str, *, ask_workers: bool = True) -> list[Finding]:
         *(finding for explain in explainers for finding in explain(row)),
         *_of_row(row),
         *_of_beat(),
+        *_of_lock(row),
         *(_of_workers(row) if ask_workers else ()),
         *_of_runs(row),
     ]
@@ -77,6 +80,28 @@ def _of_row(row: PeriodicTask) -> Iterable[Finding]:
 def _of_beat() -> Iterable[Finding]:
     if locks.holder(LEADER_LOCK) is None:
         yield Finding("No beat is alive: nothing is fired.", "Start one: celery -A config beat.")
+
+
+def _of_lock(row: PeriodicTask) -> Iterable[Finding]:
+    """Who holds the lock that a run with the schedule's arguments would take."""
+    task = current_app.tasks.get(row.task)
+    if not isinstance(task, Job) or task.lock is None:
+        return
+    try:
+        args, kwargs = json.loads(row.args or "[]"), json.loads(row.kwargs or "{}")
+        key = str(task.lock_key(task.parameters.bind(args, kwargs)))
+    except (ValueError, ValidationError) as error:
+        told = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+        yield Finding(f"Its arguments do not fit its job: {told}", "Mend them and save it.")
+        return
+    holder = locks.holder(key)
+    if holder is not None:
+        waits = f"waits {task.lock_wait:g} s for it and is then" if task.lock_wait else "is"
+        yield Finding(
+            f"Its lock {key} is held by {holder.application_name} since {_time(holder.since)}: "
+            f"a run that starts now {waits} SKIPPED.",
+            "Wait until that run ends, or cancel it. The lock is free at once when its process dies.",
+        )
 
 
 def _of_workers(row: PeriodicTask) -> Iterable[Finding]:

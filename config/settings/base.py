@@ -313,8 +313,17 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
+        # Seconds after which a worker asks whether what it listens to is still there.
+        "health_check_interval": 10,
     }
 )
+# Seconds between signs of life on a connection to RabbitMQ, which is given up after two without
+# any. With these two a worker whose connection is half-open (nothing passes, and nobody has been
+# told) has another within a minute. Celery's own figures leave it deaf for up to four minutes.
+CELERY_BROKER_HEARTBEAT = 15
+# RabbitMQ may think longer that the old connection lives, and refuses its exclusive queue to the
+# new one: a worker tries again until then, and would end otherwise.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_CONNECTION_TIMEOUT = 4
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers and beats outlast any outage of the broker

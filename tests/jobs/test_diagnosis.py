@@ -1,9 +1,12 @@
 """Why is it not running? Every cause that can be found is named, with its remedy."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from celery import states
+from django.core.management import call_command
+from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from django_celery_results.models import TaskResult
@@ -15,6 +18,8 @@ from jobs.records import RunRequest
 from jobs.scheduler import LEADER_LOCK
 from jobs.schedules import ScheduleSpec
 from tests.factories import BotFactory
+from tests.jobs.test_locks import HOLDER
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,6 +109,55 @@ def test_its_runs_tell(hourly):
 def test_a_bot_says_why_its_schedule_is_off(changed, cause):
     bot = BotFactory(**changed)
     assert any(cause in told for told in causes(services.schedule_name(bot.pk), ask_workers=False))
+
+
+@pytest.fixture
+def of_a_bot():
+    """The schedule of a job that holds a lock; the default of its other argument is in no key."""
+    schedules.upsert(
+        [
+            ScheduleSpec(
+                "of-a-bot",
+                "scraping.scrape_bot",
+                {"bot_id": 7},
+                queue="scraping",
+                every=timedelta(hours=1),
+            )
+        ]
+    )
+    return PeriodicTask.objects.get(name="of-a-bot")
+
+
+@pytest.mark.slow
+def test_the_process_that_holds_its_lock_is_named(
+    of_a_bot, processes, admin_client, broker, capsys
+):
+    holder = processes.start("-c", HOLDER, "scrape-bot:7", name="holder", ready="HELD")
+    since = locks.holder("scrape-bot:7").since
+
+    with locks.hold(LEADER_LOCK), locks.hold("scrape-bot:8"):
+        (cause,) = causes("of-a-bot", ask_workers=False)
+        assert cause.startswith("Its lock scrape-bot:7 is held by lurker ")
+        assert f":{holder.pid} " in cause
+        assert f"since {timezone.localtime(since):%Y-%m-%d %H:%M:%S}" in cause
+        call_command("why", "of-a-bot", "--json")
+        told = {row["cause"]: row["remedy"] for row in json.loads(capsys.readouterr().out)}
+        assert "cancel it" in told[cause]
+        page = reverse("admin:django_celery_beat_periodictask_change", args=[of_a_bot.pk])
+        assert cause in admin_client.get(page).content.decode()
+
+        holder.kill()
+
+        wait_until(
+            lambda: causes("of-a-bot", ask_workers=False) == [], what="the lock is free again"
+        )
+
+
+def test_arguments_that_make_no_lock_are_a_cause(of_a_bot):
+    PeriodicTask.objects.filter(pk=of_a_bot.pk).update(kwargs='{"bot_id": "seven"}')
+    with locks.hold(LEADER_LOCK):
+        (cause,) = causes("of-a-bot", ask_workers=False)
+    assert "bot_id: 'seven' is not a whole number" in cause
 
 
 def test_statistics_of_a_schedule(hourly, django_assert_num_queries):

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.slow
 
 # Seconds by which a loaded machine may be late, beside what a time-out takes.
 SLACK = 2
+# By which a worker whose connection to the broker is half-open has another: config/settings/base.py.
+NOTICED_SECONDS = 60
 
 
 def meta_of(run):
@@ -95,6 +97,26 @@ def test_2_the_broker_is_frozen(breakable_broker, start_worker, folder):
     row = sweep_until_ended(run)
     assert row.status == "SUCCESS"
     assert folder.count("frozen") == 1
+
+
+def test_a_half_open_connection_to_the_broker_is_noticed(breakable_broker, start_worker, folder):
+    """As a firewall leaves it: nothing passes, nobody is told, and new connections are welcome."""
+    worker = start_worker(breakable_broker)
+    before = request("tests.mark", {"name": "before"}, broker=breakable_broker)
+    assert ended_row(before).status == "SUCCESS"
+
+    breakable_broker.proxy.forget()
+    began = time.monotonic()
+    run = request("tests.mark", {"name": "forgotten"}, broker=breakable_broker)
+    took = time.monotonic() - began
+
+    assert took < 6 + SLACK
+    assert state_of(run) == "PENDING"
+    make_due(run)
+    row = sweep_until_ended(run, seconds=NOTICED_SECONDS + SLACK)
+    assert row.status == "SUCCESS"
+    assert folder.count("forgotten") == 1
+    assert worker.is_running
 
 
 def test_3_the_broker_is_down_when_a_run_is_asked_for(breakable_broker, start_worker, folder):

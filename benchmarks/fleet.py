@@ -16,12 +16,12 @@ be: pages hold 100.
 `fleet_missed_items`: what neither is stored nor lies in a recorded gap, of all that stands on Reddit in
 the end and of all that could be read for five minutes; and what is stored and never existed. All by the
 simulator's own account. What moderators let through late appears further down in a listing, and is found
-by the deep walk that each stream has once a day: at the end all of them have theirs. The world has a
-short past, so that walk is shorter than those of a real day; `fleet_deep_walk_requests` is therefore
-reckoned from the learned rates, 100 items a request for two days or for the 1,000 items that Reddit
-lists, or is what was sent if that is more. Those of it count that fall on the span, two hours of 24. What was
-let through late and gone again before nobody could find; `fleet_missed_approved_late` says how many of
-the missed were let through late.
+by the deep walk that each stream of posts has once a day, and each of comments every third: at the end
+all of them have theirs. The world has a short past, so those walks are shorter than on a real day;
+`fleet_deep_walk_requests` is therefore reckoned for a day from the learned rates, a request for each 100
+items of two days or of the 1,000 that Reddit lists, or is what was sent if that is more. Those of it
+count that fall on the span, two hours of 24. What was let through late and gone again before nobody
+could find; `fleet_missed_approved_late` says how many of the missed were let through late.
 `fleet_p95_minutes`: 95 of 100 items were stored by so many minutes after they could be read.
 
 `requests_vs_usual`: how many times as many requests for each 1,000 items the usual way needs: PRAW, a
@@ -199,6 +199,10 @@ def _measure(simulator: SimulatorServer, time: VirtualTime, size: Size) -> dict[
             sum(item["visible_from"] > item["created_utc"] for item in missing.values())
         ),
         "fleet_deep_walk_requests": deep,
+        **{
+            f"fleet_{kind}_requests": float(sent)
+            for kind, sent in (after[CLIENT] - before[CLIENT]).items()
+        },
         "fleet_in_gaps": float(sum(len(stream.in_gaps) for stream in reckoning)),
         "fleet_items": float(new),
         "fleet_requests_per_minute": float(busiest),
@@ -283,15 +287,22 @@ def _run_schedules(
 
 
 def _walk_deep() -> float:
-    """Give each stream the deep walk that it has once a day, and return what that takes: see above."""
+    """Give each stream its deep walk, and return what those of a day take: see above."""
+    from scraping.deep_walks import INTERVALS
+
+    return sum(_walk_deep_all(kind) / interval for kind, interval in INTERVALS.items())
+
+
+def _walk_deep_all(kind: str) -> float:
     from bots.models import LISTING_CAP, RedditApp
     from scraping.deep_walks import DEPTH, walk_deep
     from scraping.models import Stream
 
+    streams = Stream.objects.filter(kind=kind)
     hours = DEPTH.total_seconds() / HOUR
-    rates = Stream.objects.values_list("arrivals_per_hour", flat=True)
+    rates = streams.values_list("arrivals_per_hour", flat=True)
     reckoned = sum(min(LISTING_CAP, (rate or 0.0) * hours) for rate in rates) / PAGE
-    Stream.objects.update(deep_read_at=None)
+    streams.update(deep_read_at=None)
     app = RedditApp.objects.get()
     sent = 0
     for _ in range(DEEP_WALKS):

@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 # So far down a deep walk goes where no gap asks for more: the day since the last one, and another for
 # moderators to let things through. Each day more would cost up to ten requests for each stream.
 DEPTH = timedelta(days=2)
+# Comments have their turn every third time: of a subreddit there are some five times as many, of which
+# Reddit's 1,000 go back only hours where it is busy, and moderators hold few of them back.
+INTERVALS = {Stream.Kind.POSTS.value: 1, Stream.Kind.COMMENTS.value: 3}
 # Streams of one run and app.
 STREAMS = 500
 
@@ -144,7 +147,7 @@ def _due(kind: str, names: Sequence[str]) -> QuerySet[Stream]:
     new_gaps = Gap.objects.filter(stream=OuterRef("pk"), closed_at=None).filter(
         Q(found_at__gt=OuterRef("deep_read_at")) | Q(stream__deep_read_at=None)
     )
-    before = timezone.now() - settings.DEEP_WALK_INTERVAL
+    before = timezone.now() - settings.DEEP_WALK_INTERVAL * INTERVALS[kind]
     readable = (Subreddit.Status.OK, Subreddit.Status.UNKNOWN)
     return (
         Stream.objects.annotate(lower=Lower("subreddit__name"), has_new_gap=Exists(new_gaps))

@@ -112,7 +112,7 @@ def of_silent(
 
 
 def vanished(streams: Sequence[Stream], result: Walk) -> set[str]:
-    """Names of those of whom items are stored that are younger than the oldest that the walk has seen.
+    """Names of those that a walk never showed, though items of theirs are stored that are in its span.
 
     They may have been deleted one by one; all at once, their subreddit was closed.
     """
@@ -120,7 +120,11 @@ def vanished(streams: Sequence[Stream], result: Walk) -> set[str]:
     if oldest is None or not streams:
         return set()
     model = item_model(streams[0].kind)
-    names = {stream.subreddit.pk: stream.subreddit.name for stream in streams}
+    names = {
+        stream.subreddit.pk: stream.subreddit.name
+        for stream in streams
+        if stream.subreddit.name.lower() not in result.by_subreddit
+    }
     stored = model.objects.filter(subreddit__in=names, created_at__gt=oldest, removal="")
     stored = stored.exclude(stickied=True).order_by()
     return {names[key] for key in stored.values_list("subreddit", flat=True).distinct()}

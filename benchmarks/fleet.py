@@ -19,7 +19,7 @@ simulator's own account. What moderators let through late appears further down i
 by the deep walk that each stream of posts has once a day, and each of comments every third: at the end
 all of them have theirs. The world has a short past, so those walks are shorter than on a real day;
 `fleet_deep_walk_requests` is therefore reckoned for a day from the learned rates, a request for each 100
-items of two days or of the 1,000 that Reddit lists, or is what was sent if that is more. Those of it
+items of a day and a half or of the 1,000 that Reddit lists, or is what was sent if that is more. Those of it
 count that fall on the span, two hours of 24. What was let through late and gone again before nobody
 could find; `fleet_missed_approved_late` says how many of the missed were let through late.
 `fleet_p95_minutes`: 95 of 100 items were stored by so many minutes after they could be read.
@@ -294,6 +294,8 @@ def _walk_deep() -> float:
 
 
 def _walk_deep_all(kind: str) -> float:
+    from django.utils import timezone
+
     from bots.models import LISTING_CAP, RedditApp
     from scraping.deep_walks import DEPTH, walk_deep
     from scraping.models import Stream
@@ -302,6 +304,8 @@ def _walk_deep_all(kind: str) -> float:
     hours = DEPTH.total_seconds() / HOUR
     rates = streams.values_list("arrivals_per_hour", flat=True)
     reckoned = sum(min(LISTING_CAP, (rate or 0.0) * hours) for rate in rates) / PAGE
+    # Those of the other kind have had theirs.
+    Stream.objects.update(deep_read_at=timezone.now())
     streams.update(deep_read_at=None)
     app = RedditApp.objects.get()
     sent = 0

@@ -28,9 +28,9 @@ from scraping.reddit.client import PAGE_SIZE
 
 logger = logging.getLogger(__name__)
 
-# So far down a deep walk goes where no gap asks for more: the day since the last one, and another for
-# moderators to let things through. Each day more would cost up to ten requests for each stream.
-DEPTH = timedelta(days=2)
+# So far down a deep walk goes where no gap asks for more: the day since the last one, and half a day for
+# moderators to let things through. It costs up to ten requests for each stream.
+DEPTH = timedelta(hours=36)
 # Comments have their turn every third time: of a subreddit there are some five times as many, of which
 # Reddit's 1,000 go back only hours where it is busy, and moderators hold few of them back.
 INTERVALS = {Stream.Kind.POSTS.value: 1, Stream.Kind.COMMENTS.value: 3}
@@ -164,7 +164,7 @@ def _due(kind: str, names: Sequence[str]) -> QuerySet[Stream]:
 
 
 def depths_of(streams: Sequence[Stream]) -> list[Depth]:
-    """How far down to read each: two days, and to the oldest gap that the last deep walk left.
+    """How far down to read each: a day and a half, and to the oldest gap that the last deep walk left.
 
     Not to gaps below what that one could reach: a listing only moves on.
     """

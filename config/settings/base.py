@@ -210,7 +210,7 @@ SESSION_RETENTION_DAYS = environment.integer(
 CONTENT_RETENTION_DAYS = environment.integer(
     "CONTENT_RETENTION_DAYS", 90, minimum=1, maximum=36_500
 )
-# Each stream is read anew so often (comments a third as often), two days back, for what moderators
+# Each stream is read anew so often (comments a third as often), 36 hours back, for what moderators
 # let through late; and so many pages one such run of an app reads at most.
 DEEP_WALK_INTERVAL = timedelta(
     hours=environment.integer("DEEP_WALK_INTERVAL_HOURS", 24, minimum=1, maximum=24 * 31)

@@ -141,7 +141,7 @@ class TestLateApprovals:
         stream = Stream.objects.get()
         assert walked.read == 1
         assert stream.deep_read_since < stream.watermark - deep_walks.DEPTH
-        # Two days are 48 posts, and the page that is wholly older ends it: two of five.
+        # A day and a half are 36 posts, and the page that is wholly older ends it: two of five.
         assert stream.deep_read_since > stream.complete_since
         assert walked.requests <= 2
 

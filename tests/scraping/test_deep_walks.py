@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from bots.models import RedditApp
 from jobs import system_schedules
 from jobs.errors import Cancelled
 from scraping import deep_walks, services, tasks
@@ -45,9 +46,9 @@ def walk_deep(bot):
 
 
 def make_due(**streams):
-    """As if the last deep walk of these streams were two days ago."""
+    """As if the last deep walk of these streams were four days ago."""
     chosen = Stream.objects.filter(**streams)
-    chosen.update(deep_read_at=timezone.now() - timedelta(days=2))
+    chosen.update(deep_read_at=timezone.now() - timedelta(days=4))
 
 
 def advance(reddit, seconds):
@@ -326,6 +327,15 @@ class TestTruth:
 
 
 class TestWhatIsDue:
+    def test_comments_have_their_turn_every_third_time(self, reddit):
+        scrape(BotFactory(subreddits=["python"], comments="stream"))
+        two_days_ago = timezone.now() - timedelta(days=2)
+        Stream.objects.update(deep_read_at=two_days_ago)
+        app = RedditApp.objects.get()
+        assert [stream.kind for stream in deep_walks.due_streams(app)] == ["posts"]
+        make_due()
+        assert len(deep_walks.due_streams(app)) == 2
+
     def test_nothing_is_asked_when_nothing_is(self, bot):
         scrape(bot)
         make_due()

@@ -12,7 +12,7 @@ from bots import refusals
 from bots.models import RedditApp
 from jobs import cancellation
 from jobs.errors import Cancelled
-from scraping import gaps, ledger, probes, sessions
+from scraping import ledger, probes, sessions
 from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
 from scraping.models import ScrapeSession, Stream
@@ -127,8 +127,7 @@ class DeepReader:
         ]
         streams = [depth.stream for depth in was_read]
         with transaction.atomic():
-            closed = gaps.close(gaps.covers_of(streams, result), by=self._by)
-            ledger.record_walk(streams, result, fetched_at=began)
+            closed = ledger.record_walk(streams, result, fetched_at=began, by=self._by).closed
             probes.record_readable(stream.subreddit.name for stream in streams)
         for depth in was_read:
             key = depth.stream.pk

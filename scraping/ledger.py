@@ -54,11 +54,16 @@ class Recorded(NamedTuple):
 
 
 def record_walk(
-    streams: Iterable[Stream], walk: Walk, *, fetched_at: datetime | None = None
+    streams: Iterable[Stream],
+    walk: Walk,
+    *,
+    fetched_at: datetime | None = None,
+    by: str = "a later walk",
 ) -> Recorded:
     """Move the streams' watermarks to what a finished walk proved, and write what it left open.
 
-    `streams` are as they were when the walk began. Gaps of theirs that it has read are closed.
+    `streams` are as they were when the walk began. Gaps of theirs that it has read are closed, and
+    say that they were `by` it.
 
     What the walk saw arrive teaches the streams' rates, and with them by when each must be read
     again. `fetched_at` is when the walk began, by our clock: as fresh is what it read.
@@ -78,7 +83,7 @@ def record_walk(
             # A deep walk has met the gaps that itself has left.
             deep = [row["id"] for row in rows if row["deep_read_at"]]
             Stream.objects.filter(pk__in=deep).update(deep_read_at=timezone.now())
-        closed = close(covers_of(streams, walk), by="a later walk")
+        closed = close(covers_of(streams, walk), by=by)
     return Recorded(gaps, closed)
 
 

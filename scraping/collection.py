@@ -21,7 +21,7 @@ from scraping.demand import Demand
 from scraping.freshness import is_due, may_ride
 from scraping.models import Gap, Stream, Subreddit
 from scraping.outcomes import Outcomes
-from scraping.pages import PageStore, Progress
+from scraping.pages import OnProgress, PageStore, Progress
 from scraping.plans import Plan
 from scraping.reddit.client import RedditClient, pack_names
 from scraping.reddit.errors import (
@@ -64,14 +64,17 @@ def no_others() -> list[Demand]:
 
 
 class Collector:
-    """Carries a plan out. `progress` is true at every moment, also after an exception."""
+    """Carries a plan out. `progress` is true at every moment, also after an exception.
+
+    The requests in it are counted by whoever lends the client.
+    """
 
     def __init__(
         self,
         plan: Plan,
         client: RedditClient,
         *,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: OnProgress = lambda _: None,
         dry_run: bool = False,
         progress: Progress | None = None,
         others: Callable[[], list[Demand]] = no_others,
@@ -98,7 +101,7 @@ class Collector:
         self._busy: list[Stream] = []
         self._silences: list[_Silence] = []
         self._store = PageStore(
-            self.progress, bot_id=plan.bot_id, dry_run=dry_run, after_page=self._after_page
+            self.progress, bot_id=plan.bot_id, dry_run=dry_run, after_page=on_progress
         )
 
     def run(self) -> Progress:
@@ -122,17 +125,7 @@ class Collector:
             raise
         finally:
             self._claims.close()
-            self._count_requests()
         return self.progress
-
-    def _after_page(self) -> None:
-        self._count_requests()
-        self._on_progress(self.progress)
-
-    def _count_requests(self) -> None:
-        self.progress.requests = self._client.requests
-        self.progress.requests_by_kind = self._client.requests_by_kind
-        self.progress.wait_seconds = self._client.waited
 
     def _choose(self, kind: str) -> list[Stream]:
         """Which of the plan's streams of this kind are to be read; the others have their outcome."""
@@ -392,7 +385,7 @@ class Collector:
             logger.warning("r/%s %s: %s", names, kind, error)
             self._failed(streams, error)
         finally:
-            self._after_page()
+            self._on_progress(self.progress)
 
     def _failed(self, streams: Sequence[Stream], error: RedditError) -> None:
         # One of its own that was fresh enough and only rode along is as fresh as before.

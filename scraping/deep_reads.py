@@ -1,22 +1,17 @@
 """Reading streams further down than known ground: what deep walks and backfills have in common."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from django.utils import timezone
 
-from bots import refusals
 from bots.models import RedditApp
-from jobs import cancellation
-from jobs.errors import Cancelled
-from scraping import ledger, probes, sessions
-from scraping.budget import AppBudget, Lane
-from scraping.clients import client_for
+from scraping import ledger, probes, session_frame
+from scraping.budget import Lane
 from scraping.models import ScrapeSession, Stream
-from scraping.pages import PageStore, Progress
+from scraping.pages import OnProgress, PageStore, Progress
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient, pack_names
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
 from scraping.walks import End, Walk, walk
@@ -228,40 +223,23 @@ def in_session(
     `name` tells operators who waits for the budget, `longest_wait` seconds for one request at most.
     What goes wrong with Reddit is the session's to tell and raises nothing.
     """
-    progress = Progress()
-    budget = AppBudget(app, lane=Lane.BACKFILL, name=name, longest_wait=longest_wait)
-    status, error = "", ""
-    try:
-        with client_for(app, permits=budget) as client:
 
-            def after_page() -> None:
-                progress.requests, progress.wait_seconds = client.requests, client.waited
-                on_page(progress)
-                cancellation.check()
+    def read(client: RedditClient, progress: Progress, after_page: OnProgress) -> None:
+        store = PageStore(progress, bot_id=session.bot_id, dry_run=False, after_page=after_page)
+        work(client, store, progress)
 
-            store = PageStore(progress, bot_id=session.bot_id, dry_run=False, after_page=after_page)
-            try:
-                work(client, store, progress)
-            finally:
-                progress.requests, progress.wait_seconds = client.requests, client.waited
-        if app.refused_at:
-            refusals.accept(RedditApp.objects.filter(pk=app.pk))  # Reddit answered after all
-        status = sessions.status_of(progress.outcomes)
-    except RedditError as fault:
-        if isinstance(fault, Unauthorized):
-            refusals.refuse(app, str(fault))
-        # What was read is read; that the lowest lane has to wait is no failure.
-        throttled = isinstance(fault, Throttled)
-        status, error = (Status.PARTIAL if throttled else Status.FAILED), str(fault)
-    except SoftTimeLimitExceeded:
-        status, error = Status.PARTIAL, "The time limit of the task was reached."
-    except Cancelled as reason:
-        status, error = Status.CANCELLED, str(reason)
-        raise
-    except BaseException as bug:
-        # Also when the process is told to stop: the session must not seem to run on.
-        status, error = Status.FAILED, f"{type(bug).__name__}: {bug}"
-        raise
-    finally:
-        sessions.finish_with(session, asdict(progress), status, error=error)
-    return progress
+    return session_frame.run(
+        session,
+        app,
+        read,
+        lane=Lane.BACKFILL,
+        name=name,
+        longest_wait=longest_wait,
+        on_progress=on_page,
+        status_after=_status_after,
+    )
+
+
+def _status_after(session: ScrapeSession, progress: Progress, fault: RedditError) -> str:
+    """What was read is read; that the lowest lane has to wait is no failure."""
+    return Status.PARTIAL if isinstance(fault, Throttled) else Status.FAILED

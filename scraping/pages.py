@@ -34,6 +34,9 @@ class Progress:
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+OnProgress = Callable[[Progress], None]
+
+
 class PageStore:
     """Stores pages on behalf of a bot, or of none, and counts in `progress`."""
 
@@ -43,7 +46,7 @@ class PageStore:
         *,
         bot_id: int | None,
         dry_run: bool,
-        after_page: Callable[[], None],
+        after_page: OnProgress,
     ) -> None:
         self._progress = progress
         self._bot_id = bot_id
@@ -62,7 +65,7 @@ class PageStore:
         progress = self._progress
         if self._dry_run:
             self._count_seen(posts, comments)
-            self._after_page()
+            self._after_page(self._progress)
             # As if nothing were known: a dry run shows what Reddit lists.
             return items, IngestResult(new={item.fullname for item in items})
         with transaction.atomic():
@@ -78,7 +81,7 @@ class PageStore:
         progress.new += len(result.new)
         progress.updated += len(result.updated)
         progress.matched += sum(match.bot_id == self._bot_id for match in matches)
-        self._after_page()
+        self._after_page(self._progress)
         return items, result
 
     def _count_seen(self, posts: list[ParsedPost], comments: list[ParsedComment]) -> None:

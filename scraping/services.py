@@ -1,28 +1,24 @@
 """A bot's session from its request to its end: what tasks, commands and the admin call."""
 
-import logging
 import uuid
-from collections.abc import Callable
-from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
 from bots import refusals
 from bots.models import BotConfig, RedditApp
-from jobs import cancellation, locks, runs
-from jobs.errors import Cancelled
+from jobs import locks, runs
 from jobs.runs import RunRequest
-from scraping import sessions, threads
+from scraping import session_frame, sessions, threads
 from scraping.budget import AppBudget, Lane
-from scraping.clients import client_for
 from scraping.collection import Collector, Plan, Progress
 from scraping.demand import demands
 from scraping.freshness import longest_between_reads
 from scraping.models import ScrapeSession, Stream, Subreddit
-from scraping.reddit.errors import RedditError, Throttled, Unauthorized
+from scraping.pages import OnProgress
+from scraping.reddit.client import RedditClient
+from scraping.session_frame import ignore
 from scraping.thread_reader import ThreadReader
 
 Status = ScrapeSession.Status
@@ -34,15 +30,6 @@ LANES = {
     ScrapeSession.Trigger.OVERDUE: Lane.FRESH,
     ScrapeSession.Trigger.BACKFILL: Lane.BACKFILL,
 }
-
-OnProgress = Callable[[Progress], None]
-
-
-def ignore(progress: Progress) -> None:
-    """Nobody watches."""
-
-
-logger = logging.getLogger(__name__)
 
 
 class SessionSkipped(Exception):
@@ -162,14 +149,11 @@ def read_locked_threads(
     session = sessions.start(bot, trigger=trigger, task_id=task_id, kind=ScrapeSession.Kind.THREADS)
     if session is None:
         raise SessionSkipped(f"run {task_id} has had its session")
-    _collect(
-        session,
-        None,
-        bot.reddit_app,
-        on_progress,
-        reader=partial(ThreadReader, bot),
-        lane=Lane.REFRESH,
-    )
+
+    def work(client: RedditClient, progress: Progress, after_page: OnProgress) -> None:
+        ThreadReader(bot, client, on_progress=after_page, progress=progress).run()
+
+    session_frame.run(session, bot.reddit_app, work, lane=Lane.REFRESH, on_progress=on_progress)
     return session
 
 
@@ -238,65 +222,28 @@ def read_early(app_id: int) -> ScrapeSession:
 def preview(app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore) -> Progress:
     """Read what a session would read, and store nothing. Raises `RedditError` for the app's faults."""
     budget = AppBudget(app, lane=Lane.MANUAL, name="a dry run")
-    with client_for(app, permits=budget) as client:
-        return Collector(plan, client, on_progress=on_progress, dry_run=True).run()
-
-
-def _collect(
-    session: ScrapeSession,
-    plan: Plan | None,
-    app: RedditApp,
-    on_progress: OnProgress,
-    *,
-    reader: Callable[..., Collector | ThreadReader] | None = None,
-    lane: Lane | None = None,
-) -> None:
-    def after_page(progress: Progress) -> None:
-        on_progress(progress)
-        cancellation.check()
-
-    lane = lane or LANES.get(ScrapeSession.Trigger(session.trigger), Lane.MANUAL)
-    budget = AppBudget(app, lane=lane, name=session.bot_name)
     progress = Progress()
-    try:
-        with client_for(app, permits=budget) as client:
-            reader = reader or partial(
-                Collector,
-                plan,
-                others=partial(demands, app),
-                name=f"streams of session {session.pk}",
+    with session_frame.counted_client(app, budget, progress, on_progress) as (client, after_page):
+        Collector(plan, client, on_progress=after_page, dry_run=True, progress=progress).run()
+    return progress
+
+
+def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: OnProgress) -> None:
+    def work(client: RedditClient, progress: Progress, after_page: OnProgress) -> None:
+        collector = Collector(
+            plan,
+            client,
+            on_progress=after_page,
+            progress=progress,
+            others=partial(demands, app),
+            name=f"streams of session {session.pk}",
+        )
+        try:
+            collector.run()
+        finally:
+            session.freshness_seconds = longest_between_reads(
+                plan.streams, now=timezone.now(), since=session.started_at
             )
-            reader(client, on_progress=after_page, progress=progress).run()
-        if app.refused_at:
-            refusals.accept(RedditApp.objects.filter(pk=app.pk))  # Reddit answered after all
-        _finish(session, plan, progress, sessions.status_of(progress.outcomes))
-    except RedditError as error:
-        if isinstance(error, Unauthorized):
-            refusals.refuse(app, str(error))
-        elif isinstance(error, Throttled):
-            sessions.continue_later(session, seconds=error.retry_after)
-        _finish(session, plan, progress, sessions.status_of(progress.outcomes), error=str(error))
-    except Cancelled as reason:
-        _finish(session, plan, progress, Status.CANCELLED, error=str(reason))
-        raise
-    except SoftTimeLimitExceeded:
-        _finish(
-            session, plan, progress, Status.PARTIAL, error="The time limit of the task was reached."
-        )
-    except BaseException as error:
-        # Also when the process is told to stop: the session must not seem to run on.
-        _finish(session, plan, progress, Status.FAILED, error=f"{type(error).__name__}: {error}")
-        raise
 
-
-def _finish(
-    session: ScrapeSession, plan: Plan | None, progress: Progress, status: str, *, error: str = ""
-) -> None:
-    for name, value in asdict(progress).items():
-        setattr(session, name, value)
-    if plan is not None:
-        session.freshness_seconds = longest_between_reads(
-            plan.streams, now=timezone.now(), since=session.started_at
-        )
-    sessions.finish(session, status, error=error)
-    logger.info("Session of bot %s %s: %s", session.bot_name, status, sessions.summary(session))
+    lane = LANES.get(ScrapeSession.Trigger(session.trigger), Lane.MANUAL)
+    session_frame.run(session, app, work, lane=lane, on_progress=on_progress)

@@ -177,17 +177,6 @@ def _matched(session: ScrapeSession) -> int:
     return (items.filter(matched_at__gt=last) if last else items).count()
 
 
-def finish_with(
-    session: ScrapeSession, progress: Mapping[str, Any], status: str, *, error: str = ""
-) -> bool:
-    """End a session with what it did, given as its columns; as `finish`."""
-    for name, value in progress.items():
-        setattr(session, name, value)
-    ended = finish(session, status, error=error)
-    logger.info("Session of bot %s %s: %s", session.bot_name, status, summary(session))
-    return ended
-
-
 def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:
     """Note on the session when its bot should run again, unless an earlier session's time is to come.
 

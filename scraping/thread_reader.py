@@ -5,7 +5,7 @@ transaction, so that any end is gone on from. Which threads, and when: `threads`
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import Any
@@ -18,7 +18,7 @@ from bots.models import BotConfig
 from jobs import locks
 from scraping import threads
 from scraping.models import CommentThread, RedditComment, RedditPost
-from scraping.pages import PageStore, Progress
+from scraping.pages import OnProgress, PageStore, Progress
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
 from scraping.reddit.errors import (
     RedditError,
@@ -49,14 +49,17 @@ SUMMARY = "threads"
 
 
 class ThreadReader:
-    """One session's reading of trees. `progress` is true at every moment, also after an exception."""
+    """One session's reading of trees. `progress` is true at every moment, also after an exception.
+
+    The requests in it are counted by whoever lends the client.
+    """
 
     def __init__(
         self,
         bot: BotConfig,
         client: RedditClient,
         *,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: OnProgress = lambda _: None,
         progress: Progress | None = None,
     ) -> None:
         """`on_progress` is called after each request, with everything of it committed."""
@@ -66,7 +69,7 @@ class ThreadReader:
         self._on_progress = on_progress
         self._looked = self._read = self._left = 0
         self._store_page = PageStore(
-            self.progress, bot_id=bot.pk, dry_run=False, after_page=self._after_page
+            self.progress, bot_id=bot.pk, dry_run=False, after_page=on_progress
         )
         self._ends_at = monotonic() + SESSION_SECONDS
 
@@ -87,8 +90,6 @@ class ThreadReader:
         else:
             reason = "the session's requests or its time are spent" if self._left else ""
             self._sum_up("gap" if self._left else "ok", reason)
-        finally:
-            self._count_requests()
         return self.progress
 
     def _sum_up(self, outcome: str, reason: str) -> None:
@@ -220,7 +221,7 @@ class ThreadReader:
         thread.save(update_fields=["look_at", "looked_at", "failures", "walk_began_at"])
         logger.warning("%s: %s", _label(post), error)
         self._note(_label(post), outcome, str(error))
-        self._after_page()
+        self._on_progress(self.progress)
 
     def _store(self, walk: ThreadWalk, answer: TreeAnswer, post: RedditPost) -> None:
         """Store what an answer holds, and what it leaves to do: all of it or nothing."""
@@ -236,15 +237,6 @@ class ThreadReader:
 
     def _requests_left(self) -> int:
         return settings.REDDIT_THREADS_SESSION_REQUESTS - self._client.requests
-
-    def _after_page(self) -> None:
-        self._count_requests()
-        self._on_progress(self.progress)
-
-    def _count_requests(self) -> None:
-        self.progress.requests = self._client.requests
-        self.progress.requests_by_kind = self._client.requests_by_kind
-        self.progress.wait_seconds = self._client.waited
 
     def _note(self, label: str, outcome: str, detail: str) -> None:
         self.progress.outcomes[label] = {"outcome": outcome, "detail": detail}

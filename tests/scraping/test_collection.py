@@ -8,7 +8,7 @@ from django.utils import timezone
 from bots.models import BotConfig
 from scraping import services, sessions
 from scraping.clients import client_for
-from scraping.collection import Collector, Plan
+from scraping.collection import Collector, Plan, Progress
 from scraping.models import (
     BotItem,
     Gap,
@@ -499,16 +499,29 @@ class TestDryRun:
 
         assert (list(Subreddit.objects.values()), list(Stream.objects.values())) == before
 
-    def test_progress_is_true_at_every_moment(self, bot, reddit, no_pauses):
+    def test_progress_is_true_after_an_error(self, bot, reddit, no_pauses):
         reddit.control("faults", {"kind": "status", "status": 401, "path": "/comments"})
+        progress = Progress()
         with client_for(bot.reddit_app, permits=None) as client:
-            collector = Collector(Plan.of(bot), client)
+            collector = Collector(Plan.of(bot), client, progress=progress)
 
             with pytest.raises(Unauthorized):
                 collector.run()
 
-            assert collector.progress.posts_seen > 0
-            assert collector.progress.requests == client.requests
+        assert progress.posts_seen > 0
+        assert {told["outcome"] for told in progress.outcomes.values()} == {"ok", "unauthorized"}
+
+    def test_a_preview_tells_its_requests(self, bot):
+        seen = []
+
+        progress = services.preview(
+            bot.reddit_app,
+            Plan.of(bot),
+            on_progress=lambda progress: seen.append(progress.requests),
+        )
+
+        assert seen == sorted(seen)
+        assert 0 < seen[0] < progress.requests == sum(progress.requests_by_kind.values())
 
 
 def test_an_app_connects_where_the_settings_say(settings):

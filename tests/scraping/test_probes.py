@@ -12,6 +12,7 @@ from django_celery_beat.models import PeriodicTask
 from bots import refusals
 from bots.models import BotConfig
 from scraping import probes, services
+from scraping.clients import client_for
 from scraping.models import RedditPost, Stream, Subreddit
 from scraping.models.streams import FIRST_PAUSE, LONGEST_PAUSE, QUIET_PAUSE
 from scraping.reddit.errors import SubredditUnavailable
@@ -375,7 +376,7 @@ class TestTheSchedule:
         held = list(Subreddit.objects.filter(name="berlin"))
         probe_subreddits()
 
-        with services.client_for(bot.reddit_app, permits=None) as client:
+        with client_for(bot.reddit_app, permits=None) as client:
             assert set(probes.still_closed(client, held)) == {"berlin"}
             assert client.requests == 0
 

@@ -10,6 +10,7 @@ from django_celery_results.models import TaskResult
 
 from bots import services as bot_services
 from scraping import services, sessions
+from scraping.budget import AppBudget
 from scraping.models import (
     CommentThread,
     RedditComment,
@@ -106,13 +107,13 @@ class TestRequests:
 
     def test_trees_wait_in_the_lane_refresh(self, reddit, broker, monkeypatch):
         lanes = []
-        made = services.AppBudget.__init__
+        made = AppBudget.__init__
 
         def watched(self, *args, lane, **options):
             lanes.append(str(lane))
             made(self, *args, lane=lane, **options)
 
-        monkeypatch.setattr(services.AppBudget, "__init__", watched)
+        monkeypatch.setattr(AppBudget, "__init__", watched)
         bot = BotFactory(comments="threads")
         services.scrape_bot(bot.pk, trigger="schedule")
         services.read_threads(bot.pk, trigger="schedule")

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from bots.models import BotConfig
 from jobs import locks
 from scraping import deep_reads, gaps, sessions
-from scraping.deep_reads import DeepReader, Depth, Reading
+from scraping.deep_reads import DeepReader, Depth, Reading, Told
 from scraping.demand import wanted_kinds
 from scraping.models import Gap, ScrapeSession, Stream
 from scraping.pages import Progress
@@ -60,24 +60,27 @@ class _Backfill:
         )
         return set(done.exclude(Exists(holes)).values_list("pk", flat=True))
 
-    def tell(self, reading: Reading) -> tuple[str, str]:
-        """Write down what was not reached; return the stream's outcome."""
+    def tell(self, reading: Reading) -> Told:
+        """Write down what was not reached; return what is told of the stream."""
         stream = reading.depth.stream
         if reading.is_done and reading.walk.end == End.LISTING_END and reading.since:
             # There is nothing older that Reddit shows.
             gaps.close([gaps.Cover(stream.pk, self.since, reading.since + gaps.SECOND)], by=self.by)
             if reading.since > self.since:
-                return "ok", f"its listing begins at {reading.since:%Y-%m-%d %H:%M}"
+                return Told("ok", f"its listing begins at {reading.since:%Y-%m-%d %H:%M}")
         if reading.since is None:
-            return "empty", "nothing in it"
+            return Told("empty", "nothing in it")
         if reading.is_done:
-            return "ok", f"complete since {self.since:%Y-%m-%d %H:%M}"
+            return Told("ok", f"complete since {self.since:%Y-%m-%d %H:%M}")
+        owed = None
         if reading.cut_off:
-            gaps.owe(stream, self.since, reason=Gap.Reason.LISTING_CAP)
+            owed = gaps.owe(stream, self.since, reason=Gap.Reason.LISTING_CAP)
         why = Gap.Reason.LISTING_CAP.label if reading.cut_off else "the listing broke off"
-        return "gap", (
+        return Told(
+            "gap",
             f"reached {reading.since:%Y-%m-%d %H:%M}: {why}; what was written from "
-            f"{self.since:%Y-%m-%d %H:%M} to then remains, as far as it is not stored"
+            f"{self.since:%Y-%m-%d %H:%M} to then remains, as far as it is not stored",
+            gaps_opened=1 if owed else 0,
         )
 
 

@@ -1,8 +1,10 @@
 """Reading streams further down than known ground: what deep walks and backfills have in common."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -39,6 +41,7 @@ class Reading:
 
     depth: Depth
     walk: Walk
+    gaps_opened: int
     gaps_closed: int
     gaps_narrowed: int
 
@@ -58,6 +61,14 @@ class Reading:
         if self.since is not None and self.since <= self.depth.bottom:
             return True
         return self.walk.end == End.LISTING_END and not self.cut_off
+
+
+class Told(NamedTuple):
+    """What came of a stream, in a few words, and the gaps that were opened beside the walk's own."""
+
+    outcome: str
+    detail: str
+    gaps_opened: int = 0
 
 
 class PagesSpent(Exception):
@@ -122,12 +133,19 @@ class DeepReader:
         ]
         streams = [depth.stream for depth in was_read]
         with transaction.atomic():
-            closed = ledger.record_walk(streams, result, fetched_at=began, by=self._by).closed
+            recorded = ledger.record_walk(streams, result, fetched_at=began, by=self._by)
             probes.record_readable(stream.subreddit.name for stream in streams)
+        opened = Counter(gap.stream_id for gap in recorded.gaps)
         for depth in was_read:
             key = depth.stream.pk
             self._on_reading(
-                Reading(depth, result, closed.wholly.get(key, 0), closed.partly.get(key, 0))
+                Reading(
+                    depth,
+                    result,
+                    gaps_opened=opened[key],
+                    gaps_closed=recorded.closed.wholly.get(key, 0),
+                    gaps_narrowed=recorded.closed.partly.get(key, 0),
+                )
             )
         # Quiet, or not to be read: of several, Reddit does not say which.
         for depth in pack:
@@ -184,7 +202,7 @@ def run(
     *,
     by: str,
     name: str,
-    on_reading: Callable[[Reading], tuple[str, str]],
+    on_reading: Callable[[Reading], Told],
     on_page: Callable[[Progress], None],
     pages: int | None = None,
     longest_wait: float | None = None,
@@ -192,8 +210,8 @@ def run(
     """Let `read` use a reader in the lowest lane, and end the session as that ended.
 
     `by` and `pages` are the reader's; `name` tells operators who waits for the budget, `longest_wait`
-    seconds for one request at most. `on_reading` returns a stream's outcome and its detail. What goes
-    wrong with Reddit is the session's to tell and raises nothing.
+    seconds for one request at most. `on_reading` returns what is told of a stream. What goes wrong
+    with Reddit is the session's to tell and raises nothing.
     """
 
     def work(client: RedditClient, store: PageStore, progress: Progress) -> None:
@@ -201,8 +219,10 @@ def run(
             progress.outcomes[str(stream)] = {"outcome": outcome, "detail": detail}
 
         def after_reading(reading: Reading) -> None:
+            told = on_reading(reading)
+            progress.gaps_opened += reading.gaps_opened + told.gaps_opened
             progress.gaps_closed += reading.gaps_closed
-            note(reading.depth.stream, *on_reading(reading))
+            note(reading.depth.stream, told.outcome, told.detail)
 
         read(DeepReader(client, store, by=by, pages=pages, on_reading=after_reading, note=note))
 

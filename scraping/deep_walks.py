@@ -20,7 +20,7 @@ from bots import refusals
 from bots.models import LISTING_CAP, RedditApp
 from jobs import locks
 from scraping import deep_reads, demand, sessions
-from scraping.deep_reads import DeepReader, Depth, PagesSpent, Reading
+from scraping.deep_reads import DeepReader, Depth, PagesSpent, Reading, Told
 from scraping.gaps import SECOND
 from scraping.models import Gap, RedditComment, RedditPost, ScrapeSession, Stream, Subreddit
 from scraping.pages import Progress
@@ -47,25 +47,28 @@ TABLES = {
 
 @dataclass
 class DeepWalk:
-    """What a run did: how many streams were due, how many of them it read, what it closed."""
+    """What a run did: how many streams were due, how many of them it read, what became of gaps."""
 
     due: int = 0
     read: int = 0
+    gaps_opened: int = 0
     gaps_closed: int = 0
     gaps_narrowed: int = 0
     new: int = 0
     requests: int = 0
     ended_early: str = ""
 
-    def note(self, reading: Reading) -> tuple[str, str]:
-        """Take down what came of one stream; return its outcome."""
+    def note(self, reading: Reading) -> Told:
+        """Take down what came of one stream; return what is told of it."""
         self.read += 1
+        self.gaps_opened += reading.gaps_opened
         self.gaps_closed += reading.gaps_closed
         self.gaps_narrowed += reading.gaps_narrowed
         since = f"read back to {reading.since:%Y-%m-%d %H:%M}" if reading.since else "nothing in it"
         closed = f", {reading.gaps_closed} gaps closed" if reading.gaps_closed else ""
         cut = "" if reading.is_done or reading.cut_off else ", cut short: it has its turn again"
-        return "ok", since + closed + cut
+        missed = ", which is above known ground" if reading.gaps_opened else ""
+        return Told("gap" if reading.gaps_opened else "ok", since + missed + closed + cut)
 
 
 def walk_deep(app: RedditApp, *, on_page: Callable[[Progress], None] = lambda _: None) -> DeepWalk:

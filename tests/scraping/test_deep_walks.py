@@ -179,6 +179,23 @@ class TestGaps:
         assert (first.gaps_closed, second.due, third.due) == (0, 0, 1)
         assert_missing_lies_in_gaps(reddit, "busyplace")
 
+    def test_one_that_it_meets_itself_is_opened_and_told(self, reddit):
+        bot = BotFactory(subreddits=["busyplace"])
+        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
+        fill(reddit, "busyplace", 5)
+        scrape(bot)
+        fill(reddit, "busyplace", 1_300, each=20)
+        make_due()
+
+        walked = walk_deep(bot)
+
+        assert Gap.objects.get().reason == "listing_cap"
+        assert (walked.gaps_opened, walked.gaps_closed) == (1, 0)
+        session = ScrapeSession.objects.latest()
+        assert (session.gaps_opened, session.gaps_closed) == (1, 0)
+        assert session.outcomes["r/busyplace posts"]["outcome"] == "gap"
+        assert_missing_lies_in_gaps(reddit, "busyplace")
+
     def test_what_lies_beyond_the_cap_an_import_closes(self, reddit, tmp_path):
         bot = BotFactory(subreddits=["busyplace"])
         reddit.control("subreddits", {"name": "busyplace", "status": "ok"})

@@ -8,5 +8,5 @@ class ScrapingConfig(AppConfig):
     verbose_name = "Collection"
 
     def ready(self) -> None:
-        """Connect what happens here when runs are requested and tables migrated."""
-        from scraping import signals  # noqa: F401
+        """Connect the receivers and register the schedules of this app."""
+        from scraping import signals, system_schedules  # noqa: F401

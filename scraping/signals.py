@@ -1,12 +1,12 @@
+"""What happens in collection when something happens elsewhere."""
+
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.dispatch import receiver
 
 from bots.models import BotConfig, matching_changed
 from bots.services import batch_requested
-from jobs import schedules, system_schedules
 from jobs.batches import batch_finished
 from jobs.models import Batch
 from jobs.runs import RunRequest, request_run, run_ended, run_requested
@@ -14,107 +14,6 @@ from scraping import batches, matching, sessions
 from scraping.models import ScrapeSession
 
 REMATCH_TASK = "scraping.rematch_bot"
-
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="close-interrupted-sessions",
-        task="scraping.close_interrupted_sessions",
-        kwargs={},
-        queue="cleanup",
-        every=timedelta(minutes=1),
-        description="Ends sessions whose process died, so that none seems to run for ever.",
-    )
-)
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="refresh-and-verify",
-        task="scraping.check_items",
-        kwargs={},
-        queue="scraping",
-        every=timedelta(minutes=2),
-        description="Looks stored items up on Reddit: new scores, edits, and whether they still "
-        "stand. What is gone is purged.",
-    )
-)
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="enrol-stored-items",
-        task="scraping.enrol_items",
-        kwargs={},
-        queue="cleanup",
-        crontab="41 2 * * *",
-        description="Plans checks of stored items that have none, which the other runs, that look "
-        "at the last hours only, have missed.",
-    )
-)
-
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="request-early-reads",
-        task="scraping.request_early_reads",
-        kwargs={},
-        queue="cleanup",
-        every=timedelta(minutes=1),
-        description="Reads streams that would outrun what Reddit lists before their bots come to them.",
-    )
-)
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="probe-subreddits",
-        task="scraping.probe_subreddits",
-        kwargs={},
-        queue="scraping",
-        every=timedelta(minutes=5),
-        description="Asks about subreddits that cannot be read, so that they come back by "
-        "themselves: each after an hour at first, later once a day.",
-    )
-)
-
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="delete-old-sessions",
-        task="scraping.delete_old_sessions",
-        kwargs={},
-        queue="cleanup",
-        crontab="0 2 * * *",
-        description="Deletes sessions that are older than SESSION_RETENTION_DAYS.",
-    )
-)
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="delete-old-content",
-        task="scraping.delete_old_content",
-        kwargs={},
-        queue="cleanup",
-        crontab="30 2 * * 0",
-        description="Deletes posts and comments that are older than CONTENT_RETENTION_DAYS, or than "
-        "the bots that watch them wish to keep them.",
-    )
-)
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="start-overdue-bots",
-        task="scraping.start_overdue_bots",
-        kwargs={},
-        queue="cleanup",
-        every=timedelta(hours=6),
-        description="Starts bots on schedule whose last good session is older than twice their "
-        "interval.",
-    )
-)
-
-system_schedules.register(
-    schedules.ScheduleSpec(
-        name="deep-walk",
-        task="scraping.deep_walk",
-        kwargs={},
-        queue="scraping",
-        every=timedelta(hours=1),
-        description="Reads streams anew, further down: finds what moderators let through late and "
-        "closes gaps. How often each stream has its turn is the setting DEEP_WALK_INTERVAL_HOURS.",
-    )
-)
-
 
 # By hand, not by `sender=`: Django tells senders apart by identity, and a name that was read from a
 # row is equal to ours without being it.

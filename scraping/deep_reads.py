@@ -127,16 +127,47 @@ class DeepReader:
     def _read(self, pack: Sequence[Depth]) -> None:
         began = timezone.now()
         result = self._walk(pack)
-        shown = result.by_subreddit
-        was_read = [
-            depth for depth in pack if result.alone or depth.stream.subreddit.name.lower() in shown
-        ]
-        streams = [depth.stream for depth in was_read]
+        heard, silent, unseen = [], [], []
+        for depth in pack:
+            name = depth.stream.subreddit.name.lower()
+            if result.alone or name in result.by_subreddit:
+                # Of several, one that the last page does not show may have been closed since an
+                # earlier one did.
+                is_heard = result.alone or name in result.at_the_end
+                (heard if is_heard else silent).append(depth)
+            else:
+                unseen.append(depth)
+        self._record(heard, result, began)
+        if silent:
+            self._record(self._that_are_open(silent), result, began)
+        # Quiet, or not to be read: of several, Reddit does not say which.
+        for depth in unseen:
+            self.read([depth])
+
+    def _that_are_open(self, silent: Sequence[Depth]) -> list[Depth]:
+        """Ask about members that fell silent; return those that can be read, and so were."""
+        before = self._client.requests
+        subreddits = [depth.stream.subreddit for depth in silent]
+        states = probes.of_silent(self._client, subreddits)
+        if self._pages is not None:
+            self._pages -= self._client.requests - before
+        is_open = []
+        for depth in silent:
+            state = states.get(depth.stream.subreddit.name)
+            if state is None:
+                is_open.append(depth)
+            else:
+                self.note(depth.stream, state.outcome, state.detail)
+        return is_open
+
+    def _record(self, depths: Sequence[Depth], result: Walk, began: datetime) -> None:
+        """Write down and tell what a walk has proven of streams that can be read."""
+        streams = [depth.stream for depth in depths]
         with transaction.atomic():
             recorded = ledger.record_walk(streams, result, fetched_at=began, by=self._by)
             probes.record_readable(stream.subreddit.name for stream in streams)
         opened = Counter(gap.stream_id for gap in recorded.gaps)
-        for depth in was_read:
+        for depth in depths:
             key = depth.stream.pk
             self._on_reading(
                 Reading(
@@ -147,10 +178,6 @@ class DeepReader:
                     gaps_narrowed=recorded.closed.partly.get(key, 0),
                 )
             )
-        # Quiet, or not to be read: of several, Reddit does not say which.
-        for depth in pack:
-            if depth not in was_read:
-                self.read([depth])
 
     def _walk(self, pack: Sequence[Depth]) -> Walk:
         names = [depth.stream.subreddit.name for depth in pack]

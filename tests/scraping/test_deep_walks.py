@@ -320,6 +320,65 @@ class TestTruth:
         assert session.outcomes["r/python posts"]["outcome"] == "private"
         assert session.outcomes["r/berlin posts"]["outcome"] == "ok"
 
+    @pytest.fixture
+    def both_with_gaps(self, reddit):
+        """A bot of two subreddits with a gap each, within the reach of one deep walk of several pages."""
+        bot = BotFactory(subreddits=["python", "berlin"], item_limit=100)
+        scrape(bot)
+        began = now(reddit)
+        advance(reddit, 300 * 30)
+        for index in range(300):
+            post(reddit, "python", created_utc=began + index * 30)
+            post(reddit, "berlin", created_utc=began + index * 30 + 1)
+        scrape(bot)
+        assert Gap.objects.filter(closed_at=None).count() == 2
+        Stream.objects.update(deep_read_at=None)
+        return bot
+
+    @pytest.mark.parametrize("page", [1, 3])
+    @pytest.mark.parametrize("state", ["private", "quarantined", "banned", "missing"])
+    def test_a_member_that_closes_in_mid_walk_proves_nothing(
+        self, reddit, both_with_gaps, state, page
+    ):
+        pages = 0
+
+        def close(progress):
+            nonlocal pages
+            pages += 1
+            if pages == page:
+                reddit.control("subreddits", {"name": "python", "status": state})
+
+        walked = deep_walks.walk_deep(both_with_gaps.reddit_app, on_page=close)
+
+        assert pages > page
+        assert_missing_lies_in_gaps(reddit, "python")
+        gaps = {gap.stream.subreddit.name: gap for gap in Gap.objects.all()}
+        assert (gaps["python"].closed_at, gaps["berlin"].closed_by) == (None, "a deep walk")
+        assert (walked.read, walked.gaps_closed) == (1, 1)
+        session = ScrapeSession.objects.latest()
+        assert session.outcomes["r/python posts"]["outcome"] == state
+        assert session.outcomes["r/berlin posts"]["outcome"] == "ok"
+        # It is still to be read deep, when it can be.
+        assert Stream.objects.get(subreddit__name="python").deep_read_at is None
+
+    def test_one_that_the_last_page_does_not_show_is_asked_about_and_was_read(self, reddit):
+        for name in ("quietplace", "busyplace"):
+            reddit.control("subreddits", {"name": name, "status": "ok"})
+        bot = BotFactory(subreddits=["quietplace", "busyplace"])
+        fill(reddit, "busyplace", 300, each=HOUR)
+        post(reddit, "quietplace")
+        scrape(bot)
+        Stream.objects.update(deep_read_at=None)
+
+        walked = walk_deep(bot)
+
+        assert (walked.due, walked.read) == (2, 2)
+        # Only what it was asked for together, and not by itself.
+        session = ScrapeSession.objects.latest()
+        assert session.requests_by_kind["info"] == 1
+        assert session.requests_by_kind["listing"] == 2
+        assert Stream.objects.exclude(deep_read_at=None).count() == 2
+
     def test_a_quiet_member_is_read_by_itself(self, reddit):
         reddit.control("subreddits", {"name": "quietplace", "status": "ok"})
         bot = BotFactory(subreddits=["quietplace", "python"])
@@ -401,6 +460,24 @@ class TestWhatIsDue:
         assert max(turns[:4]) < 4
         assert sum(turns) == 4
         assert turns[-1] == 0
+
+    def test_questions_about_silent_members_count_as_pages(self, reddit, settings):
+        names = ["quietplace", "busyplace", "emptyplace"]
+        for name in names:
+            reddit.control("subreddits", {"name": name, "status": "ok"})
+        bot = BotFactory(subreddits=names)
+        fill(reddit, "busyplace", 300, each=HOUR)
+        post(reddit, "quietplace")
+        scrape(bot)
+        Stream.objects.update(deep_read_at=None)
+        settings.DEEP_WALK_PAGES = 3
+
+        first, second = walk_deep(bot), walk_deep(bot)
+
+        # Two pages and a question, and nothing is left for the one that has to be read by itself.
+        assert (first.due, first.read, first.requests) == (3, 2, 3)
+        assert first.ended_early == "3 pages were read"
+        assert (second.due, second.read) == (1, 1)
 
     def test_a_spent_budget_ends_it_truthfully(self, bot, reddit, no_pauses):
         scrape(bot)

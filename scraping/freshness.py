@@ -27,6 +27,10 @@ CLOCK_SKEW = timedelta(minutes=1)
 
 RECENT = timedelta(hours=24)
 
+# How spans are told: the unit, its seconds, the decimals shown, and how many are told in the next one.
+UNITS = (("s", 1, 0, 60), ("min", 60, 1, 60), ("h", 3_600, 1, 48))
+DAY = 86_400
+
 
 def is_due(stream: Stream, freshness: timedelta | None, now: datetime) -> bool:
     """Whether a session of a bot of this freshness has to read the stream; None: it insists."""
@@ -117,7 +121,8 @@ def achieved(bots: Sequence[BotConfig]) -> dict[int, Achieved]:
 
 def in_words(seconds: float) -> str:
     """A span of time as people say it: 45 s, 5.2 min, 3.0 h, 2.0 days."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size * (2 if unit == "days" else 1):
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    # By what is shown: 59.7 s would be "60 s" beside a "1.0 min".
+    for unit, size, decimals, below in UNITS:
+        if round(seconds / size, decimals) < below:
+            return f"{seconds / size:.{decimals}f} {unit}"
+    return f"{seconds / DAY:.1f} days"

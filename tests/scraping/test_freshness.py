@@ -3,11 +3,14 @@
 import io
 import json
 from datetime import timedelta
+from math import inf
 
 import pytest
 from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from scraping.freshness import achieved, in_words
 from scraping.models import ScrapeSession
@@ -59,6 +62,19 @@ def test_bots_that_promise_nothing_and_had_no_session_are_left_out():
 )
 def test_spans_are_told_as_people_say_them(seconds, words):
     assert in_words(seconds) == words
+
+
+@given(st.floats(min_value=0, max_value=10 * 86_400))
+@example(59.5)
+@example(3_597.0)
+@example(2 * 86_400 - 180.0)
+def test_a_span_has_one_way_to_be_told(seconds):
+    number, unit = in_words(seconds).split()
+    size, below = {"s": (1, 60), "min": (60, 60), "h": (3_600, 48), "days": (86_400, inf)}[unit]
+
+    assert float(number) < below
+    assert unit == "s" or float(number) >= (2 if unit == "days" else 1)
+    assert abs(float(number) * size - seconds) <= size * (0.5 if unit == "s" else 0.0501)
 
 
 def test_a_command_prints_it():

@@ -38,6 +38,30 @@ def test_a_run_is_shown_with_its_reason_and_nobody_edits_it(admin_client, failed
     assert deletion.status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("row", "title"),
+    [
+        ({"periodic_task_name": "sweep hourly"}, "tests.mark (sweep hourly): pending"),
+        ({"task_kwargs": '{"name": "x"}'}, "tests.mark (name x): pending"),
+        ({"task_kwargs": '"not an object"', "status": "SUCCESS"}, "tests.mark: success"),
+        (
+            {"task_kwargs": json.dumps({"name": "x" * 99})},
+            f"tests.mark (name {'x' * 54}…): pending",
+        ),
+        ({"task_name": None}, "run f00: pending"),
+    ],
+)
+def test_a_run_is_called_by_what_it_does(admin_client, row, title):
+    run = TaskResult.objects.create(**{"task_id": "f00", "task_name": "tests.mark"} | row)
+
+    address = reverse("admin:django_celery_results_taskresult_change", args=[run.pk])
+    page = admin_client.get(address).content.decode()
+
+    assert str(run) == title
+    assert title in page
+    assert "&lt;Task" not in page
+
+
 ROWS = 30_000
 TIME = {"date_created": "hour"}
 

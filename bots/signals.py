@@ -1,16 +1,18 @@
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
+from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from bots import services
 from bots.models import MATCHING_FIELDS, BotConfig, matching_changed
-from jobs import diagnosis
+from jobs import diagnosis, owners
 from jobs.diagnosis import Finding
+from jobs.owners import Owner
 
 
 @receiver(pre_save, sender=BotConfig, dispatch_uid="bots.notice_matching")
@@ -76,3 +78,19 @@ def explain_bot_schedule(row: PeriodicTask) -> Iterator[Finding]:
 
 
 diagnosis.explainers.append(explain_bot_schedule)
+
+
+def find_bot(schedule: str | None, kwargs: Mapping[str, Any]) -> Owner | None:
+    """The bot that a schedule belongs to by its name, or that a job is told to work for."""
+    bot_id = services.bot_id_of(schedule) if schedule else None
+    if bot_id is None:
+        bot_id = kwargs.get("bot_id")
+    if not isinstance(bot_id, int):
+        return None
+    bot = BotConfig.objects.filter(pk=bot_id).first()
+    if bot is None:
+        return None
+    return Owner(f"Bot “{bot}”", reverse("admin:bots_botconfig_change", args=[bot.pk]))
+
+
+owners.finders.append(find_bot)

@@ -26,7 +26,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from jobs import (
     diagnosis,
     registry,
-    run_admin,  # noqa: F401 - registers itself
+    run_admin,
     schedules,
     statistics,
 )
@@ -141,9 +141,9 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     search_fields = ["name", "task", "description"]
     actions = ["enable_tasks", "disable_tasks", "run_tasks"]
     inlines = [SchedulePolicyInline]
-    readonly_fields = ["last_run_at", "next_run_of_one", "run_statistics", "why"]
+    readonly_fields = ["belongs_to", "last_run_at", "next_run_of_one", "run_statistics", "why"]
     fieldsets = [
-        (None, {"fields": ["name", "regtask", "task", "enabled", "description"]}),
+        (None, {"fields": ["name", "belongs_to", "regtask", "task", "enabled", "description"]}),
         (
             "When",
             {
@@ -184,6 +184,11 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
             row.name,
             row.description if len(row.description) <= 90 else f"{row.description[:89]}…",
         ]
+
+    @admin.display(description="Belongs to")
+    def belongs_to(self, row: PeriodicTask) -> str:
+        """A link to what it works for."""
+        return run_admin.link_to_owner(row.name, row.kwargs)
 
     @display(description="State", ordering="enabled", label={"on": "success", "off": "warning"})
     def state(self, row: PeriodicTask) -> tuple[str, str]:

@@ -19,9 +19,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import TextFilter
 from unfold.decorators import display
 
-from jobs import batches, registry, runs
+from jobs import batches, owners, registry, runs
 from jobs.errors import UnknownJob
 from jobs.models import Batch, BatchRun, DeadLetter
+from jobs.run_rows import object_in
 from jobs.transitions import SKIPPED
 
 # django-celery-results' own admins. GroupResult gets none: groups need chords, which the database
@@ -180,7 +181,19 @@ class TaskResultAdmin(_ReadOnly):
     ordering = ["-date_created"]
     actions = ["run_again", "cancel_runs"]
     fieldsets = [
-        (None, {"fields": ["task_name", "outcome", "reason", "periodic_task_name", "task_id"]}),
+        (
+            None,
+            {
+                "fields": [
+                    "task_name",
+                    "outcome",
+                    "reason",
+                    "belongs_to",
+                    "periodic_task_name",
+                    "task_id",
+                ]
+            },
+        ),
         ("Time", {"fields": ["date_created", "date_started", "date_done", "waited", "ran"]}),
         ("Arguments", {"fields": ["arguments"]}),
         ("Result", {"fields": ["pretty_result", "traceback"]}),
@@ -201,6 +214,11 @@ class TaskResultAdmin(_ReadOnly):
         """Why it ended so, in one line."""
         text = _meta(run).get("reason", "")
         return text if len(text) <= SHOWN_REASON else f"{text[: SHOWN_REASON - 1]}…"
+
+    @admin.display(description="Belongs to")
+    def belongs_to(self, run: TaskResult) -> str:
+        """A link to what it worked for."""
+        return link_to_owner(run.periodic_task_name, run.task_kwargs)
 
     @admin.display(description="Waited")
     def waited(self, run: TaskResult) -> str:
@@ -315,12 +333,16 @@ class BatchAdmin(_ReadOnly):
         messages.success(request, f"{len(queryset)} batch(es) cancelled.")
 
 
+def link_to_owner(schedule: str | None, kwargs: str | None) -> SafeString | str:
+    """A link to what a schedule or a run works for, by its name and its arguments as JSON."""
+    owner = owners.owner_of(schedule, object_in(kwargs))
+    if owner is None:
+        return "-"
+    return format_html('<a class="text-link" href="{}">{}</a>', owner.url, owner.name)
+
+
 def _meta(run: TaskResult) -> dict[str, Any]:
-    try:
-        meta = json.loads(run.meta or "{}")
-    except ValueError:
-        return {}
-    return meta if isinstance(meta, dict) else {}
+    return object_in(run.meta)
 
 
 def _pretty(text: str | None) -> SafeString:

@@ -410,3 +410,51 @@ class TestOwnership:
         client.post(page_of(bot), typed(bot.reddit_app, bots_botconfig_save_and_run="1"))
 
         assert not ScrapeSession.objects.filter(bot=bot).exists()
+
+
+class TestPagesOfSchedulesAndRuns:
+    """Those of the jobs app, which knows no bots."""
+
+    def link_to(self, bot):
+        return f'<a class="text-link" href="{page_of(bot)}">Bot “{bot.name}”</a>'
+
+    def test_a_bots_schedule_leads_to_its_bot(self, client):
+        client.force_login(SuperuserFactory())
+        bot, other = BotFactory(name="Cats"), BotFactory(name="Dogs")
+        row = PeriodicTask.objects.get(name=f"scrape-bot-{bot.pk}")
+        address = reverse("admin:django_celery_beat_periodictask_change", args=[row.pk])
+
+        page = client.get(address).content.decode()
+
+        assert self.link_to(bot) in page
+        assert page_of(other) not in page
+
+    @pytest.mark.parametrize("trigger", ["schedule", "manual"])
+    def test_so_does_a_run_with_or_without_a_schedule(self, client, trigger):
+        client.force_login(SuperuserFactory())
+        bot = BotFactory()
+        by = (
+            {"periodic_task_name": f"scrape-bot-{bot.pk}"}
+            if trigger == "schedule"
+            else {"task_kwargs": f'{{"bot_id": {bot.pk}}}'}
+        )
+        run = TaskResult.objects.create(task_id="f00", task_name="scraping.scrape_bot", **by)
+
+        address = reverse("admin:django_celery_results_taskresult_change", args=[run.pk])
+
+        assert self.link_to(bot) in client.get(address).content.decode()
+
+    def test_a_schedule_of_no_bot_or_of_one_that_is_gone_has_no_link(self, client):
+        client.force_login(SuperuserFactory())
+        gone = BotFactory()
+        link = self.link_to(gone)
+        PeriodicTask.objects.filter(name=f"scrape-bot-{gone.pk}").update(name="mine")
+        gone.delete()
+        row = PeriodicTask.objects.get(name="mine")
+
+        address = reverse("admin:django_celery_beat_periodictask_change", args=[row.pk])
+        answer = client.get(address)
+
+        assert answer.status_code == 200
+        assert link not in answer.content.decode()
+        assert client.get(reverse("admin:django_celery_beat_periodictask_add")).status_code == 200

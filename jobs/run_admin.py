@@ -20,6 +20,7 @@ from unfold.contrib.filters.admin import TextFilter
 from unfold.decorators import display
 
 from jobs import batches, owners, registry, runs
+from jobs.confirmation import asks_first
 from jobs.errors import UnknownJob
 from jobs.models import Batch, BatchRun, DeadLetter
 from jobs.run_rows import object_in
@@ -47,6 +48,10 @@ LABELS = {
     states.STARTED: "info",
 }
 SHOWN_REASON = 80
+ENDS = (
+    "Runs that wait never start, those that go on end at their next safe point, and what has ended "
+    "stays as it is."
+)
 
 
 class _Choices(admin.SimpleListFilter):
@@ -272,6 +277,7 @@ class TaskResultAdmin(_ReadOnly):
             messages.warning(request, f"{left} have not ended, or were run again before.")
 
     @admin.action(description="Cancel", permissions=["run"])
+    @asks_first(ENDS)
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> None:
         """Cancel what has not ended."""
         waiting, running = runs.cancel(
@@ -326,6 +332,7 @@ class BatchAdmin(_ReadOnly):
         return f"{batch.done} of {batch.total}"
 
     @admin.action(description="Cancel", permissions=["run"])
+    @asks_first(ENDS)
     def cancel_batches(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
         """Cancel all their runs that have not ended."""
         for batch in queryset:

@@ -13,6 +13,7 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from accounts.ownership import owned_by
+from jobs.confirmation import asks_first
 from jobs.models import Batch
 from scraping import batches, freshness, sessions
 from scraping.evidence_admin import EvidenceAdmin
@@ -20,6 +21,10 @@ from scraping.models import STATUS_COLOURS, ScrapeBatch, ScrapeSession
 
 # Of a batch, on its page.
 SHOWN_SESSIONS = 200
+ENDS = (
+    "Sessions that wait never start. Those that go on end after the page that they are reading: what "
+    "they have stored stays, and the next session goes on from there. What has ended stays as it is."
+)
 OUTCOME_COLOURS = {"ok": "green", "empty": "green", "gap": "orange"}
 
 
@@ -92,6 +97,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         return ("run_again", "Run again") if session.status in sessions.AGAIN else None
 
     @admin.action(description="Cancel", permissions=["run"])
+    @asks_first(ENDS)
     def cancel_sessions(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
         """Cancel those that have not ended."""
         cancelled = 0
@@ -272,6 +278,7 @@ class ScrapeBatchAdmin(EvidenceAdmin):
         )
 
     @admin.action(description="Cancel", permissions=["run"])
+    @asks_first(ENDS)
     def cancel_batches(self, request: HttpRequest, queryset: QuerySet[ScrapeBatch]) -> None:
         """Cancel all their sessions that have not ended."""
         for batch in queryset:

@@ -168,3 +168,28 @@ def test_a_batch_shows_its_progress(admin_client, failed):
 
     assert "0 of 1" in admin_client.get(reverse("admin:jobs_batch_changelist")).content.decode()
     assert admin_client.get(reverse("admin:jobs_batch_change", args=[batch.pk])).status_code == 200
+
+
+def test_runs_and_batches_are_cancelled_when_one_is_sure(admin_client, failed):
+    run = runs.request_run("tests.mark", {"name": "x"}, trigger="manual")
+    batch = batches.run_batch(
+        [records.RunRequest("tests.mark", {"name": "y"}, "default", "batch")], name="one"
+    )
+    waiting = TaskResult.objects.filter(status="PENDING")
+    assert waiting.count() == 2
+    single = TaskResult.objects.get(task_id=run.task_id)
+
+    for model, action, row in [
+        ("django_celery_results_taskresult", "cancel_runs", single),
+        ("jobs_batch", "cancel_batches", batch),
+    ]:
+        address = reverse(f"admin:{model}_changelist")
+        fields = {"action": action, "_selected_action": [row.pk]}
+        before = waiting.count()
+        page = admin_client.post(address, fields)
+        assert "are you sure?" in page.content.decode()
+        assert str(row) in page.content.decode()
+        assert waiting.count() == before
+
+        admin_client.post(address, fields | {"confirmed": "yes"})
+        assert waiting.count() == before - 1

@@ -1,8 +1,11 @@
 """A session can be cancelled while it goes on, and run again when it ended too early: by its owner."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
+from django.test import Client
 from django.urls import reverse
 from django_celery_results.models import TaskResult
 
@@ -25,9 +28,20 @@ def page_of(session):
     return reverse("admin:scraping_scrapesession_change", args=[session.pk])
 
 
+def hidden_fields(answer):
+    """What the form of a page sends without being filled in."""
+    fields = {}
+    tag = r'<input type="hidden" name="([^"]+)" value="([^"]*)">'
+    for name, value in re.findall(tag, answer.content.decode()):
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
 def run_action(client, url, name, *rows):
     chosen = [row.pk for row in rows]
     answer = client.post(url, {"action": name, "_selected_action": chosen}, follow=True)
+    if name.startswith("cancel_") and b'name="confirmed"' in answer.content:
+        answer = client.post(url, hidden_fields(answer), follow=True)
     return " ".join(str(message) for message in get_messages(answer.wsgi_request)) or " ".join(
         str(message) for message in answer.context["messages"]
     )
@@ -172,6 +186,85 @@ class TestRunningAgain:
 
         bot.refresh_from_db()
         assert bot.last_session_at == done.ended_at
+
+
+class TestAskingBeforeItCancels:
+    def ask(self, client, url=SESSIONS, **fields):
+        return client.post(url, {"action": "cancel_sessions"} | fields)
+
+    def test_nothing_is_done_before_one_is_sure(self, broker, admin):
+        bots = BotFactory.create_batch(2)
+        for bot in bots:
+            bot_services.run_now(bot)
+        chosen = list(ScrapeSession.objects.all())
+
+        page = self.ask(admin, _selected_action=[session.pk for session in chosen])
+
+        assert "Cancel 2 sessions?" in page.content.decode()
+        for session in chosen:
+            assert f'href="{page_of(session)}">{session}</a>' in page.content.decode()
+        assert f'href="{SESSIONS}"' in page.content.decode()
+        assert set(ScrapeSession.objects.values_list("status", flat=True)) == {"queued"}
+
+        answer = admin.post(SESSIONS, hidden_fields(page), follow=True)
+
+        assert "2 session(s) cancelled" in answer.content.decode()
+        assert set(ScrapeSession.objects.values_list("status", flat=True)) == {"cancelled"}
+
+    def test_all_that_a_filter_finds_stay_the_chosen_ones(self, broker, admin):
+        for bot in BotFactory.create_batch(3):
+            bot_services.run_now(bot)
+        other = ended(BotFactory(), "running")
+        url = f"{SESSIONS}?status__exact=queued"
+        first = ScrapeSession.objects.filter(status="queued").first()
+
+        page = self.ask(admin, url, _selected_action=[first.pk], select_across="1")
+        assert "Cancel 3 sessions?" in page.content.decode()
+        admin.post(url, hidden_fields(page))
+
+        assert ScrapeSession.objects.filter(status="cancelled").count() == 3
+        other.refresh_from_db()
+        assert other.status == "running"
+
+    def test_it_names_no_more_than_fit_a_page(self, admin):
+        bot = BotFactory()
+        rows = [ended(bot, "queued") for _ in range(23)]
+
+        page = self.ask(admin, _selected_action=[row.pk for row in rows]).content.decode()
+
+        assert "Cancel 23 sessions?" in page
+        assert "and 3 more" in page
+
+    def test_to_be_sure_is_no_permission(self, broker, client):
+        user = UserFactory()
+        user.user_permissions.set(Permission.objects.filter(codename="view_scrapesession"))
+        client.force_login(user)
+        bot_services.run_now(BotFactory(owner=user))
+        session = ScrapeSession.objects.get()
+
+        self.ask(client, _selected_action=[session.pk], confirmed="yes")
+
+        assert ScrapeSession.objects.get().status == "queued"
+
+    def test_nor_a_way_past_the_csrf_check(self, broker):
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(SuperuserFactory())
+        bot_services.run_now(BotFactory())
+        session = ScrapeSession.objects.get()
+
+        answer = self.ask(client, _selected_action=[session.pk], confirmed="yes")
+
+        assert answer.status_code == 403
+        assert ScrapeSession.objects.get().status == "queued"
+
+    def test_others_sessions_are_not_named(self, broker, operator):
+        bot_services.run_now(BotFactory(name="Secret"))
+
+        answer = self.ask(operator, _selected_action=[ScrapeSession.objects.get().pk])
+        page = operator.get(answer.url).content.decode()
+
+        assert "None of them is there any more." in page
+        assert "Secret" not in page
 
 
 class TestTheAdmin:

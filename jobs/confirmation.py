@@ -1,0 +1,74 @@
+"""A page that asks before an action of the admin's lists: what it would be done to, and what follows."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import model_ngettext, quote
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+
+Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
+
+# Rows that the page names, and up to which it counts them.
+SHOWN = 20
+COUNTED = 10_000
+
+
+def asks_first(consequence: str) -> Callable[[Action], Action]:
+    """Have an action wait for a second POST, from a page that tells its consequence.
+
+    Both go through Django's own handling of actions: the CSRF check, the action's permissions and
+    the rows that the user may see are looked at again.
+    """
+
+    def decorate(action: Action) -> Action:
+        @wraps(action)
+        def ask(admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any]) -> Any:
+            if request.POST.get("confirmed") == "yes":
+                return action(admin, request, rows)
+            return _page(admin, request, rows, name=action.__name__, consequence=consequence)
+
+        return ask
+
+    return decorate
+
+
+def _page(
+    admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any], *, name: str, consequence: str
+) -> HttpResponse | None:
+    count = rows.order_by()[:COUNTED].count()
+    if not count:
+        messages.warning(request, "None of them is there any more.")
+        return None
+    opts = admin.opts
+    shown = [
+        (
+            str(row),
+            reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[quote(row.pk)]),
+        )
+        for row in rows[:SHOWN]
+    ]
+    wanted = admin.get_actions(request)[name][2]
+    context = {
+        **admin.admin_site.each_context(request),
+        "opts": opts,
+        "title": f"{wanted}: are you sure?",
+        "question": f"{wanted} {'at least ' if count == COUNTED else ''}{count:,} "
+        f"{model_ngettext(opts, count)}?",
+        "consequence": consequence,
+        "rows": shown,
+        "more": count - len(shown),
+        "action": name,
+        "checkbox": ACTION_CHECKBOX_NAME,
+        "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+        "across": request.POST.get("select_across") == "1",
+        "back": request.get_full_path(),
+    }
+    request.current_app = admin.admin_site.name
+    return TemplateResponse(request, "admin/confirm_action.html", context)

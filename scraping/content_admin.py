@@ -1,16 +1,20 @@
 """Posts and comments, as they were stored."""
 
+from datetime import datetime
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 
-from scraping import plots
+from scraping import content_search, plots
 from scraping.evidence_admin import EvidenceAdmin
 from scraping.models import PostScore, RedditComment, RedditPost
 
@@ -50,11 +54,60 @@ class ContentAdmin(EvidenceAdmin):
 
     list_select_related = ["subreddit"]
     list_filter = ["removal", ("created_at", RangeDateTimeFilter)]
+    show_facets = admin.ShowFacets.NEVER  # they count each choice of a filter
+    search_help_text = "Link, id, or words; r/name narrows them"
     readonly_fields = ["on_reddit", "matches"]
+    # Filters by which pages of the admin link here, each with an index.
+    links = ["subreddit__id__exact"]
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """The list of subreddits links here by subreddit."""
         return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By key among all; by words among the newest, which the page says when they are not all."""
+        query = content_search.read_query(search_term)
+        found = content_search.by_key(queryset, query)
+        if found is not None:
+            return found, False
+        if not (query.words or query.subreddits):
+            return queryset, False
+        among = content_search.in_subreddits(self._narrowed_by_index(request), query.subreddits)
+        found = content_search.in_subreddits(queryset, query.subreddits)
+        if query.words:
+            since = content_search.looked_through_since(among)
+            if since is not None:
+                found = found.filter(created_at__gte=since)
+                self._tell_limit(request, since)
+        return super().get_search_results(request, found, query.words)
+
+    def _narrowed_by_index(self, request: HttpRequest) -> QuerySet[Any]:
+        """What the list's filters leave that an index serves: all but the state of removal."""
+        items = self.model._default_manager.filter(
+            **{name: request.GET[name] for name in self.links if name in request.GET}
+        )
+        written = RangeDateTimeFilter(
+            self.model._meta.get_field("created_at"),
+            request,
+            dict(request.GET.lists()),
+            self.model,
+            self,
+            "created_at",
+        )
+        narrowed = written.queryset(request, items)
+        return items if narrowed is None else narrowed
+
+    def _tell_limit(self, request: HttpRequest, since: datetime) -> None:
+        moment = date_format(timezone.localtime(since), "DATETIME_FORMAT")
+        messages.info(
+            request,
+            f"Words were looked for in the newest {content_search.LOOKED_THROUGH:,} "
+            f"{self.opts.verbose_name_plural} of this list, written since {moment}. Filter by the "
+            "time they were created, or add r/name, to look through others. Links and ids are looked "
+            "up among all.",
+        )
 
     @admin.display(description="On Reddit")
     def on_reddit(self, item: RedditPost | RedditComment) -> str:
@@ -89,7 +142,7 @@ class RedditPostAdmin(ContentAdmin):
         "created_at",
         "first_seen_at",
     ]
-    search_fields = ["=fullname", "title", "=author", "=subreddit__name"]
+    search_fields = ["title", "selftext", "url", "=author"]
     readonly_fields = [*ContentAdmin.readonly_fields, "history", "comments_of_it"]
     fieldsets = [
         (
@@ -162,7 +215,8 @@ class RedditCommentAdmin(ContentAdmin):
     """Comments."""
 
     list_display = ["body_start", "subreddit", "author", "score", "post", "created_at"]
-    search_fields = ["=fullname", "=link_fullname", "body", "=author", "=subreddit__name"]
+    search_fields = ["body", "=author"]
+    links = [*ContentAdmin.links, "link_fullname__exact"]
     readonly_fields = [*ContentAdmin.readonly_fields, "post", "answers"]
     fieldsets = [
         (

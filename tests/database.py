@@ -1,5 +1,6 @@
 """What a test can see of the database: statements that were sent, versions of rows."""
 
+import json
 from contextlib import contextmanager
 
 from django.db import connection
@@ -44,3 +45,30 @@ def sessions_waiting_for_locks():
             "WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return cursor.fetchone()[0]
+
+
+def plan_of(sql, params):
+    """The nodes of the plan by which a statement was executed."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
+        plan = cursor.fetchone()[0]
+    nodes = [(json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]]
+    for node in nodes:
+        nodes += node.get("Plans", [])
+    return nodes
+
+
+def rows_read(sql, params, *, tables=""):
+    """How many rows or index entries the most expensive node of its plan touches.
+
+    `tables`: count the nodes that read tables whose names begin so, and no joins or bitmaps.
+    """
+    touched = []
+    for node in plan_of(sql, params):
+        if not node.get("Relation Name", "").startswith(tables):
+            continue
+        filtered = node.get("Rows Removed by Filter", 0) + node.get(
+            "Rows Removed by Index Recheck", 0
+        )
+        touched.append((node["Actual Rows"] + filtered) * node["Actual Loops"])
+    return max(touched)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django_celery_results.models import TaskResult
 
 from jobs import batches, liveness, records, run_admin, runs, transitions
+from tests.database import rows_read
 from tests.jobs import worker_jobs  # noqa: F401 - registers its jobs
 
 pytestmark = pytest.mark.django_db
@@ -119,23 +120,6 @@ def test_no_filter_reads_the_whole_history(admin_client, history, monkeypatch, c
     for sql, params in statements:
         read = rows_read(sql, params)
         assert read <= ROWS / 5, f"{read} rows are read for {sql}"
-
-
-def rows_read(sql, params):
-    """How many rows or index entries the most expensive node of its plan touches."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
-        plan = cursor.fetchone()[0]
-    nodes = [(json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]]
-    touched = []
-    while nodes:
-        node = nodes.pop()
-        nodes += node.get("Plans", [])
-        filtered = node.get("Rows Removed by Filter", 0) + node.get(
-            "Rows Removed by Index Recheck", 0
-        )
-        touched.append((node["Actual Rows"] + filtered) * node["Actual Loops"])
-    return max(touched)
 
 
 def test_the_list_finds_what_its_filters_say(admin_client, history, failed):

@@ -139,7 +139,8 @@ class StreamAdmin(EvidenceAdmin):
             "Read",
             {
                 "fields": [
-                    ("last_fetch_at", "previous_fetch_at", "poll_by"),
+                    ("last_fetch_at", "previous_fetch_at"),
+                    "poll_by",
                     ("deep_read_at", "deep_read_since"),
                     "arrivals",
                 ]
@@ -155,7 +156,7 @@ class StreamAdmin(EvidenceAdmin):
         """With what the figures are made of, for a page in two statements."""
         return with_gaps(super().get_queryset(request))
 
-    @admin.display(description="Last 7 days, hour by hour")
+    @admin.display(description="Last 7 days")
     def last_week(self, stream: Stream) -> SafeString:
         """A strip for the list."""
         return strip_of(_figures(stream))

@@ -58,8 +58,10 @@ class ScrapeSessionAdmin(EvidenceAdmin):
                 "fields": [
                     ("posts_seen", "comments_seen"),
                     ("new", "updated", "rejected"),
-                    ("matched", "gaps_opened", "gaps_closed"),
-                    ("requests", "by_kind", "waited"),
+                    "matched",
+                    ("gaps_opened", "gaps_closed"),
+                    ("requests", "waited"),
+                    "by_kind",
                     "freshness",
                 ]
             },

@@ -14,9 +14,9 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from bots.models import BotConfig
-from scraping.models import Gap, Stream
+from scraping.models import Gap, ScrapeSession, Stream
 from scraping.subreddits import ensure_streams
-from tests.factories import PASSWORD, RedditAppFactory, SuperuserFactory
+from tests.factories import PASSWORD, BotFactory, RedditAppFactory, SuperuserFactory
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -101,6 +101,27 @@ def test_a_fault_is_shown_beside_what_was_typed(page, live_server):
     assert not BotConfig.objects.exists()
 
 
+def test_the_front_page_fits_a_phone(page, live_server):
+    owner = SuperuserFactory()
+    bot = BotFactory(owner=owner, name="Cats of the world")
+    ScrapeSession.objects.create(bot=bot, bot_name=bot.name, status="completed", new=7)
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    page.goto(live_server.url + reverse("admin:index"))
+    page.fill("input[name=username]", owner.email)
+    page.fill("input[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+
+    page.wait_for_selector("text=Latest sessions")
+    for shown in ("New items in 24 hours", "Cats of the world"):
+        box = page.locator(f"text={shown}").first.bounding_box()
+        assert box["x"] + box["width"] <= 390
+    headings = [heading for heading in page.locator("table th").all() if heading.is_visible()]
+    assert [heading.inner_text() for heading in headings] == ["Bot", "Status", "Started", "New"]
+    last = headings[-1].bounding_box()
+    assert last["x"] + last["width"] <= 390
+
+
 def test_a_streams_week_is_drawn(page, live_server):
     owner = SuperuserFactory()
     now = timezone.now()
@@ -122,7 +143,9 @@ def test_a_streams_week_is_drawn(page, live_server):
     page.wait_for_selector("td svg[role=img]")
     strips = page.locator("td svg[role=img]")
     assert strips.count() == 3
-    assert strips.first.bounding_box()["width"] == 252
+    assert strips.first.bounding_box()["width"] == 144
+    table = page.locator("#result_list").bounding_box()
+    assert table["x"] + table["width"] <= page.viewport_size["width"], "all columns are in sight"
     fills = {rect.get_attribute("fill") for rect in page.locator("td svg rect").all()}
     assert fills == {"#16a34a", "#f59e0b", "#dc2626", "#94a3b8"}
 

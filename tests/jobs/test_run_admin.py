@@ -61,6 +61,7 @@ def test_a_run_is_called_by_what_it_does(admin_client, row, title):
     assert str(run) == title
     assert title in page
     assert "&lt;Task" not in page
+    assert title[0].upper() + title[1:] not in page
 
 
 ROWS = 30_000

@@ -6,7 +6,6 @@ megabytes that reading takes: that much is the format's.
 """
 
 import hashlib
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
+from isal import isal_zlib
 
 HEAD_BYTES = 1 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -209,13 +209,13 @@ def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _gunzip(stream: BinaryIO, size: int) -> Iterator[bytes]:
     data = stream.read(INPUT)
     while data:
-        member = zlib.decompressobj(wbits=31)
+        member = isal_zlib.decompressobj(wbits=31)
         while not member.eof:
             if not data:
                 raise DamagedDump("the gzip file ends in the middle: it was cut off")
             try:
                 piece = member.decompress(data, size)
-            except zlib.error as error:
+            except isal_zlib.error as error:
                 raise DamagedDump(f"the gzip file is damaged: {error}") from error
             if piece:
                 yield piece

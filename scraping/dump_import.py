@@ -217,7 +217,7 @@ class _Writer:
         record, reading = self.record, batch.reading
         before = record.position
         with transaction.atomic():
-            purged = purged_fullnames([*reading.posts.fields, *reading.comments.fields])
+            purged = purged_fullnames([*reading.posts.fullnames, *reading.comments.fullnames])
             for table, kind, items in (
                 (POSTS, Stream.Kind.POSTS, reading.posts),
                 (COMMENTS, Stream.Kind.COMMENTS, reading.comments),
@@ -264,8 +264,8 @@ class _Writer:
     def _ingest(self, table: Table, items: PackedItems) -> None:
         # A file of which nothing was known so far is most likely new as a whole.
         result = ingest_dumped(table, items, presume_new=self._all_new.get(table.name, False))
-        if items.fields:
-            known = len(result.new) < len(items.fields)
+        if items.fullnames:
+            known = len(result.new) < len(items.fullnames)
             self._all_new[table.name] = not known and self._all_new.get(table.name, True)
         self.record.new += len(result.new)
         self.record.updated += len(result.updated)

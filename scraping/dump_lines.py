@@ -8,17 +8,26 @@ more items have entities alone than have bare characters.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import orjson
+from msgspec import UNSET, Struct
 
 from scraping.copying import CopyFormat
-from scraping.packing import PackedItems, pack_items
-from scraping.reddit.parse import DELETED_CATEGORIES, ParseError, comment_columns, post_columns
-from scraping.reddit.plain import Columns
+from scraping.packing import NO_COLUMNS, TOGETHER, PackedItems
+from scraping.reddit.parse import (
+    DELETED_CATEGORIES,
+    PLAIN_KEYS,
+    Data,
+    ParseError,
+    comment_columns,
+    post_columns,
+)
+from scraping.reddit.plain import Columns, decoder, thing_type
 
 # What Reddit writes for &, < and >.
 ENTITIES = ("&amp;", "&lt;", "&gt;")
@@ -26,16 +35,17 @@ ENTITIES = ("&amp;", "&lt;", "&gt;")
 POST_TEXTS = ("title", "selftext", "url", "link_flair_text", "author_flair_text")
 COMMENT_TEXTS = ("body", "author_flair_text")
 
-# Lines that are parsed together: few enough that the processor's cache holds what they make.
-TOGETHER = 100
-
 # Keys that say when the makers of a dump read the item, and a second time in `_meta`.
-RETRIEVED = ("retrieved_on", "retrieved_utc")
+RETRIEVAL_KEYS = ("retrieved_on", "retrieved_utc", "_meta")
 RETRIEVED_AGAIN = "retrieved_2nd_on"
-RETRIEVAL_KEYS = (*RETRIEVED, "_meta")
 
-# A line that is an object: its number, the line and the object.
-Numbered = tuple[int, bytes, dict[str, Any]]
+# What is stored of a line, unless it is odd: then it is an empty one, but for when it was retrieved.
+Line = thing_type(PLAIN_KEYS | dict.fromkeys(RETRIEVAL_KEYS, Any))
+decode_plain = decoder(Line)
+
+
+# A line that is an item: its number, the line and what it says.
+Numbered = tuple[int, bytes, Line]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +56,10 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
 
-    def want_subreddit(self, data: dict[str, Any]) -> bool:
-        """Whether the item is of a wanted subreddit."""
+    def want_subreddit(self, name: Any) -> bool:
+        """Whether this is the name of a wanted subreddit."""
         if not self.subreddits:
             return True
-        name = data.get("subreddit")
         return isinstance(name, str) and name.lower() in self.subreddits
 
     def want_time(self, created_at: datetime) -> bool:
@@ -93,18 +102,76 @@ class Reading:
 class _Gathered:
     """Items of one kind, as they come out of the lines."""
 
-    parse: Callable[[Sequence[dict[str, Any]]], tuple[Columns, dict[int, ParseError]]]
+    parse: Callable[[Sequence[Struct], Data], tuple[Columns, dict[int, ParseError]]]
     texts: tuple[str, ...]
-    columns: Columns = field(default_factory=dict)
+    form: CopyFormat
+    columns: tuple[str, ...] = ()
+    fullnames: list[str] = field(default_factory=list)
+    subreddits: list[str | None] = field(default_factory=list)
+    names: dict[str | None, str | None] = field(default_factory=dict)
+    subreddit_fullnames: dict[str | None, str | None] = field(default_factory=dict)
     retrieved_at: list[datetime] = field(default_factory=list)
-    undecided: list[int] = field(default_factory=list)
-    """The places of those whose texts have entities alone."""
+    rows: list[bytes] = field(default_factory=list)
+    undecided: list[tuple[int, Columns, int, bool]] = field(default_factory=list)
+    """Items whose texts have entities alone: the place, the columns that have them as they came and
+    at which place, and whether they were packed decoded."""
 
-    def packed(self, form: CopyFormat) -> PackedItems:
-        """All of them."""
-        if not self.retrieved_at:
-            return PackedItems()
-        return pack_items(form, self.columns, self.retrieved_at)
+    def add(self, columns: Columns, undecided: Sequence[int], *, decode: bool) -> None:
+        """Pack some items, with entities as they are or decoded."""
+        before = len(self.rows)
+        self.undecided += [(before + place, columns, place, decode) for place in undecided]
+        if decode and undecided:
+            columns = self._with_entities_decoded(columns, undecided)
+        self.columns = tuple(name for name in columns if name not in NO_COLUMNS)
+        self.fullnames += columns["fullname"]
+        # One text for each name, of which the pipe then carries one.
+        self.subreddits += [self.names.setdefault(name, name) for name in columns["subreddit"]]
+        self.subreddit_fullnames |= zip(
+            columns["subreddit"], columns["subreddit_fullname"], strict=True
+        )
+        self.retrieved_at += columns["retrieved_at"]
+        self.rows += self._packed(columns)
+
+    def settle(self, *, decode: bool) -> None:
+        """Pack those again that were packed otherwise than was found right in the end."""
+        wrong = [entry for entry in self.undecided if entry[3] is not decode]
+        for start in range(0, len(wrong), TOGETHER):
+            some = wrong[start : start + TOGETHER]
+            columns = {
+                name: [column[name][at] for _, column, at, _ in some] for name in self.columns
+            }
+            if decode:
+                columns = self._with_entities_decoded(columns, range(len(some)))
+            for (place, *_), row in zip(some, self._packed(columns), strict=True):
+                self.rows[place] = row
+
+    def packed(self) -> PackedItems:
+        """All of them. Of several with one name the one stands that was read last, or the last."""
+        places = range(len(self.fullnames))
+        if len({*self.fullnames}) < len(places):
+            places = sorted(places, key=self.retrieved_at.__getitem__)
+        by_name = {self.fullnames[place]: place for place in places}
+        fullnames = sorted(by_name)
+        chosen = [*map(by_name.__getitem__, fullnames)]
+        self.subreddit_fullnames.pop(None, None)
+        return PackedItems(
+            self.columns,
+            fullnames,
+            [*map(self.subreddits.__getitem__, chosen)],
+            [*map(self.rows.__getitem__, chosen)],
+            self.subreddit_fullnames,
+        )
+
+    def _with_entities_decoded(self, columns: Columns, places: Iterable[int]) -> Columns:
+        changed = {name: [*columns[name]] for name in (*self.texts, "extra")}
+        for place in places:
+            for column in changed.values():
+                if column[place]:
+                    column[place] = _unescaped(column[place])
+        return columns | changed
+
+    def _packed(self, columns: Columns) -> list[bytes]:
+        return self.form.pack({name: columns[name] for name in self.columns})
 
 
 class LineReader:
@@ -125,41 +192,69 @@ class LineReader:
         self._encoded = encoded
         self._plain = plain
 
-    def read(self, lines: list[bytes], *, first_line: int, passed: Collection[int] = ()) -> Reading:
-        """Read lines of which the first has this number, but for those `passed` over by number."""
+    def read(self, lines: list[bytes], *, first_line: int) -> Reading:
+        """Read lines of which the first has this number; empty ones are passed over."""
         reading = Reading()
-        posts = _Gathered(post_columns, POST_TEXTS)
-        comments = _Gathered(comment_columns, COMMENT_TEXTS)
+        posts = _Gathered(post_columns, POST_TEXTS, self._posts)
+        comments = _Gathered(comment_columns, COMMENT_TEXTS, self._comments)
         for start in range(0, len(lines), TOGETHER):
-            found: dict[bool, list[Numbered]] = {True: [], False: []}
-            for number, line in enumerate(lines[start : start + TOGETHER], first_line + start):
-                if not line or number in passed or line.isspace():
-                    continue
-                try:
-                    self._sort(number, line, found, reading)
-                except _NoItem as fault:
-                    reading.rejects.append((number, str(fault), line))
+            some = lines[start : start + TOGETHER]
+            numbered = [*zip(count(first_line + start), some, map(decode_plain, some))]
+            found = self._sorted(numbered, reading)
             self._gather(posts, found[True], reading)
             self._gather(comments, found[False], reading)
         reading.rejects.sort(key=lambda reject: reject[0])
         self._encoded += reading.encoded
         self._plain += reading.plain
-        if self._encoded > self._plain:
-            _decode_entities(posts)
-            _decode_entities(comments)
-        reading.post_lines, reading.comment_lines = (
-            len(posts.retrieved_at),
-            len(comments.retrieved_at),
-        )
-        reading.posts, reading.comments = posts.packed(self._posts), comments.packed(self._comments)
+        for items in (posts, comments):
+            items.settle(decode=self._encoded > self._plain)
+        reading.post_lines, reading.comment_lines = len(posts.rows), len(comments.rows)
+        reading.posts, reading.comments = posts.packed(), comments.packed()
         return reading
 
+    def _sorted(
+        self, lines: list[tuple[int, bytes, Line | None]], reading: Reading
+    ) -> dict[bool, list[Numbered]]:
+        """Of these lines the posts (True) and the comments that are wanted."""
+        found: dict[bool, list[Numbered]] = {True: [], False: []}
+        kinds = {
+            thing.name[:3] if thing is not None and thing.name is not UNSET else None
+            for _, _, thing in lines
+        }
+        if kinds in ({"t3_"}, {"t1_"}) and not self._filters.subreddits:
+            found[kinds == {"t3_"}] = lines
+            return found
+        for number, line, thing in lines:
+            if line and not line.isspace():
+                try:
+                    self._sort(number, line, thing, found, reading)
+                except ParseError as fault:
+                    reading.rejects.append((number, fault.reason, line))
+        return found
+
     def _sort(
-        self, number: int, line: bytes, found: Mapping[bool, list[Numbered]], reading: Reading
+        self,
+        number: int,
+        line: bytes,
+        thing: Line | None,
+        found: Mapping[bool, list[Numbered]],
+        reading: Reading,
     ) -> None:
-        data = _decoded(line)
-        if self._filters.want_subreddit(data):
-            found[_is_post(data)].append((number, line, data))
+        is_post = subreddit = None
+        if thing is not None:
+            subreddit = thing.subreddit
+            is_post = _is_post(
+                thing.name, title=thing.title is not UNSET, body=thing.body is not UNSET
+            )
+        if is_post is None:
+            data = _decoded(line)
+            is_post = _is_post(data.get("name"), title="title" in data, body="body" in data)
+            if is_post is None:
+                raise ParseError("?", f"neither a post nor a comment, keys: {sorted(data)[:10]!r}")
+            subreddit = data.get("subreddit")
+            thing = Line(**{key: data[key] for key in RETRIEVAL_KEYS if key in data})
+        if self._filters.want_subreddit(subreddit):
+            found[is_post].append((number, line, thing))
         else:
             reading.filtered += 1
 
@@ -167,7 +262,7 @@ class LineReader:
         if not lines:
             return
         things = [thing for _, _, thing in lines]
-        columns, faults = onto.parse(things)
+        columns, faults = onto.parse(things, lambda place: _decoded(lines[place][1]))
         for place, fault in faults.items():
             reading.rejects.append((lines[place][0], fault.reason, lines[place][1]))
         wanted = self._wanted(things, columns, faults, reading)
@@ -176,29 +271,28 @@ class LineReader:
             columns = {
                 name: [column[place] for place in wanted] for name, column in columns.items()
             }
-        before = len(onto.retrieved_at)
-        for place, texts in enumerate(zip(*map(columns.get, onto.texts), strict=True), before):
-            together = "\n".join(filter(None, texts))
-            if "&" in together or "<" in together or ">" in together:
-                if _has_bare(together):
-                    reading.plain += 1
-                else:
-                    reading.encoded += 1
-                    onto.undecided.append(place)
-        onto.retrieved_at += _retrievals(things, columns["created_at"])
-        for name, column in columns.items():
-            onto.columns.setdefault(name, []).extend(column)
+        special = _with_special([columns[name] for name in onto.texts])
+        encoded = [
+            place
+            for place in special
+            if not _has_bare("\n".join(columns[name][place] or "" for name in onto.texts))
+        ]
+        reading.encoded += len(encoded)
+        reading.plain += len(special) - len(encoded)
+        columns["retrieved_at"] = _retrievals(things, columns["created_at"])
+        decode = self._encoded + reading.encoded > self._plain + reading.plain
+        onto.add(columns, encoded, decode=decode)
 
     def _wanted(
         self,
-        things: list[dict[str, Any]],
+        things: list[Line],
         columns: Columns,
         faults: Collection[int],
         reading: Reading,
     ) -> Sequence[int]:
         """The places of the items to be stored; notes what has become of them since."""
-        metas = [thing.get("_meta") for thing in things]
-        if not faults and self._filters.want_any_time and metas.count(None) == len(metas):
+        metas = [thing._meta for thing in things]
+        if not faults and self._filters.want_any_time and metas.count(UNSET) == len(metas):
             return range(len(things))
         wanted = []
         for place, (created_at, meta) in enumerate(zip(columns["created_at"], metas, strict=True)):
@@ -213,10 +307,6 @@ class LineReader:
         return wanted
 
 
-class _NoItem(Exception):
-    """The line is neither a post nor a comment."""
-
-
 def _decoded(line: bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(line)
@@ -225,36 +315,36 @@ def _decoded(line: bytes) -> dict[str, Any]:
             # Takes NaN and lone surrogates, of which an item can be made all the same.
             data = json.loads(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise _NoItem(f"not JSON: {error}") from error
+            raise ParseError("?", f"not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise _NoItem(f"expected an object, got {type(data).__name__}")
+        raise ParseError("?", f"expected an object, got {type(data).__name__}")
     return data
 
 
-def _is_post(data: dict[str, Any]) -> bool:
-    name = data.get("name")
+def _is_post(name: Any, *, title: bool, body: bool) -> bool | None:
+    """Of an item with this name, and with a title or a body: whether it is a post; None if neither."""
     kind = name[:3] if isinstance(name, str) else ""
-    if kind == "t3_" or (kind != "t1_" and "title" in data):
+    if kind == "t3_" or (kind != "t1_" and title):
         return True
-    if kind == "t1_" or "body" in data:
-        return False
-    raise _NoItem(f"neither a post nor a comment, keys: {sorted(data)[:10]!r}")
+    return False if kind == "t1_" or body else None
 
 
-def _retrievals(things: list[dict[str, Any]], created_at: list[datetime]) -> list[datetime]:
-    told = [thing.get(key) for key in RETRIEVAL_KEYS for thing in things]
-    if told.count(None) == len(told):
+def _retrievals(things: list[Line], created_at: list[datetime]) -> list[datetime]:
+    if all(
+        thing.retrieved_on is UNSET and thing.retrieved_utc is UNSET and thing._meta is UNSET
+        for thing in things
+    ):
         return created_at
     return [*map(_retrieved_at, things, created_at)]
 
 
-def _retrieved_at(data: dict[str, Any], created_at: datetime) -> datetime:
+def _retrieved_at(thing: Line, created_at: datetime) -> datetime:
     """When the line's values were read, at the earliest: never before the item was written."""
-    meta = data.get("_meta")
+    meta = thing._meta
     again = meta.get(RETRIEVED_AGAIN) if isinstance(meta, dict) else None
     seconds = [
         value
-        for value in (*map(data.get, RETRIEVED), again)
+        for value in (thing.retrieved_on, thing.retrieved_utc, again)
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
     try:
@@ -277,6 +367,20 @@ def _obey(meta: dict[str, Any], removals: list[str], place: int) -> bool:
     return not meta.get("was_deleted_later")
 
 
+def _with_special(columns: Sequence[Sequence[str | None]]) -> set[int]:
+    """The places at which any of the columns has a text with one of the three characters."""
+    found: set[int] = set()
+    for column in columns:
+        # Most columns have none at all.
+        together = "".join(filter(None, column))
+        for character in "&<>":
+            if character in together:
+                found.update(
+                    place for place, text in enumerate(column) if text and character in text
+                )
+    return found
+
+
 def _has_bare(texts: str) -> bool:
     """Whether one of the three characters stands for itself. Counting is much faster than a pattern."""
     if "<" in texts or ">" in texts:
@@ -284,25 +388,12 @@ def _has_bare(texts: str) -> bool:
     return texts.count("&") > sum(map(texts.count, ENTITIES))
 
 
-def _decode_entities(items: _Gathered) -> None:
-    columns = items.columns
-    for place in items.undecided:
-        for name in items.texts:
-            if (text := columns[name][place]) and "&" in text:
-                columns[name][place] = _unescaped(text)
-        columns["extra"][place] = _unescaped_in(columns["extra"][place])
-
-
-def _unescaped(text: str) -> str:
-    # The ampersand last: "&amp;lt;" is how Reddit writes "&lt;".
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def _unescaped_in(value: Any) -> Any:
+def _unescaped(value: Any) -> Any:
     if isinstance(value, str):
-        return _unescaped(value)
+        # The ampersand last: "&amp;lt;" is how Reddit writes "&lt;".
+        return value.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     if isinstance(value, list):
-        return [_unescaped_in(entry) for entry in value]
+        return [_unescaped(entry) for entry in value]
     if isinstance(value, dict):
-        return {key: _unescaped_in(entry) for key, entry in value.items()}
+        return {key: _unescaped(entry) for key, entry in value.items()}
     return value

@@ -204,7 +204,7 @@ def read_batches(order: Order) -> Iterator[Batch]:
 
 
 def _read(lines: LineReader, block: Block) -> Reading:
-    reading = lines.read(block.lines, first_line=block.first_line, passed=block.too_long)
+    reading = lines.read(block.lines, first_line=block.first_line)
     reading.rejects += [
         (number, "longer than any item", start) for number, start in block.too_long.items()
     ]

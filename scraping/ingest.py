@@ -9,10 +9,9 @@ inserts waits for others' rows while it holds only such as nobody else sees; one
 waits for one that inserts.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from operator import attrgetter
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -22,11 +21,11 @@ from psycopg2.errors import UniqueViolation
 from scraping import deletion, retention, scores
 from scraping.copying import CopyFormat, CopySource
 from scraping.models import Content, RedditComment, RedditPost
-from scraping.packing import NO_COLUMNS, PackedItems, pack_items
+from scraping.packing import NO_COLUMNS, Items, PackedItems, PageItems
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
 from scraping.subreddits import ensure_subreddits
 
-# What ends each row: the rest of it is packed where the item is parsed.
+# What starts each row; the rest of it can be packed where the item is parsed.
 STORED = ("subreddit_id", "first_seen_at", "refreshed_at")
 
 # What moderators have removed is not said by what Reddit shows in its place.
@@ -58,19 +57,12 @@ class Table:
         self.model = model
         self.name = model._meta.db_table
         self.staging = f"staging_{self.name}"
-        self._names = [column.name for column in fields(parsed)]
-        self._values = attrgetter(*self._names)
-        own = [name for name in self._names if name not in NO_COLUMNS]
+        own = [column.name for column in fields(parsed) if column.name not in NO_COLUMNS]
         self.columns = [*own, "subreddit_id"]
         self._all = [*self.columns, "retrieved_at", "first_seen_at", "refreshed_at"]
         types = {column.column: column.get_internal_type() for column in model._meta.fields}
         self.types = {name: types[name] for name in self._all}
         self.format = CopyFormat(self.types)
-
-    def pack(self, items: Sequence[ParsedItem]) -> PackedItems:
-        """Pack items that Reddit has just told us."""
-        columns = zip(*map(self._values, items), strict=True)
-        return pack_items(self.format, dict(zip(self._names, columns, strict=True)))
 
     @cached_property
     def known(self) -> str:
@@ -182,7 +174,7 @@ def ingest_dumped(
     `table` is `POSTS` or `COMMENTS`. An item that is stored as deleted or removed stays as it is.
     Where none is stored yet, as the caller may `presume`, it is quicker not to look first.
     """
-    if not items.fields:
+    if not items.fullnames:
         return IngestResult()
     with transaction.atomic():
         return _store(
@@ -196,25 +188,23 @@ def ingest_dumped(
 
 
 def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestResult:
-    # A page can hold an item twice (pinned and in its place): the last one is the freshest.
-    unique = {item.fullname: item for item in items}
-    if not unique:
+    page = PageItems(table.format, items)
+    if not page.items:
         return IngestResult()
     with transaction.atomic(savepoint=False):
-        deletion.obey(table.model, unique.values(), now=now)
-        packed = table.pack(list(unique.values()))
-        subreddits = _subreddit_ids(packed, refresh=True)
+        deletion.obey(table.model, page.items, now=now)
+        subreddits = _subreddit_ids(page, refresh=True)
         too_old = retention.too_old(
-            [(i.fullname, subreddits.get(i.subreddit), i.created_at) for i in unique.values()]
+            [(i.fullname, subreddits.get(i.subreddit), i.created_at) for i in page.items]
         )
-        packed.leave_out(too_old)
-        result = _store(table, packed, subreddits, now, onto=table.upsert)
+        page.leave_out(too_old)
+        result = _store(table, page, subreddits, now, onto=table.upsert)
         result.too_old = too_old
         scores.note(table.model, result.updated, now=now)
         return result
 
 
-def _subreddit_ids(items: PackedItems, *, refresh: bool) -> dict[str | None, int | None]:
+def _subreddit_ids(items: Items, *, refresh: bool) -> dict[str | None, int | None]:
     """The ids of the items' subreddits, by the names as the items have them."""
     names = items.subreddit_fullnames
     ids = ensure_subreddits(names, refresh=refresh) if names else {}
@@ -223,7 +213,7 @@ def _subreddit_ids(items: PackedItems, *, refresh: bool) -> dict[str | None, int
 
 def _store(
     table: Table,
-    items: PackedItems,
+    items: Items,
     subreddits: dict[str | None, int | None],
     now: datetime,
     *,
@@ -231,27 +221,24 @@ def _store(
     presume_new: bool = False,
 ) -> IngestResult:
     """Insert the items that are not there; put those that are onto what is stored."""
-    moment = table.format.field("first_seen_at", now)
-    ends = {
-        name: table.format.field("subreddit_id", key) + moment + moment
-        for name, key in subreddits.items()
-    }
+    copier = _Copier(table, items, subreddits, now)
+    names = set(items.fullnames)
     for attempt in range(TRIES):
-        known = set() if presume_new and attempt == 0 else _known(table, items.fields)
+        known = set() if presume_new and attempt == 0 else _known(table, names)
         try:
             with transaction.atomic():
-                _copy(table.name, items, sorted(items.fields.keys() - known), ends)
+                copier.copy(names - known, into=table.name)
         except UniqueViolation:
             continue
         break
     else:
         # One statement that takes whatever it meets.
-        known = set(items.fields)
-    result = IngestResult(new=items.fields.keys() - known)
+        known = names
+    result = IngestResult(new=names - known)
     if known:
-        for fullname, inserted in _merge(table, items, known, ends, onto):
+        for fullname, inserted in _merge(table, copier, known, onto):
             (result.new if inserted else result.updated).add(fullname)
-    result.unchanged = len(items.fields) - len(result.new) - len(result.updated)
+    result.unchanged = len(names) - len(result.new) - len(result.updated)
     return result
 
 
@@ -261,29 +248,45 @@ def _known(table: Table, fullnames: Iterable[str]) -> set[str]:
         return {fullname for (fullname,) in cursor.fetchall()}
 
 
-def _copy(
-    into: str, items: PackedItems, fullnames: Collection[str], ends: dict[str | None, bytes]
-) -> None:
-    if fullnames:
-        columns = [*items.columns, *STORED]
-        rows = (items.fields[name] + ends[items.subreddits[name]] for name in fullnames)
-        with connection.cursor() as cursor:
-            cursor.copy_expert(
-                f"COPY {into} ({', '.join(columns)}) FROM STDIN (FORMAT binary)",
-                CopySource(rows, columns=len(columns)),
+class _Copier:
+    """Copies items into a table, with the ids of their subreddits and the time of storing them."""
+
+    def __init__(
+        self,
+        table: Table,
+        items: Items,
+        subreddits: dict[str | None, int | None],
+        now: datetime,
+    ) -> None:
+        self._items = items
+        self._columns = [*STORED, *items.columns]
+        moment = table.format.field("first_seen_at", now)
+        self._starts = {
+            name: CopySource.start(
+                table.format.field("subreddit_id", key) + moment + moment,
+                columns=len(self._columns),
             )
+            for name, key in subreddits.items()
+        }
+
+    def copy(self, wanted: Collection[str], *, into: str) -> None:
+        """Copy those of the items that are wanted."""
+        if wanted:
+            starts = self._starts
+            rows = ((starts[name], fields) for name, fields in self._items.rows(wanted))
+            with connection.cursor() as cursor:
+                cursor.copy_expert(
+                    f"COPY {into} ({', '.join(self._columns)}) FROM STDIN (FORMAT binary)",
+                    CopySource(rows),
+                )
 
 
 def _merge(
-    table: Table,
-    items: PackedItems,
-    fullnames: Collection[str],
-    ends: dict[str | None, bytes],
-    statement: str,
+    table: Table, copier: _Copier, fullnames: Collection[str], statement: str
 ) -> list[tuple[str, bool]]:
     with connection.cursor() as cursor:
         cursor.execute(table.create_staging)
-        _copy(table.staging, items, fullnames, ends)
+        copier.copy(fullnames, into=table.staging)
         cursor.execute(statement)
         written = cursor.fetchall()
         # The transaction may be a caller's, with another page to come before its commit.

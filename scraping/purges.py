@@ -2,7 +2,13 @@
 
 from collections.abc import Collection
 
-from scraping.models import DeletionReceipt
+from django.db import connection
+
+# One text and not thousands of values: an import asks for each of its batches.
+PURGED = """
+SELECT DISTINCT fullname FROM unnest(string_to_array(%s, ' ')) AS s (fullname)
+JOIN scraping_deletionreceipt r USING (fullname) WHERE r.parts <> '{author}'
+"""
 
 
 def purged_fullnames(fullnames: Collection[str]) -> set[str]:
@@ -10,7 +16,6 @@ def purged_fullnames(fullnames: Collection[str]) -> set[str]:
 
     The one place where an import asks: a receipt outlives the item's row.
     """
-    receipts = DeletionReceipt.objects.filter(fullname__in=list(fullnames)).exclude(
-        parts=["author"]
-    )
-    return set(receipts.values_list("fullname", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(PURGED, [" ".join(fullnames)])
+        return {fullname for (fullname,) in cursor.fetchall()}

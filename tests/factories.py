@@ -8,7 +8,7 @@ from factory.django import DjangoModelFactory
 from accounts.models import User
 from bots.models import BotConfig, RedditApp
 from scraping.ingest import COMMENTS, POSTS
-from scraping.packing import pack_items
+from scraping.packing import NO_COLUMNS, PackedItems
 from scraping.reddit.parse import ParsedPost
 
 PASSWORD = "correct horse battery staple"
@@ -104,4 +104,8 @@ def packed(item, retrieved_at):
     """A parsed item as an import packs it, read by a dump at that time."""
     table = POSTS if isinstance(item, ParsedPost) else COMMENTS
     columns = {column.name: [getattr(item, column.name)] for column in fields(item)}
-    return pack_items(table.format, columns, [retrieved_at])
+    columns["retrieved_at"] = [retrieved_at]
+    names = tuple(name for name in columns if name not in NO_COLUMNS)
+    rows = table.format.pack({name: columns[name] for name in names})
+    subreddits = {item.subreddit: item.subreddit_fullname} if item.subreddit else {}
+    return PackedItems(names, [item.fullname], [item.subreddit], rows, subreddits)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from scraping.reddit.plain import Columns, PlainParser
 from scraping.reddit.reader import (
     DELETED_AUTHOR,
@@ -20,6 +22,7 @@ from scraping.reddit.reader import (
 
 __all__ = [
     "PARSERS",
+    "PLAIN_KEYS",
     "ParseError",
     "ParsedComment",
     "ParsedItem",
@@ -208,28 +211,36 @@ _plain_comments = PlainParser(
 )
 
 
-def post_columns(things: Sequence[Any]) -> tuple[Columns, dict[int, ParseError]]:
-    """Turn the `data` of many t3 into a column for each field of `ParsedPost`.
+# Of the things that the following take, with the types of their values: see `plain.thing_type`.
+PLAIN_KEYS = _plain_posts.keys | _plain_comments.keys
 
-    The values are those of `parse_post`, which takes twice as long. Also returned are the errors, by
-    the places of what cannot be stored; there the columns hold nothing of meaning.
+# What the JSON of the thing at a place is, decoded in any other way.
+Data = Callable[[int], Any]
+
+
+def post_columns(things: Sequence[Struct], data: Data) -> tuple[Columns, dict[int, ParseError]]:
+    """Turn some t3 into a column for each field of `ParsedPost`.
+
+    The values are those of `parse_post`, which takes many times as long and is asked only for what is
+    not plain, as an empty thing. Also returned are the errors, by the places of what cannot be stored;
+    there the columns hold nothing of meaning.
     """
-    return _columns(_plain_posts, parse_post, things)
+    return _columns(_plain_posts, parse_post, things, data)
 
 
-def comment_columns(things: Sequence[Any]) -> tuple[Columns, dict[int, ParseError]]:
+def comment_columns(things: Sequence[Struct], data: Data) -> tuple[Columns, dict[int, ParseError]]:
     """The same for t1 and `ParsedComment`."""
-    return _columns(_plain_comments, parse_comment, things)
+    return _columns(_plain_comments, parse_comment, things, data)
 
 
 def _columns(
-    plain: PlainParser, parse: Callable[[Any], ParsedItem], things: Sequence[Any]
+    plain: PlainParser, parse: Callable[[Any], ParsedItem], things: Sequence[Struct], data: Data
 ) -> tuple[Columns, dict[int, ParseError]]:
-    columns, odd = plain([thing if thing.__class__ is dict else {} for thing in things])
+    columns, odd = plain(things)
     faults: dict[int, ParseError] = {}
     for place in odd:
         try:
-            item = parse(things[place])
+            item = parse(data(place))
         except ParseError as fault:
             faults[place] = fault
         else:

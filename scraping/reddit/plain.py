@@ -1,75 +1,100 @@
-"""The quick way to rows, for things whose fields all have the types that Reddit sends today.
+"""The quick way from JSON to rows, for things whose fields all have the types that Reddit sends today.
 
-It goes field by field and not thing by thing: what holds of a whole column is found out at once. A
-thing with a value that is not plain is left to the careful way of `scraping.reddit.reader`, which
-takes longer and gives the same.
+msgspec checks types while it parses and passes over what is not stored. From there it goes field by
+field and not thing by thing: what holds of a whole column is found out at once. A thing with a value
+that is not plain is left to the careful way of `scraping.reddit.reader`, which takes longer and gives
+the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from math import isfinite
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from scraping.reddit.reader import clean_json
 
 # A value for each thing, by the names of the row's fields.
 Columns = dict[str, list[Any]]
+# Those of one field as they were parsed: UNSET where a thing has no such key.
+Values = Sequence[Any]
+# Values as they are stored, or None where not all of them are plain.
+Column = Callable[[Values], list[Any] | None]
 
 # Well within what every platform can turn into a date: the year 2096.
 LATEST = 4_000_000_000
 LONGEST_FULLNAME = 60
 
-_TEXT = frozenset({str, type(None)})
-_NUMBER = frozenset({int, float})
-_Missing = type(...)
-_MISSING = frozenset({_Missing})
+_INTEGER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_NOTHING = frozenset({NoneType, UnsetType})
+_SECONDS = float | str | UnsetType
+_EDITED = float | bool | None | UnsetType
 
-# Values as they are stored, or None where not all of them are plain. A missing key is `...`.
-Column = Callable[[list[Any]], list[Any] | None]
+_astuple = msgspec.structs.astuple
 
 
-def _types(values: list[Any]) -> set[type]:
+def thing_type(keys: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """A type for things with these keys, and the types of their values; any may be missing."""
+    return msgspec.defstruct(
+        "PlainThing", [(key, kind, UNSET) for key, kind in keys.items()], gc=False
+    )
+
+
+def decoder(things: type[msgspec.Struct]) -> Callable[[bytes], Any | None]:
+    """What turns one thing's JSON into its type, or gives None where that is not plain."""
+    decode = msgspec.json.Decoder(things).decode
+
+    def decode_one(text: bytes) -> Any | None:
+        try:
+            return decode(text)
+        except (ValueError, RecursionError):
+            return None
+
+    return decode_one
+
+
+def _types(values: Values) -> set[type]:
+    # Not `in` and not count(), which compare each value with what is looked for.
     return {*map(type, values)}
 
 
-def _present(values: list[Any]) -> list[Any]:
-    return [value for value in values if value is not ... and value is not None]
-
-
-def _without_missing(values: list[Any]) -> list[Any]:
-    return [None if value is ... else value for value in values]
-
-
-def required_texts(values: list[Any]) -> list[str] | None:
+def required_texts(values: Values) -> list[str] | None:
     """Texts of a key that is never missing."""
-    return None if ... in values else texts(values)
-
-
-def texts(values: list[Any]) -> list[Any] | None:
-    """Texts that need no cleaning; null is an empty one."""
     types = _types(values)
-    if not types <= _TEXT | _MISSING:
+    return None if UnsetType in types else _texts(values, types)
+
+
+def texts(values: Values) -> list[Any] | None:
+    """Texts that PostgreSQL takes; null is an empty one. msgspec refuses halves of pairs itself."""
+    return _texts(values, _types(values))
+
+
+def _texts(values: Values, types: set[type]) -> list[Any] | None:
+    found = _optional(values, types)
+    if NoneType in types:
+        found = [None if value is UNSET else value or "" for value in values]
+    if str in types and "\0" in "".join(found if len(types) == 1 else filter(None, found)):
         return None
-    if types == _MISSING:
+    return found
+
+
+def optional(values: Values) -> list[Any]:
+    """Values that may be null or missing, which is the same."""
+    return _optional(values, _types(values))
+
+
+def _optional(values: Values, types: set[type]) -> list[Any]:
+    if UnsetType not in types:
+        return [*values]
+    if len(types) == 1:
         return [None] * len(values)
-    together = "".join(values if types == {str} else _present(values))
-    if "\0" in together or not (together.isascii() or _can_be_encoded(together)):
-        return None
-    if types == {str}:
-        return values
-    return ["" if value is None else None if value is ... else value for value in values]
+    return [None if value is UNSET else value for value in values]
 
 
-def _can_be_encoded(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def references(values: list[Any]) -> list[Any] | None:
+def references(values: Values) -> list[Any] | None:
     """Fullnames of other things; many things name the same."""
     found = texts(values)
     return found if found is not None and all(map(is_fullname, {*found} - {None, ""})) else None
@@ -83,7 +108,7 @@ def is_fullname(text: str) -> bool:
     )  # fmt: skip
 
 
-def subreddits(values: list[Any]) -> list[Any] | None:
+def subreddits(values: Values) -> list[Any] | None:
     """Names of subreddits, of which there are few."""
     found = texts(values)
     if found is None or not all(
@@ -93,40 +118,16 @@ def subreddits(values: list[Any]) -> list[Any] | None:
     return [name or None for name in found]
 
 
-def flags(values: list[Any]) -> list[Any] | None:
-    """True, false or null."""
-    types = _types(values)
-    if not types <= {bool, type(None), _Missing}:
-        return None
-    return _without_missing(values) if _Missing in types else values
-
-
-def integers(values: list[Any]) -> list[Any] | None:
-    """Integers of 64 bits."""
-    types = _types(values)
-    if not types <= {int, type(None), _Missing}:
-        return None
-    present = values if types == {int} else _present(values)
-    if present and not -(2**63) <= min(present) <= max(present) < 2**63:
-        return None
-    return _without_missing(values) if _Missing in types else values
-
-
-def reals(values: list[Any]) -> list[Any] | None:
-    """Finite floats."""
-    types = _types(values)
-    if not types <= {float, type(None), _Missing} or not all(map(isfinite, _present(values))):
-        return None
-    return _without_missing(values) if _Missing in types else values
-
-
-def moments(values: list[Any]) -> list[datetime] | None:
+def moments(values: Values) -> list[datetime] | None:
     """Seconds since 1970, which some dumps have as text."""
-    if str in _types(values):
+    types = _types(values)
+    if UnsetType in types:
+        return None
+    if str in types:
         if not all(_is_digits(value) for value in values if value.__class__ is str):
             return None
-        values = [int(value) if value.__class__ is str else value for value in values]
-    if not _types(values) <= _NUMBER or not _are_dates(values):
+        values = [*map(float, values)]
+    if not 0 <= min(values) <= max(values) < LATEST:
         return None
     return [datetime.fromtimestamp(value, UTC) for value in values]
 
@@ -135,29 +136,26 @@ def _is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 11
 
 
-def _are_dates(seconds: Sequence[float]) -> bool:
-    # All, not min and max, which pass over NaN.
-    return all(0 <= value < LATEST for value in seconds)
-
-
-def edits(values: list[Any]) -> list[Any] | None:
+def edits(values: Values) -> list[Any] | None:
     """False, or the seconds since 1970 at which it was edited; true in the early years."""
-    types = _types(values)
-    if not types <= _NUMBER | {bool, type(None), _Missing}:
+    if not all(0 <= value < LATEST for value in values if value.__class__ is float):
         return None
-    if types & _NUMBER and not _are_dates([v for v in values if v.__class__ in _NUMBER]):
-        return None
-    return _without_missing(values) if _Missing in types else values
+    return optional(values)
 
 
-_BY_TYPE: dict[Any, Column] = {
-    str: required_texts,
-    str | None: texts,
-    bool | None: flags,
-    int | None: integers,
-    float | None: reals,
+# By the type of a row's field: the type that its key has in JSON, and its column.
+_BY_TYPE: dict[Any, tuple[Any, Column]] = {
+    str: (str | None | UnsetType, required_texts),
+    str | None: (str | None | UnsetType, texts),
+    bool | None: (bool | None | UnsetType, optional),
+    int | None: (_INTEGER | None | UnsetType, optional),
+    float | None: (float | None | UnsetType, optional),
 }
-_BY_NAME: dict[str, Column] = {"subreddit": subreddits, "created_at": moments, "edited": edits}
+_BY_NAME: dict[str, tuple[Any, Column]] = {
+    "subreddit": (str | None | UnsetType, subreddits),
+    "created_at": (_SECONDS, moments),
+    "edited": (_EDITED, edits),
+}
 # Of these fields no key of the thing is the value.
 MADE = frozenset({"edited_at", "removal", "extra"})
 
@@ -175,7 +173,7 @@ class PlainParser:
         item: type,
         *,
         keys: Mapping[str, str],
-        references: frozenset[str],
+        references: Collection[str],
         extra: tuple[str, ...],
         finish: Callable[[Columns], None],
     ) -> None:
@@ -184,70 +182,71 @@ class PlainParser:
         self._finish = finish
         self._names = [field.name for field in fields(item)]
         self._columns: list[tuple[str, str, Column]] = []
+        self.keys: dict[str, Any] = dict.fromkeys(extra, Any) | {"id": str | UnsetType}
+        """Of the things that it takes, with their types."""
         for field in fields(item):
             if field.name not in MADE:
                 key = keys.get(field.name, field.name)
-                self._columns.append((field.name, key, self._column(field, references)))
+                self.keys[key], column = self._column(field, references)
+                self._columns.append((field.name, key, column))
 
-    def __call__(self, things: Sequence[dict[str, Any]]) -> tuple[Columns, set[int]]:
+    def __call__(self, things: Sequence[msgspec.Struct]) -> tuple[Columns, set[int]]:
         """The columns, in the order of the item's fields, and the places of what is not plain.
 
-        At those places the columns hold nothing of meaning.
+        There are some things. At those places the columns hold nothing of meaning.
         """
         odd: set[int] = set()
         columns: Columns = {name: [] for name in self._names}
+        values = dict(
+            zip(things[0].__struct_fields__, zip(*map(_astuple, things), strict=True), strict=True)
+        )
+        if UnsetType in _types(values["name"]):
+            values["name"] = self._made_names(values)
         for name, key, column in self._columns:
-            values = [thing.get(key, ...) for thing in things]
-            if name == "fullname":
-                values = self._fullnames(things, values)
-            columns[name] = _plain(column, values, odd)
+            columns[name] = _plain(column, values[key], odd)
         edited = columns["edited"]
         columns["edited_at"] = [
-            datetime.fromtimestamp(value, UTC) if value.__class__ in _NUMBER else None
+            datetime.fromtimestamp(value, UTC) if value.__class__ is float else None
             for value in edited
         ]
-        columns["edited"] = [value.__class__ in _NUMBER or value for value in edited]
-        columns["extra"] = self._extras(things)
+        columns["edited"] = [value.__class__ is float or value for value in edited]
+        columns["extra"] = self._extras(values, len(things))
         self._finish(columns)
         return columns, odd
 
-    def _column(self, field: Any, references_: frozenset[str]) -> Column:
+    def _column(self, field: Any, references_: Collection[str]) -> tuple[Any, Column]:
         if field.name == "fullname":
-            return self._own_fullnames
+            return str | UnsetType, self._own_fullnames
         if field.name in references_:
-            return references
+            return str | None | UnsetType, references
         return _BY_NAME.get(field.name) or _BY_TYPE[field.type]
 
-    def _fullnames(self, things: Sequence[dict[str, Any]], values: list[Any]) -> list[Any]:
-        if ... not in values:
-            return values
+    def _made_names(self, values: Mapping[str, Values]) -> Values:
         return [
-            f"{self._prefix}{thing['id']}"
-            if value is ... and thing.get("id").__class__ is str
-            else value
-            for thing, value in zip(things, values, strict=True)
+            f"{self._prefix}{identifier}" if name is UNSET and identifier is not UNSET else name
+            for name, identifier in zip(values["name"], values["id"], strict=True)
         ]
 
-    def _own_fullnames(self, values: list[Any]) -> list[str] | None:
-        if not _types(values) <= {str}:
+    def _own_fullnames(self, values: Values) -> list[str] | None:
+        if UnsetType in _types(values):
             return None
         ids = [value[3:] for value in values if value[:3] == self._prefix]
-        if len(ids) < len(values) or not (all(map(str.isalnum, ids)) and "".join(ids).isascii()):
+        together = "".join(ids)
+        if len(ids) < len(values) or not (all(ids) and together.isalnum() and together.isascii()):
             return None
-        return values if max(map(len, values), default=0) <= LONGEST_FULLNAME else None
+        return [*values] if max(map(len, values)) <= LONGEST_FULLNAME else None
 
-    def _extras(self, things: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        extras: list[dict[str, Any]] = [{} for _ in things]
+    def _extras(self, values: Mapping[str, Values], count: int) -> list[dict[str, Any]]:
+        extras: list[dict[str, Any]] = [{} for _ in range(count)]
         for key in self._extra:
-            values = [thing.get(key) for thing in things]
-            if values.count(None) < len(values):
-                for extra, value in zip(extras, values, strict=True):
+            if not _types(values[key]) <= _NOTHING:
+                for extra, value in zip(extras, optional(values[key]), strict=True):
                     if value is not None:
                         extra[key] = clean_json(value)
         return extras
 
 
-def _plain(column: Column, values: list[Any], odd: set[int]) -> list[Any]:
+def _plain(column: Column, values: Values, odd: set[int]) -> list[Any]:
     """The column; where not all is plain, value by value, adding the places of what is not."""
     if (plain := column(values)) is not None:
         return plain

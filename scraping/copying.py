@@ -18,6 +18,7 @@ ROWS_AT_A_TIME = 500
 
 # PostgreSQL counts microseconds from here.
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+EPOCH_SECONDS = int(EPOCH.timestamp())
 MICROSECOND = timedelta(microseconds=1)
 
 _NULL = b"\xff\xff\xff\xff"
@@ -38,39 +39,45 @@ class _Lengths(dict[int, bytes]):
 _LENGTHS = _Lengths({length: length.to_bytes(4, "big") for length in range(4096)})
 
 Values = Sequence[Any]
+_Encoder = Callable[[Values], Sequence[bytes]]
 
 
-def _texts(values: Values) -> Iterable[bytes]:
+def _texts(values: Values) -> Sequence[bytes]:
     return [
         _NULL if value is None else _LENGTHS[len(data := value.encode())] + data for value in values
     ]
 
 
-def _booleans(values: Values) -> Iterable[bytes]:
-    return map(_BOOLEANS.__getitem__, values)
+def _booleans(values: Values) -> Sequence[bytes]:
+    return [*map(_BOOLEANS.__getitem__, values)]
 
 
-def _integers(values: Values) -> Iterable[bytes]:
+def _integers(values: Values) -> Sequence[bytes]:
     try:
         return [_NULL if value is None else _INTEGER(8, value) for value in values]
     except error as fault:
         raise OverflowError(f"an integer is out of range for bigint: {fault}") from fault
 
 
-def _reals(values: Values) -> Iterable[bytes]:
+def _reals(values: Values) -> Sequence[bytes]:
     return [_NULL if value is None else _REAL(8, value) for value in values]
 
 
-def _moments(values: Values) -> Iterable[bytes]:
-    return [_NULL if value is None else _moment(value) for value in values]
+def _moments(values: Values) -> Sequence[bytes]:
+    return [_NULL if value is None else _INTEGER(8, _microseconds(value)) for value in values]
 
 
-def _moment(value: datetime) -> bytes:
+def _microseconds(value: datetime | float) -> int:
+    """From PostgreSQL's beginning to a moment, which may be seconds since 1970."""
+    if value.__class__ is float:
+        seconds = int(value)
+        # As Python makes a datetime of it: to the nearest microsecond.
+        return (seconds - EPOCH_SECONDS) * 1_000_000 + round((value - seconds) * 1_000_000)
     # Not total_seconds(): a float holds no microseconds beyond the year 2255.
-    return _INTEGER(8, (value - EPOCH) // MICROSECOND)
+    return (value - EPOCH) // MICROSECOND
 
 
-def _objects(values: Values) -> Iterable[bytes]:
+def _objects(values: Values) -> Sequence[bytes]:
     return [_object(value) if value else _EMPTY_OBJECT for value in values]
 
 
@@ -80,7 +87,7 @@ def _object(value: dict[str, Any]) -> bytes:
     return (len(data) + 1).to_bytes(4, "big") + b"\1" + data
 
 
-_ENCODERS: dict[str, Callable[[Values], Iterable[bytes]]] = {
+_ENCODERS: dict[str, _Encoder] = {
     "TextField": _texts,
     "CharField": _texts,
     "BooleanField": _booleans,
@@ -106,13 +113,24 @@ class CopyFormat:
 
         It is quickest for about a hundred rows, of which the processor's cache holds all values.
         """
-        parts = [self._part(column, values) for column, values in columns.items()]
+        parts: list[Iterable[bytes]] = []
+        encoded: dict[tuple[_Encoder, int], Sequence[bytes]] = {}
+        nulls = b""
+        for column, values in columns.items():
+            if values[0] is None and values.count(None) == len(values):
+                nulls += _NULL
+                continue
+            if nulls:
+                parts.append(repeat(nulls, len(values)))
+                nulls = b""
+            # An item out of a dump may have one list of moments for two columns.
+            what = self._encoders[column], id(values)
+            if what not in encoded:
+                encoded[what] = self._encoders[column](values)
+            parts.append(encoded[what])
+        if nulls:
+            parts.append(repeat(nulls, len(values)))
         return [*map(b"".join, zip(*parts, strict=True))]
-
-    def _part(self, column: str, values: Values) -> Iterable[bytes]:
-        if values[0] is None and values.count(None) == len(values):
-            return repeat(_NULL, len(values))
-        return self._encoders[column](values)
 
     def field(self, column: str, value: Any) -> bytes:
         """One field."""

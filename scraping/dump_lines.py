@@ -10,7 +10,7 @@ more items have entities alone than have bare characters.
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -27,7 +27,7 @@ from scraping.reddit.parse import (
     comment_columns,
     post_columns,
 )
-from scraping.reddit.plain import Columns, decoder, thing_type
+from scraping.reddit.plain import LATEST, Columns, decoder, thing_type
 
 # What Reddit writes for &, < and >.
 ENTITIES = ("&amp;", "&lt;", "&gt;")
@@ -62,10 +62,10 @@ class Filters:
             return True
         return isinstance(name, str) and name.lower() in self.subreddits
 
-    def want_time(self, created_at: datetime) -> bool:
-        """Whether the item was written at a wanted time."""
-        return (self.since is None or self.since <= created_at) and (
-            self.until is None or created_at < self.until
+    def want_time(self, created_at: float) -> bool:
+        """Whether the item was written at a wanted time, given in seconds since 1970."""
+        return (self.since is None or self.since.timestamp() <= created_at) and (
+            self.until is None or created_at < self.until.timestamp()
         )
 
     @property
@@ -110,7 +110,7 @@ class _Gathered:
     subreddits: list[str | None] = field(default_factory=list)
     names: dict[str | None, str | None] = field(default_factory=dict)
     subreddit_fullnames: dict[str | None, str | None] = field(default_factory=dict)
-    retrieved_at: list[datetime] = field(default_factory=list)
+    retrieved_at: list[float] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
     undecided: list[tuple[int, Columns, int, bool]] = field(default_factory=list)
     """Items whose texts have entities alone: the place, the columns that have them as they came and
@@ -266,6 +266,8 @@ class LineReader:
         for place, fault in faults.items():
             reading.rejects.append((lines[place][0], fault.reason, lines[place][1]))
         wanted = self._wanted(things, columns, faults, reading)
+        if not wanted:
+            return
         if len(wanted) < len(things):
             things = [things[place] for place in wanted]
             columns = {
@@ -292,7 +294,7 @@ class LineReader:
     ) -> Sequence[int]:
         """The places of the items to be stored; notes what has become of them since."""
         metas = [thing._meta for thing in things]
-        if not faults and self._filters.want_any_time and metas.count(UNSET) == len(metas):
+        if not faults and self._filters.want_any_time and metas.count(None) == len(metas):
             return range(len(things))
         wanted = []
         for place, (created_at, meta) in enumerate(zip(columns["created_at"], metas, strict=True)):
@@ -329,28 +331,20 @@ def _is_post(name: Any, *, title: bool, body: bool) -> bool | None:
     return False if kind == "t1_" or body else None
 
 
-def _retrievals(things: list[Line], created_at: list[datetime]) -> list[datetime]:
-    if all(
-        thing.retrieved_on is UNSET and thing.retrieved_utc is UNSET and thing._meta is UNSET
-        for thing in things
-    ):
+def _retrievals(things: list[Line], created_at: Sequence[float]) -> Sequence[float]:
+    if all(thing.retrieved_on is thing.retrieved_utc is thing._meta is None for thing in things):
         return created_at
     return [*map(_retrieved_at, things, created_at)]
 
 
-def _retrieved_at(thing: Line, created_at: datetime) -> datetime:
+def _retrieved_at(thing: Line, created_at: float) -> float:
     """When the line's values were read, at the earliest: never before the item was written."""
     meta = thing._meta
     again = meta.get(RETRIEVED_AGAIN) if isinstance(meta, dict) else None
-    seconds = [
-        value
-        for value in (thing.retrieved_on, thing.retrieved_utc, again)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
-    try:
-        return max(created_at, datetime.fromtimestamp(max(seconds, default=0), UTC))
-    except (OverflowError, OSError, ValueError):
-        return created_at
+    told = [thing.retrieved_on, thing.retrieved_utc, again]
+    numbers = [v for v in told if isinstance(v, int | float) and not isinstance(v, bool)]
+    latest = max(numbers, default=0)
+    return float(latest) if created_at < latest < LATEST else created_at
 
 
 def _obey(meta: dict[str, Any], removals: list[str], place: int) -> bool:

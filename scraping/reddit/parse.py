@@ -4,7 +4,7 @@ In a row None means that the answer did not have the key, so that absence never 
 known; a text that Reddit gave as null is "".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -238,12 +238,23 @@ def _columns(
 ) -> tuple[Columns, dict[int, ParseError]]:
     columns, odd = plain(things)
     faults: dict[int, ParseError] = {}
+    careful: dict[int, ParsedItem] = {}
     for place in odd:
         try:
             item = parse(data(place))
         except ParseError as fault:
             faults[place] = fault
         else:
-            for name, column in columns.items():
-                column[place] = getattr(item, name)
+            careful[place] = item
+    if careful:
+        columns = {name: _with(careful, name, column) for name, column in columns.items()}
     return columns, faults
+
+
+def _with(careful: Mapping[int, ParsedItem], name: str, column: Sequence[Any]) -> list[Any]:
+    """The column with the values of items that were parsed the careful way."""
+    column = [*column]
+    for place, item in careful.items():
+        value = getattr(item, name)
+        column[place] = value.timestamp() if isinstance(value, datetime) else value
+    return column

@@ -8,7 +8,6 @@ the same.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from types import NoneType
 from typing import Annotated, Any
 
@@ -17,29 +16,29 @@ from msgspec import UNSET, UnsetType
 
 from scraping.reddit.reader import clean_json
 
-# A value for each thing, by the names of the row's fields.
-Columns = dict[str, list[Any]]
-# Those of one field as they were parsed: UNSET where a thing has no such key.
+# A value for each thing, by the names of the row's fields. Moments are seconds since 1970.
+Columns = dict[str, Sequence[Any]]
+# Those of one field as they were parsed: a text that a thing does not have is UNSET, else it is None.
 Values = Sequence[Any]
 # Values as they are stored, or None where not all of them are plain.
-Column = Callable[[Values], list[Any] | None]
+Column = Callable[[Values], Values | None]
 
 # Well within what every platform can turn into a date: the year 2096.
 LATEST = 4_000_000_000
 LONGEST_FULLNAME = 60
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_NOTHING = frozenset({NoneType, UnsetType})
-_SECONDS = float | str | UnsetType
-_EDITED = float | bool | None | UnsetType
+_TEXT = str | None | UnsetType
 
 _astuple = msgspec.structs.astuple
 
 
 def thing_type(keys: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """A type for things with these keys, and the types of their values; any may be missing."""
+    """A type for things with these keys, and the types of their values; any key may be missing."""
     return msgspec.defstruct(
-        "PlainThing", [(key, kind, UNSET) for key, kind in keys.items()], gc=False
+        "PlainThing",
+        [(key, kind, UNSET if kind == _TEXT else None) for key, kind in keys.items()],
+        gc=False,
     )
 
 
@@ -61,40 +60,31 @@ def _types(values: Values) -> set[type]:
     return {*map(type, values)}
 
 
-def required_texts(values: Values) -> list[str] | None:
+def anything(values: Values) -> Values:
+    """Values that msgspec has checked."""
+    return values
+
+
+def required_texts(values: Values) -> Values | None:
     """Texts of a key that is never missing."""
-    types = _types(values)
-    return None if UnsetType in types else _texts(values, types)
+    found = texts(values)
+    return None if found is None or None in {*found} else found
 
 
-def texts(values: Values) -> list[Any] | None:
+def texts(values: Values) -> Values | None:
     """Texts that PostgreSQL takes; null is an empty one. msgspec refuses halves of pairs itself."""
-    return _texts(values, _types(values))
-
-
-def _texts(values: Values, types: set[type]) -> list[Any] | None:
-    found = _optional(values, types)
-    if NoneType in types:
-        found = [None if value is UNSET else value or "" for value in values]
-    if str in types and "\0" in "".join(found if len(types) == 1 else filter(None, found)):
-        return None
-    return found
-
-
-def optional(values: Values) -> list[Any]:
-    """Values that may be null or missing, which is the same."""
-    return _optional(values, _types(values))
-
-
-def _optional(values: Values, types: set[type]) -> list[Any]:
-    if UnsetType not in types:
-        return [*values]
-    if len(types) == 1:
+    if values[0] is UNSET and values.count(UNSET) == len(values):
         return [None] * len(values)
-    return [None if value is UNSET else value for value in values]
+    types = _types(values)
+    if NoneType in types:
+        values = [None if value is UNSET else value or "" for value in values]
+    elif UnsetType in types:
+        values = [None if value is UNSET else value for value in values]
+    together = "".join(values if len(types) == 1 else filter(None, values))
+    return None if "\0" in together else values
 
 
-def references(values: Values) -> list[Any] | None:
+def references(values: Values) -> Values | None:
     """Fullnames of other things; many things name the same."""
     found = texts(values)
     return found if found is not None and all(map(is_fullname, {*found} - {None, ""})) else None
@@ -108,7 +98,7 @@ def is_fullname(text: str) -> bool:
     )  # fmt: skip
 
 
-def subreddits(values: Values) -> list[Any] | None:
+def subreddits(values: Values) -> Values | None:
     """Names of subreddits, of which there are few."""
     found = texts(values)
     if found is None or not all(
@@ -118,43 +108,40 @@ def subreddits(values: Values) -> list[Any] | None:
     return [name or None for name in found]
 
 
-def moments(values: Values) -> list[datetime] | None:
+def moments(values: Values) -> Values | None:
     """Seconds since 1970, which some dumps have as text."""
     types = _types(values)
-    if UnsetType in types:
+    if NoneType in types:
         return None
     if str in types:
         if not all(_is_digits(value) for value in values if value.__class__ is str):
             return None
         values = [*map(float, values)]
-    if not 0 <= min(values) <= max(values) < LATEST:
-        return None
-    return [datetime.fromtimestamp(value, UTC) for value in values]
+    return values if 0 <= min(values) <= max(values) < LATEST else None
 
 
 def _is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 11
 
 
-def edits(values: Values) -> list[Any] | None:
+def edits(values: Values) -> Values | None:
     """False, or the seconds since 1970 at which it was edited; true in the early years."""
-    if not all(0 <= value < LATEST for value in values if value.__class__ is float):
-        return None
-    return optional(values)
+    seconds = [value for value in values if value.__class__ is float]
+    return values if all(0 <= value < LATEST for value in seconds) else None
 
 
 # By the type of a row's field: the type that its key has in JSON, and its column.
 _BY_TYPE: dict[Any, tuple[Any, Column]] = {
-    str: (str | None | UnsetType, required_texts),
-    str | None: (str | None | UnsetType, texts),
-    bool | None: (bool | None | UnsetType, optional),
-    int | None: (_INTEGER | None | UnsetType, optional),
-    float | None: (float | None | UnsetType, optional),
+    str: (_TEXT, required_texts),
+    str | None: (_TEXT, texts),
+    bool | None: (bool | None, anything),
+    int | None: (_INTEGER | None, anything),
+    float | None: (float | None, anything),
 }
 _BY_NAME: dict[str, tuple[Any, Column]] = {
-    "subreddit": (str | None | UnsetType, subreddits),
-    "created_at": (_SECONDS, moments),
-    "edited": (_EDITED, edits),
+    "subreddit": (_TEXT, subreddits),
+    "created_at": (float | str | None, moments),
+    "edited": (float | bool | None, edits),
 }
 # Of these fields no key of the thing is the value.
 MADE = frozenset({"edited_at", "removal", "extra"})
@@ -182,7 +169,7 @@ class PlainParser:
         self._finish = finish
         self._names = [field.name for field in fields(item)]
         self._columns: list[tuple[str, str, Column]] = []
-        self.keys: dict[str, Any] = dict.fromkeys(extra, Any) | {"id": str | UnsetType}
+        self.keys: dict[str, Any] = dict.fromkeys(extra, Any) | {"id": _TEXT}
         """Of the things that it takes, with their types."""
         for field in fields(item):
             if field.name not in MADE:
@@ -200,15 +187,12 @@ class PlainParser:
         values = dict(
             zip(things[0].__struct_fields__, zip(*map(_astuple, things), strict=True), strict=True)
         )
-        if UnsetType in _types(values["name"]):
+        if UNSET in {*values["name"]}:
             values["name"] = self._made_names(values)
         for name, key, column in self._columns:
             columns[name] = _plain(column, values[key], odd)
         edited = columns["edited"]
-        columns["edited_at"] = [
-            datetime.fromtimestamp(value, UTC) if value.__class__ is float else None
-            for value in edited
-        ]
+        columns["edited_at"] = [value if value.__class__ is float else None for value in edited]
         columns["edited"] = [value.__class__ is float or value for value in edited]
         columns["extra"] = self._extras(values, len(things))
         self._finish(columns)
@@ -216,37 +200,37 @@ class PlainParser:
 
     def _column(self, field: Any, references_: Collection[str]) -> tuple[Any, Column]:
         if field.name == "fullname":
-            return str | UnsetType, self._own_fullnames
+            return _TEXT, self._own_fullnames
         if field.name in references_:
-            return str | None | UnsetType, references
+            return _TEXT, references
         return _BY_NAME.get(field.name) or _BY_TYPE[field.type]
 
     def _made_names(self, values: Mapping[str, Values]) -> Values:
         return [
-            f"{self._prefix}{identifier}" if name is UNSET and identifier is not UNSET else name
+            f"{self._prefix}{identifier}" if name is UNSET and identifier else name
             for name, identifier in zip(values["name"], values["id"], strict=True)
         ]
 
-    def _own_fullnames(self, values: Values) -> list[str] | None:
-        if UnsetType in _types(values):
+    def _own_fullnames(self, values: Values) -> Values | None:
+        if _types(values) != {str}:
             return None
         ids = [value[3:] for value in values if value[:3] == self._prefix]
         together = "".join(ids)
         if len(ids) < len(values) or not (all(ids) and together.isalnum() and together.isascii()):
             return None
-        return [*values] if max(map(len, values)) <= LONGEST_FULLNAME else None
+        return values if max(map(len, values)) <= LONGEST_FULLNAME else None
 
     def _extras(self, values: Mapping[str, Values], count: int) -> list[dict[str, Any]]:
         extras: list[dict[str, Any]] = [{} for _ in range(count)]
         for key in self._extra:
-            if not _types(values[key]) <= _NOTHING:
-                for extra, value in zip(extras, optional(values[key]), strict=True):
+            if values[key].count(None) < count:
+                for extra, value in zip(extras, values[key], strict=True):
                     if value is not None:
                         extra[key] = clean_json(value)
         return extras
 
 
-def _plain(column: Column, values: Values, odd: set[int]) -> list[Any]:
+def _plain(column: Column, values: Values, odd: set[int]) -> Values:
     """The column; where not all is plain, value by value, adding the places of what is not."""
     if (plain := column(values)) is not None:
         return plain

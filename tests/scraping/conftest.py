@@ -6,9 +6,10 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from prawcore.sessions import FiniteRetryStrategy
 
-from scraping import clients, freshness
+from scraping import clients, dump_files, freshness
 from scraping.reddit.client import Credentials, RedditClient
 from scraping.simulator.server import SimulatorServer
+from tests.scraping.dumps import ndjson
 
 # An example may take long on a busy machine; how long says nothing of what is tested.
 hypothesis_settings.register_profile("patient", deadline=None)
@@ -74,3 +75,22 @@ def client_of():
     yield client_of
     for client in made:
         client.close()
+
+
+@pytest.fixture
+def dump(tmp_path):
+    """Writes a dump of the given lines, each an object or bytes; returns its path."""
+
+    def write(*items, name="RS_2026-01", data=None):
+        path = tmp_path / name
+        path.write_bytes(ndjson(*items) if data is None else data)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """A block of a line or two, so that a file of some lines has many batches."""
+    monkeypatch.setattr(dump_files, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(dump_files, "PIECE", 100)

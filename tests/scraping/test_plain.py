@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -69,6 +70,11 @@ def together(kind, things):
     """The same of the quick way."""
     item = WAYS[kind][3]
     columns, faults = all_at_once(kind, things)
+    for name in ("created_at", "edited_at"):
+        columns[name] = [
+            None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+            for seconds in columns[name]
+        ]
     return [
         f"refused: {faults[place]}"
         if place in faults

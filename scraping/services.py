@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from bots import refusals
 from bots.models import BotConfig, RedditApp
-from jobs import locks, runs
+from jobs import execution, locks, runs
 from jobs.runs import RunRequest
 from scraping import session_frame, sessions, threads
 from scraping.budget import AppBudget, Lane
@@ -241,8 +241,12 @@ def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: On
         try:
             collector.run()
         finally:
-            session.freshness_seconds = longest_between_reads(
-                plan.streams, now=timezone.now(), since=session.started_at
+            # The first query, perhaps, after the connection broke.
+            session.freshness_seconds = execution.patiently(
+                lambda: longest_between_reads(
+                    plan.streams, now=timezone.now(), since=session.started_at
+                ),
+                seconds=sessions.END_PATIENCE_SECONDS,
             )
 
     lane = LANES.get(ScrapeSession.Trigger(session.trigger), Lane.MANUAL)

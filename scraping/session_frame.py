@@ -86,7 +86,7 @@ def run(
         finish(Status.PARTIAL, "The time limit of the task was reached.")
     except BaseException as error:
         # Also when the process is told to stop: the session must not seem to run on.
-        finish(Status.FAILED, f"{type(error).__name__}: {error}")
+        finish(*sessions.end_by(error))
         raise
     return progress
 

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from bots.models import BotConfig
 from bots.services import SCRAPE_TASK
-from jobs import locks, runs
+from jobs import execution, locks, runs
 from jobs.runs import RunRequest
+from jobs.transitions import one_line
 from scraping import failures
 from scraping.models import BotItem, ScrapeSession
 
@@ -41,6 +42,9 @@ TASKS = {Kind.LISTINGS: SCRAPE_TASK, Kind.THREADS: THREADS_TASK}
 
 # Ends that leave something to do.
 AGAIN = (Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
+
+# So long the end of a session waits for a database that is away: it is restarted within seconds.
+END_PATIENCE_SECONDS = 60
 
 # Outcomes of a stream that mean it was read as far as it had to be.
 GOOD_OUTCOMES = frozenset({"ok", "empty"})
@@ -135,12 +139,30 @@ def _run(session: ScrapeSession, lock: str) -> ScrapeSession:
 
 
 def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
-    """End a running session with its counts and tell its bot; return False if it had ended before."""
+    """End a running session with its counts and tell its bot; return False if it had ended before.
+
+    A database that is away is waited for. Raises OperationalError when it stays away.
+    """
     session.status = status
     session.error = error
     session.ended_at = timezone.now()
+    return execution.patiently(lambda: _write_end(session), seconds=END_PATIENCE_SECONDS)
+
+
+def end_by(error: BaseException) -> tuple[str, str]:
+    """The status and the words of a session that was ended by an error that is none of Reddit's.
+
+    One that the database broke off goes on as soon as that is back; it says nothing against its bot.
+    """
+    if execution.is_away(error):
+        return Status.INTERRUPTED, one_line(f"The database broke it off: {error}")
+    return Status.FAILED, f"{type(error).__name__}: {error}"
+
+
+def _write_end(session: ScrapeSession) -> bool:
     if session.bot_id is not None and session.kind == Kind.LISTINGS:
-        session.matched = _matched(session)
+        # What an interrupted one has marked is told by the one that resumes it.
+        session.matched = 0 if session.status == Status.INTERRUPTED else _matched(session)
     written = (
         *COUNTS,
         "requests_by_kind",

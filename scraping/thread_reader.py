@@ -6,7 +6,8 @@ transaction, so that any end is gone on from. Which threads, and when: `threads`
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from scraping.models import CommentThread, RedditComment, RedditPost
 from scraping.pages import OnProgress, PageStore, Progress
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
 from scraping.reddit.errors import (
+    BadResponse,
     RedditError,
     RequestRejected,
     Throttled,
@@ -173,16 +175,11 @@ class ThreadReader:
             spent = self._client.requests - before
             if spent >= most or self._requests_left() <= 0 or monotonic() > self._ends_at:
                 break
-            with self._turn(walk):
-                answer = walk.fetch(self._client)
+            answer = walk.fetch(self._client, turn=partial(_turn_of, self._bot.reddit_app_id))
+            if answer.shows_nothing:
+                _doubt(walk, post)
             self._store(walk, answer, post)
         self._settle(walk, post, requests=self._client.requests - before)
-
-    def _turn(self, walk: ThreadWalk) -> Any:
-        """Reddit serves one morechildren of a user at a time, whichever worker asks."""
-        if not walk.asks_for_more:
-            return nullcontext()
-        return _turn_of(self._bot.reddit_app_id)
 
     def _settle(self, walk: ThreadWalk, post: RedditPost, *, requests: int) -> None:
         """Say how far the tree was read, and when it comes next."""
@@ -242,8 +239,19 @@ class ThreadReader:
         self.progress.outcomes[label] = {"outcome": outcome, "detail": detail}
 
 
+def _doubt(walk: ThreadWalk, post: RedditPost) -> None:
+    """Have a tree that shows none of its comments looked at a second time, some time later.
+
+    All of them may have been removed: Reddit counts those, too. Raises `BadResponse`.
+    """
+    thread = walk.thread
+    if thread.walk_began_at is None and post.num_comments and not thread.failures:
+        raise BadResponse(f"Reddit shows none of {post.num_comments} comments; asked again later.")
+
+
 @contextmanager
 def _turn_of(app_id: int) -> Iterator[None]:
+    """Reddit serves one morechildren of a user at a time, whichever worker asks."""
     try:
         lock = locks.Lock(f"morechildren:{app_id}")
         lock.acquire(wait=TURN_SECONDS)

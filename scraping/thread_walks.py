@@ -4,14 +4,19 @@ A walk can be left after any request and taken up by another process: what it wa
 the database, written in the transaction that stores the comments of the answer. It ends whatever
 Reddit answers: an id is asked for again only when the answer that names it again has brought a
 comment that the walk did not know, and a walk that still goes on after `most_requests` is given up.
+
+An id that does not come is of a deleted comment. But an answer that shows nothing at all is believed
+only when some of its ids, asked for in another way, do not come either.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 
 from django.utils import timezone
 
 from scraping.models import CommentThread, RedditComment, ThreadBranch
 from scraping.reddit.client import MORE_CHILDREN, RedditClient
+from scraping.reddit.errors import BadResponse
 from scraping.reddit.tree import TreeAnswer
 
 # A walk may take one request for each comment that Reddit reports, if each hangs below the one
@@ -19,6 +24,8 @@ from scraping.reddit.tree import TreeAnswer
 REQUESTS_BESIDE = 100
 # Ids that a walk waits for at most; one answer cannot make it remember more.
 MOST_BRANCHES = 200_000
+# Of the ids of an answer that shows nothing, so many are asked for in another way.
+CONFIRMING = 3
 
 
 class ThreadWalk:
@@ -49,25 +56,42 @@ class ThreadWalk:
         return len(self._more) + len(self._below)
 
     @property
-    def asks_for_more(self) -> bool:
-        """Whether the next request is one of those that Reddit serves one at a time."""
-        return bool(self._more)
-
-    @property
     def most_requests(self) -> int:
         """After so many requests it is given up."""
         return REQUESTS_BESIDE + max(0, self.thread.walk_reported)
 
-    def fetch(self, client: RedditClient) -> TreeAnswer:
-        """Make the next request. Nothing has changed when it raises."""
+    def fetch(
+        self, client: RedditClient, *, turn: Callable[[], AbstractContextManager[object]]
+    ) -> TreeAnswer:
+        """Make the next request. Nothing has changed when it raises.
+
+        `turn` is held during those that Reddit serves one at a time. Raises `BadResponse`, beside what
+        the client raises, for an answer that hides what is there.
+        """
         post = self.thread.fullname.removeprefix("t3_")
+
+        def below(name: str | None) -> TreeAnswer:
+            return client.thread(post, below=name)
+
+        def more(names: list[str]) -> TreeAnswer:
+            with turn():
+                return client.more_children(post, names)
+
+        self._asked_below = not self._more
         if self._more:
             self._asked = list(self._more)[:MORE_CHILDREN]
-            self._asked_below = False
-            return client.more_children(post, self._asked)
-        self._asked = list(self._below)[:1]
-        self._asked_below = True
-        return client.thread(post, below=self._asked[0] if self._asked else None)
+            answer = more(self._asked)
+        else:
+            self._asked = list(self._below)[:1]
+            answer = below(self._asked[0] if self._asked else None)
+        if answer.shows_nothing:
+            for name in self._asked[:CONFIRMING]:
+                other = more([name]) if self._asked_below else below(name)
+                if name in other.comment_ids:
+                    raise BadResponse(
+                        f"Reddit showed nothing of {len(self._asked)} comments, and then {name}."
+                    )
+        return answer
 
     def advance(self, answer: TreeAnswer, *, reported: int | None) -> None:
         """Write down what an answer leaves to do; called in the transaction that stores it.

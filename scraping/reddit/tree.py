@@ -32,6 +32,11 @@ class TreeAnswer:
         """The ids of the comments that it shows."""
         return {name for name in map(_id_of, self.comments) if name}
 
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether it shows no comment and names none."""
+        return not (self.more or self.continued or self.comment_ids)
+
 
 def read_tree(body: Any) -> TreeAnswer:
     """Read an answer of `/comments/{id}`: two listings, the post's and the comments'.
@@ -44,6 +49,8 @@ def read_tree(body: Any) -> TreeAnswer:
     if posts is None or comments is None:
         raise BadResponse(f"Expected a post and its comments, got {_excerpt(body)}")
     answer = TreeAnswer(posts=[thing for thing in posts if _kind(thing) == "t3"])
+    if not answer.posts:
+        raise BadResponse(f"Expected a post above its comments, got {_excerpt(body)}")
     _spread(comments, answer)
     return answer
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -20,10 +19,11 @@ from config.environment import BASE_DIR
 from scraping import clients, services
 from scraping.deep_walks import walk_deep
 from scraping.models import RedditPost, ScrapeSession, Stream
-from scraping.simulator.faults import KINDS, RATE_CASES
+from scraping.simulator.faults import KINDS
 from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory
 from tests.scraping.conftest import START
+from tests.scraping.faults import ANSWERS, hits, hurry_with
 from tests.scraping.truth import reckon
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,60 +35,12 @@ AT_ONCE = 30
 # By these it is seen that a fault was met, and how often.
 LISTINGS = "/(new|comments)"
 
-ANSWERS = {
-    **{
-        f"HTTP {status}": {"kind": "status", "status": status}
-        for status in (400, 401, 403, 404, 408, 409, 500, 501, 502, 503, 504, 520, 521, 522, 524)
-    },
-    "HTTP 429": {"kind": "status", "status": 429, "retry_after": 1},
-    "HTTP 302": {"kind": "status", "status": 302, "headers": {"location": "/somewhere"}},
-    "JSON null": {"kind": "body", "body": None},
-    "a list": {"kind": "body", "body": []},
-    "an object": {"kind": "body", "body": {"message": "no listing"}},
-    "no children": {"kind": "body", "body": {"kind": "Listing", "data": {"children": None}}},
-    "an empty listing": {"kind": "body", "body": {"kind": "Listing", "data": {"children": []}}},
-    "things of no shape": {
-        "kind": "body",
-        "body": {
-            "kind": "Listing",
-            "data": {
-                "after": None,
-                "children": [None, 7, "t3", [], {}, {"kind": "t3"}, {"kind": "t9", "data": {}}],
-            },
-        },
-    },
-    "latency": {"kind": "latency", "seconds": 5},
-    "drip": {"kind": "drip", "bytes": 1, "interval": 0.5},
-    "reset": {"kind": "reset"},
-    "truncate": {"kind": "truncate"},
-    "truncate, chunked": {"kind": "truncate", "chunked": True},
-    "not_json": {"kind": "not_json"},
-    "empty": {"kind": "empty"},
-    **{
-        f"rate headers: {case}": {"kind": "rate_headers", "case": case}
-        for case in RATE_CASES
-        if case != "exhausted"
-    },
-    "rate headers: exhausted": {
-        "kind": "rate_headers",
-        "remaining": "0.0",
-        "used": "600",
-        "reset": "1",
-    },
-    "oversize": {"kind": "oversize", "items": 1},
-    "ads": {"kind": "ads", "items": 3},
-    "alternate_after": {"kind": "alternate_after"},
-}
 STEPS = {
     "the token": {"path": "access_token"},
     "the first page": {"path": LISTINGS},
     "the second page": {"path": LISTINGS, "skip": 1},
     "a later page": {"path": LISTINGS, "skip": 3},
 }
-
-
-def test_each_fault_of_the_control_endpoint_is_here():
-    assert {fault["kind"] for fault in ANSWERS.values()} == set(KINDS)
 
 
 @pytest.fixture
@@ -107,23 +59,6 @@ def reddit(settings):
     ) as server:
         settings.SIMULATOR_URL = server.url
         yield server
-
-
-@pytest.fixture
-def hurry(settings):
-    """Give up soon on answers that are slow on purpose, and only on those."""
-
-    @contextmanager
-    def hurry(answer):
-        patience = settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS
-        if ANSWERS[answer]["kind"] in ("latency", "drip"):
-            settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = 1, 2
-            clients.close_all()
-        yield
-        settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = patience
-        clients.close_all()
-
-    return hurry
 
 
 @pytest.fixture
@@ -172,13 +107,13 @@ def check_all(reddit, since):
     return balance
 
 
-def hits(reddit):
-    return sum(fault["hit"] for fault in reddit.control("faults")["faults"])
+def test_each_fault_of_the_control_endpoint_is_here():
+    assert {fault["kind"] for fault in ANSWERS.values()} == set(KINDS)
 
 
 class TestEveryAnswerAtEveryStep:
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_a_fault_for_a_whole_session(self, answer, bot, reddit, wait, hurry, no_pauses):
+    def test_a_fault_for_a_whole_session(self, answer, bot, reddit, wait, settings, no_pauses):
         since = reddit.control("")["now"]
         for step, where in STEPS.items():
             wait(3)
@@ -186,7 +121,7 @@ class TestEveryAnswerAtEveryStep:
                 reddit.control("tokens/expire", {})
             reddit.control("faults", {**ANSWERS[answer], **where})
 
-            with hurry(answer):
+            with hurry_with(ANSWERS[answer], settings):
                 session = run(bot)
 
             assert hits(reddit), f"{step} was never asked for"

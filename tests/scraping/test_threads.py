@@ -27,6 +27,7 @@ from scraping.reddit.parse import parse_post
 from scraping.simulator.server import SimulatorServer
 from scraping.thread_walks import REQUESTS_BESIDE, ThreadWalk
 from tests.factories import BotFactory, CommentData
+from tests.scraping.truth import shown_in_tree
 
 # Answers are committed one by one, as in a worker.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,9 +82,7 @@ def matched(bot, *posts):
     with client_for(bot.reddit_app, permits=None) as client:
         page = client.info(fullnames=posts)
     ingest_posts([parse_post(thing["data"]) for thing in page.things])
-    BotItem.objects.bulk_create(
-        [BotItem(bot=bot, fullname=post, matched_at=timezone.now()) for post in posts]
-    )
+    matched_only(bot, *posts)
 
 
 def read(bot, **options):
@@ -98,19 +97,7 @@ def again(*fullnames):
 
 def visible(reddit, post):
     """Every comment that a tree shows, by the simulator's own account."""
-    of_post = reddit.simulator.world.item(post, reddit.control("")["now"]).sub.name
-    comments = {
-        item["fullname"]: item
-        for item in reddit.control(f"truth?kind=t1&subreddit={of_post}")["items"]
-        if item["link_id"] == post
-    }
-    shown = set()
-    for name, item in comments.items():
-        if item["state"] == "live":
-            while name in comments and name not in shown:
-                shown.add(name)
-                name = comments[name]["parent_id"]
-    return shown
+    return set(shown_in_tree(reddit, post))
 
 
 def asked(reddit):
@@ -322,7 +309,27 @@ class TestAnswersThatLeadNowhere:
 
         session = read(bot)
 
-        assert (session.status, asked(lively)) == ("completed", 2)
+        assert (session.status, asked(lively)) == ("completed", 4), "each once more, by itself"
+
+    @pytest.mark.parametrize("removed", [False, True])
+    def test_a_tree_that_shows_none_of_its_comments_is_looked_at_again(
+        self, lively, bot, post, removed
+    ):
+        for comment in visible(lively, post) if removed else ():
+            lively.control(f"items/{comment}", {"action": "remove"})
+        lively.control(f"items/{post}", {"action": "edit", "fields": {"num_comments": 1}})
+        matched(bot, post)
+        if not removed:
+            self.says(lively, "/comments/", self.tree(post), times=1)
+
+        first = read(bot)
+
+        assert outcome_of(first, post)["outcome"] == "error"
+        assert "asked again later" in outcome_of(first, post)["detail"]
+        again(post)
+        assert read(bot).status == "completed"
+        assert stored(post) == visible(lively, post)
+        assert bool(stored(post)) != removed
 
     def test_duplicates_and_orphans_are_stored_once(self, lively, bot, post):
         orphan = self.comment("c2", post, parent="t1_nobody")
@@ -481,16 +488,15 @@ class TestFaults:
             "-".join(str(v) for v in value.values()) if isinstance(value, dict) else ""
         ),
     )
-    @pytest.mark.parametrize("skip", [0, 1])
     def test_each_is_an_outcome_and_the_next_session_goes_on(
-        self, crowded, settings, no_pauses, fault, outcome, skip
+        self, crowded, settings, no_pauses, fault, outcome
     ):
         settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = 1, 2
         settings.THREADS_FOLLOW_HOURS = 8_760  # the posts of this world are of long ago
         bot = threads_bot()
         post = with_comments(crowded, 600, 900)
         matched(bot, post)
-        crowded.control("faults", fault | {"path": "/morechildren", "skip": skip})
+        crowded.control("faults", fault | {"path": "/morechildren", "skip": 1})
 
         session = read(bot)
 

@@ -13,7 +13,13 @@ from typing import Any
 
 from django.db.models.functions import Lower
 
-from scraping.models import Gap, RedditComment, RedditPost, Stream
+from scraping.models import (
+    CommentThread,
+    Gap,
+    RedditComment,
+    RedditPost,
+    Stream,
+)
 from scraping.simulator.server import SimulatorServer
 
 # A generated post is held back for at most so long before it is approved.
@@ -37,6 +43,10 @@ class StreamReckoning:
     missing: set[str] = field(default_factory=set)
     # Stored and never existed, or not as it is stored.
     invented: dict[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise an AssertionError that names the items, unless it balances."""
+        Reckoning([self]).check()
 
     @property
     def balances(self) -> bool:
@@ -125,6 +135,58 @@ def reckon(
                 )
             )
     return Reckoning(streams)
+
+
+def shown_in_tree(simulator: SimulatorServer, post: str) -> dict[str, dict[str, Any]]:
+    """Every comment that the tree of a post shows: what stands, and what it hangs below."""
+    world = simulator.simulator.world
+    name = world.item(post, world.now()).sub.name
+    of_subreddit = simulator.control(f"truth?kind=t1&subreddit={name}")["items"]
+    comments = {item["fullname"]: item for item in of_subreddit if item["link_id"] == post}
+    shown: dict[str, dict[str, Any]] = {}
+    for fullname, item in comments.items():
+        if item["state"] == "live":
+            above = fullname
+            while above in comments and above not in shown:
+                shown[above] = comments[above]
+                above = comments[above]["parent_id"]
+    return shown
+
+
+def reckon_tree(simulator: SimulatorServer, post: str) -> StreamReckoning:
+    """Compare a post's comment tree with the database.
+
+    What is not stored is excused where the next walk will come to it: it is still to be asked for, or
+    hangs below what is; and a tree of which nothing was read is due.
+    """
+    result = StreamReckoning(f"tree of {post}", exist=shown_in_tree(simulator, post))
+    rows = {row.fullname: row for row in RedditComment.objects.filter(link_fullname=post)}
+    result.stored = result.exist.keys() & rows.keys()
+    thread = CommentThread.objects.filter(pk=post).first()
+    for fullname in result.exist.keys() - rows.keys():
+        owed = thread is not None and _is_owed(thread, fullname, result.exist)
+        (result.in_gaps if owed else result.missing).add(fullname)
+    for fullname, row in rows.items():
+        fault = _fault(row, result.exist.get(fullname))
+        if fault:
+            result.invented[fullname] = f"{fullname} {fault}"
+    return result
+
+
+def _is_owed(thread: CommentThread, fullname: str, tree: dict[str, dict[str, Any]]) -> bool:
+    if thread.look_at is None:
+        return False
+    if thread.walk_began_at is None:
+        return thread.read_at is None
+    branches = set(thread.branches.values_list("name", "below"))
+    if (fullname[3:], False) in branches:
+        return True
+    above = tree[fullname]["parent_id"]
+    while above in tree:
+        if branches & {(above[3:], False), (above[3:], True)}:
+            return True
+        above = tree[above]["parent_id"]
+    return False
 
 
 def appeared(item: dict[str, Any]) -> float:

@@ -63,11 +63,14 @@ class _Backfill:
     def tell(self, reading: Reading) -> Told:
         """Write down what was not reached; return what is told of the stream."""
         stream = reading.depth.stream
-        if reading.is_done and reading.walk.end == End.LISTING_END and reading.since:
+        ended = reading.walk.end == End.LISTING_END and not reading.ended_early
+        if reading.is_done and ended and reading.since:
             # There is nothing older that Reddit shows.
             gaps.close([gaps.Cover(stream.pk, self.since, reading.since + gaps.SECOND)], by=self.by)
             if reading.since > self.since:
                 return Told("ok", f"its listing begins at {reading.since:%Y-%m-%d %H:%M}")
+        if reading.ended_early and not reading.is_done:
+            return Told("error", "Reddit's listing ended above items of it that are known")
         if reading.since is None:
             return Told("empty", "nothing in it")
         if reading.is_done:

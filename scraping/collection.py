@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from bots.models import LISTING_CAP, BotConfig
 from jobs.locks import LockSet
-from scraping import ledger, probes
+from scraping import hidden, ledger, probes
 from scraping.compiler import Due, compile_packs
 from scraping.demand import Demand
 from scraping.freshness import is_due, may_ride
@@ -56,6 +56,8 @@ class _Silence:
     streams: list[Stream]
     result: Walk
     began: datetime
+    # Names of those that are not quiet: the walk hid something of them.
+    doubtful: set[str]
 
 
 def no_others() -> list[Demand]:
@@ -100,6 +102,8 @@ class Collector:
         self._due: set[int | None] = set()
         self._busy: list[Stream] = []
         self._silences: list[_Silence] = []
+        # What walks hid for a part, though it can be read: nothing is known of how far.
+        self._doubtful: list[Stream] = []
         self._store = PageStore(
             self.progress, bot_id=plan.bot_id, dry_run=dry_run, after_page=on_progress
         )
@@ -120,6 +124,7 @@ class Collector:
             self._settle()
             self._await_others()
             self._settle()
+            self._await_others()
         except (Unauthorized, Throttled) as error:
             self._outcomes.stopped(plan, error)
             raise
@@ -247,16 +252,23 @@ class Collector:
             item_limit=min(sum(map(self._item_limit, streams)), LONGEST_WALK_ITEMS),
         )
         heard, silent = [], []
+        several = len(streams) > 1
+        doubtful = hidden.hidden(streams, result) if several and not self._dry_run else set()
         for stream in streams:
+            name = stream.subreddit.name
             # A single one that cannot be read says so itself. Of several, one that the last page does
             # not show may have been closed since an earlier one did.
-            is_heard = len(streams) == 1 or stream.subreddit.name.lower() in result.at_the_end
-            (heard if is_heard else silent).append(stream)
+            if several and name.lower() not in result.at_the_end:
+                silent.append(stream)
+            elif name in doubtful:
+                self._doubtful.append(stream)
+            else:
+                heard.append(stream)
         self._record(heard, result, began)
         if not self._dry_run:
             probes.record_readable(stream.subreddit.name for stream in heard)
         if silent:
-            self._silences.append(_Silence(silent, result, began))
+            self._silences.append(_Silence(silent, result, began, doubtful))
 
     def _empty_of_known(self, streams: Sequence[Stream], result: Walk) -> set[int | None]:
         """Say of streams of which items are known that a listing without any is an error.
@@ -288,6 +300,26 @@ class Collector:
                 self._outcomes.walked(stream, result, gaps.get(stream.pk))
 
     def _settle(self) -> None:
+        """Find out what walks did not show of their members, and read what they hid."""
+        self._settle_silences()
+        self._read_doubtful()
+
+    def _read_doubtful(self) -> None:
+        """Read by themselves the streams of which walks hid something."""
+        doubtful, self._doubtful = self._doubtful, []
+        for stream in doubtful[: probes.SINGLE_REQUESTS]:
+            self._read([stream])
+        for stream in doubtful[probes.SINGLE_REQUESTS :]:
+            if stream.pk in self._own:
+                self._outcomes.note(
+                    stream, "error", "Reddit left a part of it out; it is read again next time"
+                )
+        gated = Subreddit.objects.filter(
+            pk__in=[stream.subreddit_id for stream in doubtful], status=Status.GATED
+        )
+        self.progress.gaps_opened += ledger.record_doubt(gated.values_list("pk", flat=True))
+
+    def _settle_silences(self) -> None:
         """Ask which of the members that walks left out silently can be read; only those were read.
 
         Once for all walks of the session: a hundred names take one request.
@@ -300,20 +332,14 @@ class Collector:
         }
         if not subreddits:
             return
-        doubtful = {
-            name
-            for silence in silences
-            for name in probes.vanished(silence.streams, silence.result)
-        }
-        states = probes.of_silent(
-            self._client, list(subreddits.values()), doubtful=doubtful, dry_run=self._dry_run
-        )
+        states = probes.of_silent(self._client, list(subreddits.values()), dry_run=self._dry_run)
         for silence in silences:
             proven = []
             for stream in silence.streams:
                 state = states.get(stream.subreddit.name)
                 if state is None:
-                    proven.append(stream)
+                    is_doubtful = stream.subreddit.name in silence.doubtful
+                    (self._doubtful if is_doubtful else proven).append(stream)
                 elif stream.pk in self._own:
                     self._outcomes.note(stream, state.outcome, state.detail)
             self._record(proven, silence.result, silence.began)

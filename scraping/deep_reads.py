@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from bots.models import RedditApp
-from scraping import ledger, probes, session_frame
+from scraping import hidden, ledger, probes, session_frame
 from scraping.budget import Lane
 from scraping.models import ScrapeSession, Stream
 from scraping.pages import OnProgress, PageStore, Progress
@@ -44,6 +44,8 @@ class Reading:
     gaps_opened: int
     gaps_closed: int
     gaps_narrowed: int
+    # Its listing ended, although items that are known stand below.
+    ended_early: bool = False
 
     @property
     def cut_off(self) -> bool:
@@ -60,7 +62,8 @@ class Reading:
         """Whether it was read as far as was asked, or to the end of all that there is."""
         if self.since is not None and self.since <= self.depth.bottom:
             return True
-        return self.walk.end == End.LISTING_END and not self.cut_off
+        ended = self.walk.end == End.LISTING_END and not self.ended_early
+        return ended and not self.cut_off
 
 
 class Told(NamedTuple):
@@ -127,10 +130,12 @@ class DeepReader:
     def _read(self, pack: Sequence[Depth]) -> None:
         began = timezone.now()
         result = self._walk(pack)
+        doubtful = hidden.hidden([depth.stream for depth in pack], result)
         heard, silent, unseen = [], [], []
         for depth in pack:
             name = depth.stream.subreddit.name.lower()
-            if result.alone or name in result.by_subreddit:
+            is_shown = name in result.by_subreddit and depth.stream.subreddit.name not in doubtful
+            if result.alone or is_shown:
                 # Of several, one that the last page does not show may have been closed since an
                 # earlier one did.
                 is_heard = result.alone or name in result.at_the_end
@@ -140,7 +145,7 @@ class DeepReader:
         self._record(heard, result, began)
         if silent:
             self._record(self._that_are_open(silent), result, began)
-        # Quiet, or not to be read: of several, Reddit does not say which.
+        # Quiet, or not to be read, or hidden for a part: of several, Reddit does not say which.
         for depth in unseen:
             self.read([depth])
 
@@ -176,6 +181,7 @@ class DeepReader:
                     gaps_opened=opened[key],
                     gaps_closed=recorded.closed.wholly.get(key, 0),
                     gaps_narrowed=recorded.closed.partly.get(key, 0),
+                    ended_early=key in recorded.early,
                 )
             )
 

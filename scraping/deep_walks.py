@@ -60,6 +60,9 @@ class DeepWalk:
 
     def note(self, reading: Reading) -> Told:
         """Take down what came of one stream; return what is told of it."""
+        if reading.ended_early and not reading.is_done:
+            detail = "its listing ended above items of it that are known: read again soon"
+            return Told("error", detail)
         self.read += 1
         self.gaps_opened += reading.gaps_opened
         self.gaps_closed += reading.gaps_closed

@@ -4,7 +4,7 @@ Whoever has read a span of a stream without a hole (a walk, a search, an import)
 Of a gap that is covered in part, the rest stays open in its own bounds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -146,12 +146,12 @@ def close(covers: Iterable[Cover], *, by: str) -> Closed:
     )
 
 
-def covers_of(streams: Iterable[Stream], walk: Walk) -> list[Cover]:
+def covers_of(streams: Iterable[Stream], walk: Walk, *, early: Collection[int] = ()) -> list[Cover]:
     """What a finished walk from the top has read of each stream.
 
     `streams` are as they were when the walk began. One of which the walk saw nothing is left out: of
     several, Reddit leaves those out silently that cannot be read. A listing that led back to itself
-    proves nothing.
+    proves nothing. The end of one that ended `early`, by the id of the stream, is no beginning.
     """
     if walk.end == End.BROKEN_LISTING:
         return []
@@ -159,8 +159,9 @@ def covers_of(streams: Iterable[Stream], walk: Walk) -> list[Cover]:
     for stream in streams:
         name = stream.subreddit.name.lower()
         seen = walk.by_subreddit.get(name)
-        whole = walk.alone and walk.end == End.LISTING_END and not walk.reached_cap(name)
-        if seen is None and not walk.alone:
+        ended = walk.end == End.LISTING_END and stream.pk not in early
+        whole = walk.alone and ended and not walk.reached_cap(name)
+        if seen is None and not whole:
             continue
         newest = max(filter(None, (walk.total.newest, stream.watermark)), default=None)
         if newest is None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from scraping.arrivals import Rates, poll_by
 from scraping.gaps import Closed, close, covers_of
 from scraping.models import Gap, Stream, item_model
-from scraping.walks import KNOWN_ITEMS, End, Seen, Walk
+from scraping.walks import KNOWN_ITEMS, SURELY_WHOLE, End, Seen, Walk
 
 GAP_REASONS = {
     End.ITEM_LIMIT: Gap.Reason.ITEM_LIMIT,
@@ -51,6 +51,8 @@ class Recorded(NamedTuple):
 
     gaps: list[Gap]
     closed: Closed
+    # Ids of the streams whose listing ended although it should go on.
+    early: set[int]
 
 
 def record_walk(
@@ -72,7 +74,7 @@ def record_walk(
     early = _ended_early(streams, walk)
     gaps = [gap for stream in streams if (gap := _gap(stream, walk, early=stream.pk in early))]
     fetched_at = fetched_at or timezone.now()
-    rows = [_row(stream, walk, fetched_at) for stream in streams]
+    rows = [_row(stream, walk, fetched_at, early=stream.pk in early) for stream in streams]
     with transaction.atomic():
         with connection.cursor() as cursor:
             # In one order: two bots may name the same subreddits in different ones.
@@ -83,14 +85,14 @@ def record_walk(
             # A deep walk has met the gaps that itself has left.
             deep = [row["id"] for row in rows if row["deep_read_at"]]
             Stream.objects.filter(pk__in=deep).update(deep_read_at=timezone.now())
-        closed = close(covers_of(streams, walk), by=by)
-    return Recorded(gaps, closed)
+        closed = close(covers_of(streams, walk, early=early), by=by)
+    return Recorded(gaps, closed, early)
 
 
-def _row(stream: Stream, walk: Walk, fetched_at: datetime) -> dict[str, object]:
+def _row(stream: Stream, walk: Walk, fetched_at: datetime, *, early: bool) -> dict[str, object]:
     newest = walk.total.newest
     rates = _learned(stream, walk)
-    is_deep = _is_deep(stream, walk)
+    is_deep = _is_deep(stream, walk) and not early
     return {
         "id": stream.pk,
         "watermark": newest,
@@ -141,15 +143,15 @@ def _is_deep(stream: Stream, walk: Walk) -> bool:
 
 
 def _ended_early(streams: Iterable[Stream], walk: Walk) -> set[int]:
-    """Those of whom the listing ended above the watermark, although it should go on below it."""
+    """Those of whom the listing ended although known items of theirs stand below its end."""
     if walk.end != End.LISTING_END:
         return set()
-    short = [
-        stream
+    return {
+        stream.pk
         for stream in streams
-        if stream.watermark and (oldest := reached(stream, walk)) and oldest > stream.watermark
-    ]
-    return {stream.pk for stream in well_known(short)}
+        if not walk.reached_cap(stream.subreddit.name)
+        and _is_known_below(stream, reached(stream, walk))
+    }
 
 
 def well_known(streams: Iterable[Stream]) -> list[Stream]:
@@ -157,16 +159,20 @@ def well_known(streams: Iterable[Stream]) -> list[Stream]:
 
     Their listing does not end before it has shown them.
     """
-    known = []
-    for stream in streams:
-        if stream.watermark is None:
-            continue
-        items = item_model(stream.kind).objects.filter(
-            subreddit=stream.subreddit_id, created_at__lte=stream.watermark, removal=""
-        )
-        if items.order_by()[:KNOWN_ITEMS].count() == KNOWN_ITEMS:
-            known.append(stream)
-    return known
+    return [stream for stream in streams if _is_known_below(stream, None)]
+
+
+def _is_known_below(stream: Stream, moment: datetime | None) -> bool:
+    """Whether several items stand below a moment and not above the watermark; None: anywhere."""
+    if stream.watermark is None:
+        return False
+    items = item_model(stream.kind).objects.filter(
+        subreddit=stream.subreddit_id, created_at__lte=stream.watermark, removal=""
+    )
+    if moment is not None:
+        items = items.filter(created_at__lt=moment)
+    standing = items.exclude(stickied=True).order_by()
+    return standing[:KNOWN_ITEMS].count() == KNOWN_ITEMS
 
 
 def record_doubt(subreddit_ids: Iterable[int]) -> int:
@@ -200,8 +206,9 @@ def reached(stream: Stream, walk: Walk) -> datetime | None:
     Reddit cuts each member of a merged listing off by itself: below that point the others' items
     go on, and may well reach known ground, but prove nothing of this one.
     """
-    name = stream.subreddit.name
-    return walk.by_subreddit[name.lower()].oldest if walk.reached_cap(name) else walk.total.oldest
+    seen = walk.by_subreddit.get(stream.subreddit.name.lower())
+    # Also where the walk ended first: by then, this one's part may have ended already.
+    return seen.oldest if seen and seen.items >= SURELY_WHOLE else walk.total.oldest
 
 
 def gaps_of_last_read(streams: Iterable[Stream]) -> dict[int, Gap]:

@@ -11,7 +11,7 @@ least an hour and at most a day: 1, 1, 2, 4, 8, 16 and then every 24 hours.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,10 @@ from bots import pauses, refusals
 from bots.models import BotConfig, RedditApp
 from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
-from scraping.models import Stream, Subreddit, item_model
+from scraping.models import Subreddit
 from scraping.models.streams import FIRST_PAUSE, QUIET_PAUSE
 from scraping.reddit.client import PAGE_SIZE, RedditClient
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
-from scraping.walks import Walk
 
 logger = logging.getLogger(__name__)
 
@@ -89,16 +88,14 @@ def of_silent(
     client: RedditClient,
     subreddits: Sequence[Subreddit],
     *,
-    doubtful: Collection[str] = (),
     dry_run: bool = False,
 ) -> dict[str, State]:
     """Return those of these subreddits that cannot be read, or of which that is not known, by name.
 
-    They are members that a merged listing showed nothing of. The word of `/api/info` is not enough for
-    those that are `doubtful`. Raises `Unauthorized` and `Throttled`.
+    They are members that a merged listing showed nothing of. Raises `Unauthorized` and `Throttled`.
     """
     try:
-        states = _ask(client, subreddits, doubtful)
+        states = _ask(client, subreddits)
     except (Unauthorized, Throttled):
         raise
     except RedditError as error:
@@ -109,25 +106,6 @@ def of_silent(
     unasked = State(Status.UNKNOWN, "nothing seen; whether it can be read is asked soon")
     found = {s.name: states.get(s.name, unasked) for s in subreddits}
     return {name: state for name, state in found.items() if state.outcome != Status.OK}
-
-
-def vanished(streams: Sequence[Stream], result: Walk) -> set[str]:
-    """Names of those that a walk never showed, though items of theirs are stored that are in its span.
-
-    They may have been deleted one by one; all at once, their subreddit was closed.
-    """
-    oldest = result.total.oldest
-    if oldest is None or not streams:
-        return set()
-    model = item_model(streams[0].kind)
-    names = {
-        stream.subreddit.pk: stream.subreddit.name
-        for stream in streams
-        if stream.subreddit.name.lower() not in result.by_subreddit
-    }
-    stored = model.objects.filter(subreddit__in=names, created_at__gt=oldest, removal="")
-    stored = stored.exclude(stickied=True).order_by()
-    return {names[key] for key in stored.values_list("subreddit", flat=True).distinct()}
 
 
 def probe_watched() -> dict[str, int]:
@@ -211,9 +189,7 @@ def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
         pauses.subreddits_opened(opened)
 
 
-def _ask(
-    client: RedditClient, subreddits: Sequence[Subreddit], doubtful: Collection[str] = ()
-) -> dict[str, State]:
+def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, State]:
     """What Reddit says of each; those whose turn has not come are left out, or not known yet."""
     states: dict[str, State] = {}
     nameless: list[Subreddit] = []
@@ -232,11 +208,7 @@ def _ask(
                     states[subreddit.name] = state
                 else:
                     nameless.append(subreddit)
-            elif (
-                subreddit.status == Status.OK
-                and data.get("quarantine") is not True
-                and subreddit.name not in doubtful
-            ):
+            elif subreddit.status == Status.OK and data.get("quarantine") is not True:
                 states[subreddit.name] = State(Status.OK)
             else:
                 unconfirmed.append(subreddit)

@@ -56,6 +56,15 @@ class Seen:
         self.newest = max(self.newest or created_at, created_at)
 
 
+@dataclass(frozen=True)
+class Span:
+    """What one page showed: from when to when, and of whom, in lower case."""
+
+    oldest: datetime
+    newest: datetime
+    names: frozenset[str]
+
+
 @dataclass
 class Walk:
     """A walk as it goes: what it saw by lower-case name of subreddit, in all, and how it ended.
@@ -72,6 +81,7 @@ class Walk:
     known_below_floor: int = 0
     # Names, in lower case, of those that its last page showed: they could be read to the end.
     at_the_end: set[str] = field(default_factory=set)
+    pages: list[Span] = field(default_factory=list)
     # Pages may bring an item again: as the listing moves down, or pinned and in its place.
     fullnames: set[str] = field(default_factory=set)
 
@@ -86,6 +96,12 @@ class Walk:
         self.by_subreddit.setdefault(item.subreddit.lower(), Seen()).add(item.created_at)
         if known and self.floor is not None and item.created_at < self.floor:
             self.known_below_floor += 1
+
+    def turn_page(self, items: list[ParsedItem]) -> None:
+        """Take note of a page's span, and of whom it showed."""
+        self.at_the_end = {item.subreddit.lower() for item in items if item.subreddit}
+        if times := _times(items):
+            self.pages.append(Span(min(times), max(times), frozenset(self.at_the_end)))
 
     @property
     def overlaps(self) -> bool:
@@ -126,7 +142,7 @@ def walk(
     state = Walk(floor, alone=alone)
     for page in _pages(fetch, state, item_limit):
         items, result = store(page)
-        state.at_the_end = {item.subreddit.lower() for item in items if item.subreddit}
+        state.turn_page(items)
         for item in items:
             state.add(item, known=item.fullname not in result.new)
         if state.overlaps:
@@ -139,8 +155,13 @@ def walk(
 
 
 def _lies_below(bottom: datetime, items: list[ParsedItem]) -> bool:
-    times = [item.created_at for item in items if not item.stickied and item.subreddit is not None]
+    times = _times(items)
     return bool(times) and max(times) < bottom
+
+
+def _times(items: list[ParsedItem]) -> list[datetime]:
+    """When those were written that stand where their time puts them."""
+    return [item.created_at for item in items if not item.stickied and item.subreddit is not None]
 
 
 def _pages(fetch: Callable[[str | None], Page], state: Walk, item_limit: int) -> Iterator[Page]:

@@ -13,8 +13,8 @@ from typing import Any
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
-# Rows that make a piece: what COPY is given at a time.
-ROWS_AT_A_TIME = 500
+# Rows that make a piece: few enough for the socket to take it, so that more are made meanwhile.
+ROWS_AT_A_TIME = 50
 
 # PostgreSQL counts microseconds from here.
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)

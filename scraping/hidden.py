@@ -4,7 +4,7 @@ Reddit says nothing of it, and by the walk's end they may be open again. What te
 should have shown: items that are stored, or, of a busy subreddit, any at all on a whole page.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db.models import Min
@@ -71,8 +71,3 @@ def _is_absent(stream: Stream, result: Walk) -> bool:
         for page in result.pages
         if name.lower() not in page.names and (ends is None or page.newest > ends)
     )
-
-
-def without(streams: Iterable[Stream], names: Collection[str]) -> list[Stream]:
-    """The streams whose subreddits are not among these."""
-    return [stream for stream in streams if stream.subreddit.name not in names]

@@ -1,0 +1,135 @@
+"""A gated subreddit looks open wherever it is not asked for by itself: what it kept back is not claimed."""
+
+import pytest
+from django.utils import timezone
+
+from scraping import services
+from scraping.models import Gap, Stream, Subreddit
+from tests.factories import BotFactory
+from tests.scraping.truth import reckon
+
+# Pages are committed one by one, as in a worker.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = 3600
+NAMES = ("gatedplace", "openplace")
+
+
+@pytest.fixture
+def since(reddit):
+    """Both subreddits are empty at first; from here on everything counts."""
+    for name in NAMES:
+        reddit.control("subreddits", {"name": name, "status": "ok"})
+    return now(reddit)
+
+
+def now(reddit):
+    return reddit.control("")["now"]
+
+
+def gate(reddit):
+    reddit.control("subreddits", {"name": "gatedplace", "status": "gated"})
+
+
+def fill(reddit, *names, number, each=30):
+    """Posts of these in turn, so many seconds apart; the clock moves with them."""
+    began = now(reddit)
+    reddit.control("clock", {"advance": number * each})
+    for index in range(number):
+        post(reddit, names[index % len(names)], began + index * each)
+
+
+def post(reddit, name, created):
+    data = {"subreddit": name, "title": "A post", "created_utc": created}
+    return reddit.control("items", data)["fullname"]
+
+
+def after_page(number, act):
+    """A watcher of progress that acts after so many pages."""
+    pages = 0
+
+    def watch(progress):
+        nonlocal pages
+        pages += 1
+        if pages == number:
+            act()
+
+    return watch
+
+
+def run(bot, **options):
+    return services.scrape_bot(bot.pk, trigger="manual", **options)
+
+
+def outcome(session):
+    return session.outcomes["r/gatedplace posts"]["outcome"]
+
+
+def watermark():
+    return Stream.objects.get(subreddit__name="gatedplace").watermark
+
+
+def check_claims(reddit, since):
+    """What lies below the watermarks is stored or in a gap."""
+    for stream in Stream.objects.select_related("subreddit"):
+        reckon(
+            reddit,
+            [stream.subreddit.name],
+            since=since,
+            until=stream.watermark.timestamp(),
+            kinds=["posts"],
+        ).check()
+
+
+class TestInMidSession:
+    @pytest.fixture
+    def bot(self, reddit, since):
+        bot = BotFactory(subreddits=NAMES)
+        fill(reddit, *NAMES, number=60)
+        run(bot)
+        fill(reddit, *NAMES, number=300)
+        return bot
+
+    def test_one_with_known_posts_further_down_was_not_read(self, bot, reddit, since):
+        before = watermark()
+
+        session = run(bot, on_progress=after_page(1, lambda: gate(reddit)))
+
+        check_claims(reddit, since)
+        assert outcome(session) == "gated"
+        assert watermark() == before
+        assert Subreddit.objects.get(name="gatedplace").status == "gated"
+        # It was seen after all that had been claimed of it before, so there is no doubt of that.
+        assert not Gap.objects.exists()
+
+        reddit.control("subreddits", {"name": "gatedplace", "status": "ok"})
+        Subreddit.objects.update(probed_at=timezone.now() - 2 * (timezone.now() - before))
+        assert run(bot).status == "completed"
+        reckon(reddit, NAMES, since=since, kinds=["posts"]).check()
+
+    def test_nobody_else_costs_a_request_more(self, reddit, since):
+        """A member falls silent, and its known posts lie below what the walk has read."""
+        bot = BotFactory(subreddits=NAMES)
+        post(reddit, "gatedplace", now(reddit))
+        fill(reddit, "openplace", number=200)
+        run(bot)
+        fill(reddit, "openplace", number=240)
+        post(reddit, "gatedplace", now(reddit) - 60)
+
+        session = run(bot)
+
+        assert outcome(session) == "ok"
+        assert session.requests_by_kind == {"listing": 3, "info": 1}
+
+    def test_one_whose_known_posts_were_deleted_costs_one(self, bot, reddit, since):
+        posts = reddit.control("truth?subreddit=gatedplace&kind=t3")["items"]
+        newest = max(item["created_utc"] for item in posts)
+        for item in posts:
+            if item["created_utc"] < newest:
+                reddit.control(f"items/{item['fullname']}", {"action": "delete"})
+
+        session = run(bot)
+
+        assert outcome(session) == "ok"
+        assert session.requests_by_kind["info"] == 1
+        assert session.requests_by_kind["listing"] == 2 + 1

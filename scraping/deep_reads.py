@@ -134,36 +134,39 @@ class DeepReader:
         heard, silent, unseen = [], [], []
         for depth in pack:
             name = depth.stream.subreddit.name.lower()
-            is_shown = name in result.by_subreddit and depth.stream.subreddit.name not in doubtful
-            if result.alone or is_shown:
-                # Of several, one that the last page does not show may have been closed since an
-                # earlier one did.
-                is_heard = result.alone or name in result.at_the_end
-                (heard if is_heard else silent).append(depth)
-            else:
+            if result.alone:
+                heard.append(depth)
+            elif name not in result.by_subreddit or depth.stream.subreddit.name in doubtful:
                 unseen.append(depth)
+            else:
+                # One that the last page does not show may have been closed since an earlier one did.
+                (heard if name in result.at_the_end else silent).append(depth)
         self._record(heard, result, began)
-        if silent:
-            self._record(self._that_are_open(silent), result, began)
+        left = silent
+        while left and (again := self._shown_again(left)):
+            self._record(again, result, began)
+            left = [depth for depth in left if depth not in again]
         # Quiet, or not to be read, or hidden for a part: of several, Reddit does not say which.
-        for depth in unseen:
+        for depth in [*left, *unseen]:
             self.read([depth])
 
-    def _that_are_open(self, silent: Sequence[Depth]) -> list[Depth]:
-        """Ask about members that fell silent; return those that can be read, and so were."""
-        before = self._client.requests
-        subreddits = [depth.stream.subreddit for depth in silent]
-        states = probes.of_silent(self._client, subreddits)
-        if self._pages is not None:
-            self._pages -= self._client.requests - before
-        is_open = []
-        for depth in silent:
-            state = states.get(depth.stream.subreddit.name)
-            if state is None:
-                is_open.append(depth)
-            else:
-                self.note(depth.stream, state.outcome, state.detail)
-        return is_open
+    def _shown_again(self, silent: Sequence[Depth]) -> list[Depth]:
+        """Those of members that fell silent of which a listing of them all shows something now.
+
+        They may have been closed since an earlier page showed them, and `/api/info` would not tell:
+        a gated subreddit looks open there. With each of those found the listing has room for others.
+        """
+        names = [depth.stream.subreddit.name for depth in silent]
+        try:
+            page = self._fetch(names, silent[0].stream.kind)
+        except (Unauthorized, Throttled):
+            raise
+        except RedditError:
+            return []  # Each says by itself what is wrong.
+        if len(silent) == 1:
+            return list(silent)
+        shown = probes.subreddits_of(page)
+        return [depth for depth in silent if depth.stream.subreddit.name.lower() in shown]
 
     def _record(self, depths: Sequence[Depth], result: Walk, began: datetime) -> None:
         """Write down and tell what a walk has proven of streams that can be read."""
@@ -187,26 +190,27 @@ class DeepReader:
 
     def _walk(self, pack: Sequence[Depth]) -> Walk:
         names = [depth.stream.subreddit.name for depth in pack]
-        listing = "comments" if pack[0].stream.kind == Stream.Kind.COMMENTS else "new"
+        kind = pack[0].stream.kind
         most = PAGES_OF_A_STREAM * len(pack)
         if self._pages is not None:
             if self._pages < 1:
                 raise PagesSpent
             most = min(most, self._pages)
 
-        def fetch(cursor: str | None) -> Page:
-            if self._pages is not None:
-                self._pages -= 1
-            return self._client.listing(names, listing, after=cursor)
-
         return walk(
-            fetch,
+            lambda cursor: self._fetch(names, kind, after=cursor),
             self._store,
             floor=None,
             bottom=min(depth.bottom for depth in pack),
             item_limit=most * PAGE_SIZE,
             alone=len(pack) == 1,
         )
+
+    def _fetch(self, names: Sequence[str], kind: str, *, after: str | None = None) -> Page:
+        if self._pages is not None:
+            self._pages -= 1
+        listing = "comments" if kind == Stream.Kind.COMMENTS else "new"
+        return self._client.listing(names, listing, after=after)
 
 
 def packs(depths: Iterable[Depth]) -> list[list[Depth]]:

@@ -26,7 +26,7 @@ from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
 from scraping.models import Subreddit
 from scraping.models.streams import FIRST_PAUSE, QUIET_PAUSE
-from scraping.reddit.client import PAGE_SIZE, RedditClient
+from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -189,6 +189,11 @@ def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
         pauses.subreddits_opened(opened)
 
 
+def subreddits_of(page: Page) -> set[str]:
+    """Names, in lower case, of the subreddits of which a listing's page shows something."""
+    return {_subreddit_of(thing) for thing in page.things}
+
+
 def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, State]:
     """What Reddit says of each; those whose turn has not come are left out, or not known yet."""
     states: dict[str, State] = {}
@@ -215,7 +220,7 @@ def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, Sta
     if len(unconfirmed) > 1:
         # One listing of all of them shows most of those that have anything to show.
         page = client.listing([s.name for s in unconfirmed[:PAGE_SIZE]], "new")
-        seen = {_subreddit_of(thing) for thing in page.things}
+        seen = subreddits_of(page)
         states |= {s.name: State(Status.OK) for s in unconfirmed if s.name.lower() in seen}
     rest = [*nameless, *(s for s in unconfirmed if s.name not in states)]
     for subreddit in rest[:SINGLE_REQUESTS]:

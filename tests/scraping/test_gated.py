@@ -4,7 +4,8 @@ import pytest
 from django.utils import timezone
 
 from scraping import services
-from scraping.models import Gap, Stream, Subreddit
+from scraping.deep_walks import walk_deep
+from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
 from tests.factories import BotFactory
 from tests.scraping.truth import reckon
 
@@ -55,6 +56,12 @@ def after_page(number, act):
             act()
 
     return watch
+
+
+def asked_of(reddit):
+    """The names, as merged, of each listing of posts that was asked for."""
+    entries = reddit.control("requests?limit=5000")["latest"]
+    return [entry["path"].split("/")[2] for entry in entries if entry["path"].endswith("/new")]
 
 
 def run(bot, **options):
@@ -133,3 +140,72 @@ class TestInMidSession:
         assert outcome(session) == "ok"
         assert session.requests_by_kind["info"] == 1
         assert session.requests_by_kind["listing"] == 2 + 1
+
+
+class TestInMidDeepWalk:
+    def both_with_gaps(self, reddit):
+        bot = BotFactory(subreddits=NAMES)
+        run(bot)
+        fill(reddit, *NAMES, number=600)
+        bot.item_limit = 100
+        bot.save()
+        run(bot)
+        assert Gap.objects.filter(closed_at=None).count() == 2
+        Stream.objects.update(deep_read_at=None)
+        return bot
+
+    def check_nothing_was_proven(self, reddit, bot, since):
+        before = watermark()
+
+        walked = walk_deep(bot.reddit_app, on_page=after_page(1, lambda: gate(reddit)))
+
+        reckon(reddit, NAMES, since=since, kinds=["posts"]).check()
+        gaps = {gap.stream.subreddit.name: gap for gap in Gap.objects.all()}
+        assert (gaps["gatedplace"].closed_at, gaps["openplace"].closed_by) == (None, "a deep walk")
+        assert watermark() == before
+        session = ScrapeSession.objects.latest()
+        assert outcome(session) == "gated"
+        assert session.outcomes["r/openplace posts"]["outcome"] == "ok"
+        assert walked.read == 1
+        assert Subreddit.objects.get(name="gatedplace").status == "gated"
+
+    def test_one_with_known_posts_further_down_keeps_its_gap(self, reddit, since):
+        fill(reddit, *NAMES, number=60)
+        bot = self.both_with_gaps(reddit)
+
+        self.check_nothing_was_proven(reddit, bot, since)
+
+    def test_one_without_keeps_it_too(self, reddit, since):
+        """Its only known posts below the gap lie deeper than the walk goes."""
+        post(reddit, "gatedplace", now(reddit))
+        fill(reddit, "openplace", number=400, each=600)
+        bot = self.both_with_gaps(reddit)
+
+        self.check_nothing_was_proven(reddit, bot, since)
+        assert RedditPost.objects.filter(subreddit__name="gatedplace").count() > 1
+
+    @pytest.mark.parametrize("status", [None, 503])
+    def test_of_many_that_fall_silent_a_crowd_takes_a_listing_more(
+        self, reddit, since, no_pauses, status
+    ):
+        """The newest hundred of both are one's; when the question fails, each is read by itself."""
+        reddit.control("subreddits", {"name": "rareplace", "status": "ok"})
+        bot = BotFactory(subreddits=[*NAMES, "rareplace"])
+        fill(reddit, "openplace", number=300, each=300)
+        post(reddit, "rareplace", now(reddit))
+        fill(reddit, "gatedplace", number=120, each=1)
+        run(bot)
+        Stream.objects.update(deep_read_at=None)
+        if status:
+            fault = {"kind": "status", "status": status, "path": "gatedplace.rareplace/new"}
+            reddit.control("faults", fault)
+
+        before = len(asked_of(reddit))
+
+        walked = walk_deep(bot.reddit_app)
+
+        assert (walked.due, walked.read) == (3, 3)
+        asked = [names for names in asked_of(reddit)[before:] if "openplace" not in names]
+        assert asked[0] == "gatedplace+rareplace"
+        alone = {"gatedplace", "rareplace"} if status else {"rareplace"}
+        assert set(asked[1:]) - {asked[0]} == alone

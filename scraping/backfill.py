@@ -44,9 +44,8 @@ class _Backfill:
             done = self._done(streams)
             for stream in streams:
                 if stream.pk in done:
-                    reader.note(
-                        stream, "ok", f"complete since {stream.complete_since:%Y-%m-%d %H:%M}"
-                    )
+                    since = f"complete since {stream.complete_since:%Y-%m-%d %H:%M}"
+                    reader.note(stream, Told("ok", since))
                 else:
                     bottom = min(filter(None, (self.since, stream.watermark)))
                     depths.append(Depth(stream, bottom))

@@ -404,7 +404,7 @@ class Collector:
             raise
         except SubredditUnavailable as error:
             if not self._dry_run:
-                probes.record(streams[0].subreddit.name, error)
+                self.progress.gaps_opened += probes.record(streams[0].subreddit.name, error)
             self._failed(streams[:1], error)
         except RedditError as error:
             names = "+".join(stream.subreddit.name for stream in streams)

@@ -93,12 +93,12 @@ class DeepReader:
         by: str,
         pages: int | None = None,
         on_reading: Callable[[Reading], None],
-        note: Callable[[Stream, str, str], None],
+        note: Callable[[Stream, Told], None],
     ) -> None:
         """`by` is what closed gaps say; `pages` bounds what is read in all; None: no bound.
 
-        `on_reading` is called for each stream that was read, `note` with the outcome and the reason
-        for each that could not be.
+        `on_reading` is called for each stream that was read, `note` with what came of it for each
+        that could not be.
         """
         self._client = client
         self._store = store
@@ -113,19 +113,25 @@ class DeepReader:
         Raises `Unauthorized` and `Throttled`, which concern all of them, and `PagesSpent`.
         """
         for pack in packs(depths):
-            try:
-                self._read(pack)
-            except (Unauthorized, Throttled):
-                raise
-            except SubredditUnavailable as error:
-                probes.record(pack[0].stream.subreddit.name, error)
-                self._fail(pack, error)
-            except RedditError as error:
-                self._fail(pack, error)
+            self._guarded(pack)
+
+    def _guarded(self, pack: Sequence[Depth], *, was_shown: bool = False) -> None:
+        """Read a pack, and turn what goes wrong with it into the outcomes of its streams."""
+        try:
+            self._read(pack)
+        except (Unauthorized, Throttled):
+            raise
+        except SubredditUnavailable as error:
+            name = pack[0].stream.subreddit.name
+            gaps = probes.record(name, error, was_shown=was_shown)
+            self.note(pack[0].stream, Told(error.outcome, str(error), gaps_opened=gaps))
+            self._fail(pack[1:], error)
+        except RedditError as error:
+            self._fail(pack, error)
 
     def _fail(self, pack: Sequence[Depth], error: RedditError) -> None:
         for depth in pack:
-            self.note(depth.stream, error.outcome, str(error))
+            self.note(depth.stream, Told(error.outcome, str(error)))
 
     def _read(self, pack: Sequence[Depth]) -> None:
         began = timezone.now()
@@ -148,7 +154,8 @@ class DeepReader:
             left = [depth for depth in left if depth not in again]
         # Quiet, or not to be read, or hidden for a part: of several, Reddit does not say which.
         for depth in [*left, *unseen]:
-            self.read([depth])
+            name = depth.stream.subreddit.name.lower()
+            self._guarded([depth], was_shown=name in result.by_subreddit)
 
     def _shown_again(self, silent: Sequence[Depth]) -> list[Depth]:
         """Those of members that fell silent of which a listing of them all shows something now.
@@ -252,14 +259,14 @@ def run(
     """
 
     def work(client: RedditClient, store: PageStore, progress: Progress) -> None:
-        def note(stream: Stream, outcome: str, detail: str) -> None:
-            progress.outcomes[str(stream)] = {"outcome": outcome, "detail": detail}
+        def note(stream: Stream, told: Told) -> None:
+            progress.outcomes[str(stream)] = {"outcome": told.outcome, "detail": told.detail}
+            progress.gaps_opened += told.gaps_opened
 
         def after_reading(reading: Reading) -> None:
-            told = on_reading(reading)
-            progress.gaps_opened += reading.gaps_opened + told.gaps_opened
+            progress.gaps_opened += reading.gaps_opened
             progress.gaps_closed += reading.gaps_closed
-            note(reading.depth.stream, told.outcome, told.detail)
+            note(reading.depth.stream, on_reading(reading))
 
         read(DeepReader(client, store, by=by, pages=pages, on_reading=after_reading, note=note))
 

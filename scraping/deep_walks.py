@@ -64,7 +64,6 @@ class DeepWalk:
             detail = "its listing ended above items of it that are known: read again soon"
             return Told("error", detail)
         self.read += 1
-        self.gaps_opened += reading.gaps_opened
         self.gaps_closed += reading.gaps_closed
         self.gaps_narrowed += reading.gaps_narrowed
         since = f"read back to {reading.since:%Y-%m-%d %H:%M}" if reading.since else "nothing in it"
@@ -124,6 +123,7 @@ def _walk(
     )
     result.ended_early = result.ended_early or session.error
     result.new, result.requests = progress.new, progress.requests
+    result.gaps_opened = progress.gaps_opened
     logger.info("Deep walk of app %s: %s", app, asdict(result))
     return result
 

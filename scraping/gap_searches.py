@@ -179,7 +179,7 @@ class _Searcher:
             except (Unauthorized, Throttled):
                 raise
             except SubredditUnavailable as error:
-                probes.record(stream.subreddit.name, error)
+                self._progress.gaps_opened += probes.record(stream.subreddit.name, error)
                 self._note(stream, error.outcome, str(error))
             except RedditError as error:
                 self._note(stream, error.outcome, str(error))

@@ -179,6 +179,7 @@ def record_doubt(subreddit_ids: Iterable[int]) -> int:
     """Open a gap for each stream of subreddits that turned out to be closed; return how many.
 
     Nobody can say since when they have been: what is proven ends at the newest item that was seen.
+    What is in such a gap already opens no other one.
     """
     gaps = []
     for stream in Stream.objects.filter(subreddit__in=list(subreddit_ids)):
@@ -187,7 +188,12 @@ def record_doubt(subreddit_ids: Iterable[int]) -> int:
             .objects.filter(subreddit=stream.subreddit_id)
             .aggregate(Max("created_at"))["created_at__max"]
         )
-        if newest and stream.watermark and newest < stream.watermark:
+        if newest is None or stream.watermark is None or newest >= stream.watermark:
+            continue
+        known = Gap.objects.filter(
+            stream=stream, closed_at=None, starts_at__lte=newest, ends_at__gte=stream.watermark
+        )
+        if not known.exists():
             gaps.append(
                 Gap(
                     stream=stream,

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from bots import pauses, refusals
 from bots.models import BotConfig, RedditApp
+from scraping import ledger
 from scraping.budget import AppBudget, Lane
 from scraping.clients import client_for
 from scraping.models import Subreddit
@@ -138,11 +139,19 @@ def probe_watched() -> dict[str, int]:
     return {"asked": asked, "readable": opened}
 
 
-def record(name: str, error: SubredditUnavailable) -> None:
-    """Remember why a subreddit that was asked for by itself cannot be read."""
+def record(name: str, error: SubredditUnavailable, *, was_shown: bool = False) -> int:
+    """Remember why a subreddit that was asked for by itself cannot be read.
+
+    Merged listings do not tell since when one is gated, so what was claimed of it is in doubt, unless
+    it `was_shown` a moment ago. Returns how many gaps that opens.
+    """
     subreddit = Subreddit.objects.annotate(lower=Lower("name")).filter(lower=name.lower()).first()
-    if subreddit is not None:
+    if subreddit is None:
+        return 0
+    with transaction.atomic():
         record_all([(subreddit, _state_of(error))])
+        in_doubt = error.status == Status.GATED and not was_shown
+        return ledger.record_doubt([subreddit.pk]) if in_doubt else 0
 
 
 def record_readable(names: Iterable[str]) -> None:

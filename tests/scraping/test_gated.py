@@ -1,9 +1,12 @@
 """A gated subreddit looks open wherever it is not asked for by itself: what it kept back is not claimed."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from scraping import services
+from scraping.backfill import backfill_bot
 from scraping.deep_walks import walk_deep
 from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
 from tests.factories import BotFactory
@@ -209,3 +212,76 @@ class TestInMidDeepWalk:
         assert asked[0] == "gatedplace+rareplace"
         alone = {"gatedplace", "rareplace"} if status else {"rareplace"}
         assert set(asked[1:]) - {asked[0]} == alone
+
+
+class TestNoticedLater:
+    """What was claimed meanwhile is in doubt when a request for it alone says that it is gated."""
+
+    @pytest.fixture
+    def bot(self, reddit, since):
+        """Its known post lies deeper than sessions and deep walks go, so its silence says nothing."""
+        bot = BotFactory(subreddits=NAMES)
+        post(reddit, "gatedplace", now(reddit))
+        fill(reddit, "openplace", number=400, each=600)
+        run(bot)
+        RedditPost.objects.update(first_seen_at=timezone.now() - timedelta(days=1))
+        return bot
+
+    def check_doubt(self, reddit, session, since):
+        assert outcome(session) == "gated"
+        assert session.gaps_opened == Gap.objects.count() == 1
+        gap = Gap.objects.get()
+        assert (gap.stream.subreddit.name, gap.reason) == ("gatedplace", "closed")
+        reckon(reddit, NAMES, since=since, until=watermark().timestamp(), kinds=["posts"]).check()
+
+    def gate_between_sessions(self, reddit, bot):
+        gate(reddit)
+        fill(reddit, *NAMES, number=40)
+        assert outcome(run(bot)) == "empty"
+
+    def test_by_a_deep_walk(self, bot, reddit, since):
+        self.gate_between_sessions(reddit, bot)
+        Stream.objects.update(deep_read_at=None)
+
+        walked = walk_deep(bot.reddit_app)
+
+        session = ScrapeSession.objects.latest()
+        self.check_doubt(reddit, session, since)
+        assert walked.gaps_opened == 1
+
+    def test_by_a_backfill(self, bot, reddit, since):
+        self.gate_between_sessions(reddit, bot)
+
+        session = backfill_bot(bot, Stream.objects.first().complete_since - timedelta(days=1))
+
+        self.check_doubt(reddit, session, since)
+
+    def test_by_a_session_that_reads_it_alone(self, bot, reddit, since):
+        self.gate_between_sessions(reddit, bot)
+        bot.subreddits = ["gatedplace"]
+        bot.save()
+
+        self.check_doubt(reddit, run(bot), since)
+
+    def test_by_a_deep_walk_of_both_kinds_once(self, bot, reddit, since):
+        bot.comments = "stream"
+        bot.save()
+        run(bot)
+        self.gate_between_sessions(reddit, bot)
+        Stream.objects.update(deep_read_at=None)
+
+        walk_deep(bot.reddit_app)
+
+        gaps = Gap.objects.filter(stream__kind="posts", stream__subreddit__name="gatedplace")
+        assert gaps.count() == 1
+
+    def test_one_that_the_walk_itself_has_shown_is_in_no_doubt(self, bot, reddit, since):
+        fill(reddit, *NAMES, number=40)
+        fill(reddit, "openplace", number=120)
+        run(bot)
+        Stream.objects.update(deep_read_at=None)
+
+        walk_deep(bot.reddit_app, on_page=after_page(2, lambda: gate(reddit)))
+
+        assert outcome(ScrapeSession.objects.latest()) == "gated"
+        assert not Gap.objects.exists()

@@ -344,10 +344,14 @@ class Collector:
                     self._outcomes.note(stream, state.outcome, state.detail)
             self._record(proven, silence.result, silence.began)
         if not self._dry_run:
+            # What was claimed of those that a walk has just shown had been readable.
+            shown = {name for silence in silences for name in silence.result.by_subreddit}
             self.progress.gaps_opened += ledger.record_doubt(
                 subreddit.pk
                 for subreddit in subreddits.values()
-                if subreddit.name in states and states[subreddit.name].outcome == Status.GATED
+                if subreddit.name in states
+                and states[subreddit.name].outcome == Status.GATED
+                and subreddit.name.lower() not in shown
             )
 
     def _item_limit(self, stream: Stream) -> int:

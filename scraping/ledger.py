@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from scraping.arrivals import Rates, poll_by
@@ -20,6 +19,9 @@ GAP_REASONS = {
     End.LISTING_END: Gap.Reason.LISTING_END,
 }
 
+
+# No session walks so long: what was first seen so much earlier an earlier walk has shown.
+LONGEST_WALK = timedelta(hours=1)
 
 LOCK = "SELECT id FROM scraping_stream WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 
@@ -178,32 +180,47 @@ def _is_known_below(stream: Stream, moment: datetime | None) -> bool:
 def record_doubt(subreddit_ids: Iterable[int]) -> int:
     """Open a gap for each stream of subreddits that turned out to be closed; return how many.
 
-    Nobody can say since when they have been: what is proven ends at the newest item that was seen.
-    What is in such a gap already opens no other one.
+    Nobody can say since when they have been: what is proven ends where it did before the walk that
+    showed their newest item, as that may have lost what lay below. What is in such a gap already
+    opens no other one.
     """
     gaps = []
     for stream in Stream.objects.filter(subreddit__in=list(subreddit_ids)):
-        newest = (
-            item_model(stream.kind)
-            .objects.filter(subreddit=stream.subreddit_id)
-            .aggregate(Max("created_at"))["created_at__max"]
-        )
-        if newest is None or stream.watermark is None or newest >= stream.watermark:
+        proven = _surely_read_to(stream)
+        if proven is None or stream.watermark is None or proven >= stream.watermark:
             continue
         known = Gap.objects.filter(
-            stream=stream, closed_at=None, starts_at__lte=newest, ends_at__gte=stream.watermark
+            stream=stream, closed_at=None, starts_at__lte=proven, ends_at__gte=stream.watermark
         )
         if not known.exists():
             gaps.append(
                 Gap(
                     stream=stream,
-                    starts_at=newest,
+                    starts_at=proven,
                     ends_at=stream.watermark,
                     reason=Gap.Reason.CLOSED,
                 )
             )
     Gap.objects.bulk_create(gaps)
     return len(gaps)
+
+
+def _surely_read_to(stream: Stream) -> datetime | None:
+    """The newest item that was stored before the walk of the newest one; else the stream's beginning.
+
+    Later than it the subreddit was seen, so what had been read until then had been readable.
+    """
+    items = (
+        item_model(stream.kind)
+        .objects.filter(subreddit=stream.subreddit_id)
+        .order_by("-created_at")
+        .values_list("created_at", "first_seen_at")
+    )
+    newest = items.first()
+    if newest is None:
+        return None
+    before = items.filter(first_seen_at__lt=newest[1] - LONGEST_WALK).first()
+    return before[0] if before else min(filter(None, (stream.complete_since, newest[0])))
 
 
 def reached(stream: Stream, walk: Walk) -> datetime | None:

@@ -188,27 +188,32 @@ class TestInMidDeepWalk:
     def test_of_many_that_fall_silent_a_crowd_takes_a_listing_more(
         self, reddit, since, no_pauses, status
     ):
-        """The newest hundred of both are one's; when the question fails, each is read by itself."""
-        reddit.control("subreddits", {"name": "rareplace", "status": "ok"})
-        bot = BotFactory(subreddits=[*NAMES, "rareplace"])
+        """The newest hundred of all are one's; when the question fails, each is read by itself."""
+        bot = BotFactory(subreddits=[*NAMES, "rareplace", "scarceplace"])
+        for name in ("rareplace", "scarceplace"):
+            reddit.control("subreddits", {"name": name, "status": "ok"})
         fill(reddit, "openplace", number=300, each=300)
-        post(reddit, "rareplace", now(reddit))
+        for name in ("rareplace", "scarceplace"):
+            post(reddit, name, now(reddit))
         fill(reddit, "gatedplace", number=120, each=1)
         run(bot)
         Stream.objects.update(deep_read_at=None)
         if status:
-            fault = {"kind": "status", "status": status, "path": "gatedplace.rareplace/new"}
+            fault = {"kind": "status", "status": status, "path": "gatedplace.rareplace.scarceplace/new"}
             reddit.control("faults", fault)
 
         before = len(asked_of(reddit))
 
         walked = walk_deep(bot.reddit_app)
 
-        assert (walked.due, walked.read) == (3, 3)
+        assert (walked.due, walked.read) == (4, 4)
         asked = [names for names in asked_of(reddit)[before:] if "openplace" not in names]
-        assert asked[0] == "gatedplace+rareplace"
-        alone = {"gatedplace", "rareplace"} if status else {"rareplace"}
-        assert set(asked[1:]) - {asked[0]} == alone
+        together = "gatedplace+rareplace+scarceplace"
+        assert asked[0] == together
+        if status:
+            assert set(asked) - {together} == {"gatedplace", "rareplace", "scarceplace"}
+        else:
+            assert asked == [together, "rareplace+scarceplace"]
 
 
 class TestNoticedLater:

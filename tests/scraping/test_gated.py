@@ -199,7 +199,11 @@ class TestInMidDeepWalk:
         run(bot)
         Stream.objects.update(deep_read_at=None)
         if status:
-            fault = {"kind": "status", "status": status, "path": "gatedplace.rareplace.scarceplace/new"}
+            fault = {
+                "kind": "status",
+                "status": status,
+                "path": "gatedplace.rareplace.scarceplace/new",
+            }
             reddit.control("faults", fault)
 
         before = len(asked_of(reddit))

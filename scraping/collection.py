@@ -104,6 +104,8 @@ class Collector:
         self._silences: list[_Silence] = []
         # What walks hid for a part, though it can be read: nothing is known of how far.
         self._doubtful: list[Stream] = []
+        # Names, in lower case, of those that a walk has shown: what was claimed of them was readable.
+        self._shown: set[str] = set()
         self._store = PageStore(
             self.progress, bot_id=plan.bot_id, dry_run=dry_run, after_page=on_progress
         )
@@ -251,6 +253,7 @@ class Collector:
             floor=floor_below([stream.watermark for stream in streams]),
             item_limit=min(sum(map(self._item_limit, streams)), LONGEST_WALK_ITEMS),
         )
+        self._shown.update(result.by_subreddit)
         heard, silent = [], []
         several = len(streams) > 1
         doubtful = hidden.hidden(streams, result) if several and not self._dry_run else set()
@@ -314,10 +317,6 @@ class Collector:
                 self._outcomes.note(
                     stream, "error", "Reddit left a part of it out; it is read again next time"
                 )
-        gated = Subreddit.objects.filter(
-            pk__in=[stream.subreddit_id for stream in doubtful], status=Status.GATED
-        )
-        self.progress.gaps_opened += ledger.record_doubt(gated.values_list("pk", flat=True))
 
     def _settle_silences(self) -> None:
         """Ask which of the members that walks left out silently can be read; only those were read.
@@ -344,14 +343,12 @@ class Collector:
                     self._outcomes.note(stream, state.outcome, state.detail)
             self._record(proven, silence.result, silence.began)
         if not self._dry_run:
-            # What was claimed of those that a walk has just shown had been readable.
-            shown = {name for silence in silences for name in silence.result.by_subreddit}
             self.progress.gaps_opened += ledger.record_doubt(
                 subreddit.pk
                 for subreddit in subreddits.values()
                 if subreddit.name in states
                 and states[subreddit.name].outcome == Status.GATED
-                and subreddit.name.lower() not in shown
+                and subreddit.name.lower() not in self._shown
             )
 
     def _item_limit(self, stream: Stream) -> int:
@@ -408,7 +405,9 @@ class Collector:
             raise
         except SubredditUnavailable as error:
             if not self._dry_run:
-                self.progress.gaps_opened += probes.record(streams[0].subreddit.name, error)
+                name = streams[0].subreddit.name
+                was_shown = name.lower() in self._shown
+                self.progress.gaps_opened += probes.record(name, error, was_shown=was_shown)
             self._failed(streams[:1], error)
         except RedditError as error:
             names = "+".join(stream.subreddit.name for stream in streams)

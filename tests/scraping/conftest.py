@@ -56,6 +56,43 @@ def reddit(settings):
         yield server
 
 
+@pytest.fixture(scope="module")
+def busy():
+    """Few posts with very many comments, in a world that stands still."""
+    with SimulatorServer(
+        port=0,
+        seed=11,
+        start=START,
+        speed=0.0,
+        control=True,
+        subreddits=2,
+        posts_per_hour=0.5,
+        comments_per_post=400,
+        history_hours=48,
+        budget=None,
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def crowded(busy, settings):
+    """The busy world; faults that a test sets end with it."""
+    settings.SIMULATOR_URL = busy.url
+    yield busy
+    busy.control("reset", {})
+
+
+@pytest.fixture
+def lively(settings):
+    """A world of the present, in which posts are young."""
+    with SimulatorServer(
+        port=0, control=True, seed=3, speed=0, history_hours=1, posts_per_hour=1, budget=None
+    ) as server:
+        settings.SIMULATOR_URL = server.url
+        server.control("subreddits", {"name": "threadplace", "status": "ok"})
+        yield server
+
+
 @pytest.fixture
 def client_of():
     """Make clients of an address; they are closed after the test."""

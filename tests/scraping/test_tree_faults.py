@@ -12,8 +12,8 @@ from scraping.models import CommentThread, RedditComment, RequestBudget
 from scraping.reddit import client
 from scraping.simulator import trees
 from scraping.simulator.server import SimulatorServer
+from tests.scraping.comment_threads import again, asked, matched, read, threads_bot
 from tests.scraping.faults import ANSWERS, ANSWERS_OF_TREES, hits, hurry_with
-from tests.scraping.test_threads import again, asked, matched, read, threads_bot
 from tests.scraping.truth import reckon_tree
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,7 +11,7 @@ from celery import Celery
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
-from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_results.models import TaskResult
 from kombu import Connection
 from kombu.exceptions import KombuError
@@ -261,6 +261,10 @@ def schedule(name="hourly", *, every=3600, overdue=None, policy=None, **columns)
 def interval(seconds):
     found, _ = IntervalSchedule.objects.get_or_create(every=seconds, period="seconds")
     return found
+
+
+def daily(hour, zone="UTC"):
+    return CrontabSchedule.objects.create(minute="0", hour=str(hour), timezone=zone)
 
 
 def runs_of(name):

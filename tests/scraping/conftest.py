@@ -1,4 +1,4 @@
-"""A Reddit to collect from, and a client that asks it."""
+"""A Reddit to collect from, a bot that collects, and a client that asks."""
 
 from datetime import timedelta
 
@@ -9,6 +9,7 @@ from prawcore.sessions import FiniteRetryStrategy
 from scraping import clients, dump_files, freshness
 from scraping.reddit.client import Credentials, RedditClient
 from scraping.simulator.server import SimulatorServer
+from tests.factories import BotFactory
 from tests.scraping.dumps import ndjson
 
 # An example may take long on a busy machine; how long says nothing of what is tested.
@@ -91,6 +92,12 @@ def lively(settings):
         settings.SIMULATOR_URL = server.url
         server.control("subreddits", {"name": "threadplace", "status": "ok"})
         yield server
+
+
+@pytest.fixture
+def bot(reddit):
+    """A bot that collects posts and comments of two subreddits."""
+    return BotFactory(subreddits=["python", "berlin"], comments="stream")
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from prawcore.sessions import FiniteRetryStrategy
 from scraping import clients, dump_files, freshness
 from scraping.reddit.client import Credentials, RedditClient
 from scraping.simulator.server import SimulatorServer
-from tests.factories import BotFactory
+from tests.factories import BotFactory, RedditAppFactory
+from tests.scraping.budgets import WINDOW
 from tests.scraping.dumps import ndjson
 
 # An example may take long on a busy machine; how long says nothing of what is tested.
@@ -98,6 +99,32 @@ def lively(settings):
 def bot(reddit):
     """A bot that collects posts and comments of two subreddits."""
     return BotFactory(subreddits=["python", "berlin"], comments="stream")
+
+
+@pytest.fixture
+def short_window(settings):
+    """60 s, so that an app's requests per minute are those of a window."""
+    settings.REDDIT_BUDGET_WINDOW_SECONDS = WINDOW
+
+
+@pytest.fixture
+def app(db):
+    """An app with a small budget."""
+    return RedditAppFactory(requests_per_minute=20)
+
+
+@pytest.fixture
+def simulator():
+    """A Reddit that grants a client as much as that app has."""
+    with SimulatorServer(
+        control=True,
+        budget=20,
+        window=float(WINDOW),
+        subreddits=4,
+        history_hours=2.0,
+        clients=("known:right",),
+    ) as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory, RedditAppFactory
 from tests.scraping.budgets import WINDOW
 from tests.scraping.dumps import ndjson
+from tests.scraping.world import World
 
 # An example may take long on a busy machine; how long says nothing of what is tested.
 hypothesis_settings.register_profile("patient", deadline=None)
@@ -125,6 +126,15 @@ def simulator():
         clients=("known:right",),
     ) as server:
         yield server
+
+
+@pytest.fixture
+def world(reddit, monkeypatch):
+    """A quiet subreddit and a bot that collects it."""
+    world = World(reddit)
+    # Ingest of a session asks the clock of this machine.
+    monkeypatch.setattr("scraping.ingest.timezone.now", world.now)
+    return world
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from scraping.purges import purged_fullnames
 from scraping.reddit.parse import parse_comment, parse_post
 from tests.database import recorded_statements, row_versions
 from tests.factories import CommentData, PostData, SuperuserFactory, packed
-from tests.scraping.test_refresh import World, world  # noqa: F401 - the fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +32,7 @@ SECRETS = ("Tabby", "purrs", "someone_i_was", "t2_", "pics.example")
 
 
 @pytest.fixture
-def collected(world):  # noqa: F811
+def collected(world):
     """A post and a comment on it, both of one author, matched by a bot, with a history."""
     world.bot.include_terms = ["tabby", "purrs"]
     world.bot.save()
@@ -269,7 +268,7 @@ class TestDeletedAccounts:
 
 
 class TestLeftOut:
-    def omit(self, world, monkeypatch, *names):  # noqa: F811
+    def omit(self, world, monkeypatch, *names):
         """Have answers leave items out, as Reddit does with what it knows nothing of."""
         from scraping.reddit.client import Page, RedditClient
 

@@ -7,11 +7,13 @@ from hypothesis import settings as hypothesis_settings
 from prawcore.sessions import FiniteRetryStrategy
 
 from scraping import clients, dump_files, freshness
+from scraping.models import BotItem
 from scraping.reddit.client import Credentials, RedditClient
 from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory, RedditAppFactory
 from tests.scraping.budgets import WINDOW
 from tests.scraping.dumps import ndjson
+from tests.scraping.traces import SECRETS, found_anywhere
 from tests.scraping.world import World
 
 # An example may take long on a busy machine; how long says nothing of what is tested.
@@ -134,6 +136,24 @@ def world(reddit, monkeypatch):
     world = World(reddit)
     # Ingest of a session asks the clock of this machine.
     monkeypatch.setattr("scraping.ingest.timezone.now", world.now)
+    return world
+
+
+@pytest.fixture
+def collected(world):
+    """A post and a comment on it, both of one author, matched by a bot, with a history."""
+    world.bot.include_terms = ["tabby", "purrs"]
+    world.bot.save()
+    world.post_name = world.post(
+        title="My Tabby",
+        author="someone_i_was",
+        url="https://pics.example/tabby",
+        fields={"link_flair_text": "Tabby flair", "poll_data": {"options": ["Tabby"]}},
+    )
+    world.comment_name = world.comment(world.post_name, body="It purrs", author="someone_i_was")
+    world.collect()
+    assert BotItem.objects.exclude(matched_terms=[]).count() == 2
+    assert set(found_anywhere(*SECRETS)) == set(SECRETS)
     return world
 
 

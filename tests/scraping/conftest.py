@@ -13,15 +13,13 @@ from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory, RedditAppFactory
 from tests.scraping.budgets import WINDOW
 from tests.scraping.dumps import ndjson
+from tests.scraping.still_reddit import still_reddit
 from tests.scraping.traces import SECRETS, found_anywhere
 from tests.scraping.world import World
 
 # An example may take long on a busy machine; how long says nothing of what is tested.
 hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")
-
-# 2026-03-10 12:00:00 UTC
-START = 1_773_144_000
 
 
 @pytest.fixture(autouse=True)
@@ -46,17 +44,7 @@ def no_pauses(monkeypatch):
 @pytest.fixture
 def reddit(settings):
     """A small Reddit whose clock stands still until a test moves it."""
-    with SimulatorServer(
-        port=0,
-        control=True,
-        start=START,
-        speed=0,
-        seed=3,
-        history_hours=6,
-        posts_per_hour=3,
-        comments_per_post=2,
-        budget=None,
-    ) as server:
+    with still_reddit(history_hours=6, posts_per_hour=3, comments_per_post=2) as server:
         settings.SIMULATOR_URL = server.url
         yield server
 
@@ -64,17 +52,8 @@ def reddit(settings):
 @pytest.fixture(scope="module")
 def busy():
     """Few posts with very many comments, in a world that stands still."""
-    with SimulatorServer(
-        port=0,
-        seed=11,
-        start=START,
-        speed=0.0,
-        control=True,
-        subreddits=2,
-        posts_per_hour=0.5,
-        comments_per_post=400,
-        history_hours=48,
-        budget=None,
+    with still_reddit(
+        seed=11, subreddits=2, posts_per_hour=0.5, comments_per_post=400, history_hours=48
     ) as server:
         yield server
 

@@ -25,11 +25,10 @@ from config.embedded.postgres import DATABASE, PostgresServer
 from jobs import liveness, locks, sweep
 from scraping import services, sessions
 from scraping.models import RedditComment, RedditPost, RequestBudget, ScrapeSession, Stream
-from scraping.simulator.server import SimulatorServer
 from tests.database import sessions_waiting_for_locks
 from tests.factories import BotFactory
 from tests.processes import wait_until
-from tests.scraping.conftest import START
+from tests.scraping.still_reddit import still_reddit
 from tests.scraping.test_fault_matrix import NAMES, check_all, check_claims
 
 pytestmark = pytest.mark.slow
@@ -121,17 +120,7 @@ def server(own_server, transactional_db, settings, monkeypatch):
 
 @pytest.fixture
 def reddit(settings):
-    with SimulatorServer(
-        port=0,
-        control=True,
-        start=START,
-        speed=0,
-        seed=3,
-        history_hours=4,
-        posts_per_hour=25,
-        comments_per_post=2,
-        budget=None,
-    ) as server:
+    with still_reddit(history_hours=4, posts_per_hour=25, comments_per_post=2) as server:
         settings.SIMULATOR_URL = server.url
         yield server
 

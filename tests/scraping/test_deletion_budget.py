@@ -16,9 +16,8 @@ from scraping import checks, clients, receipts, refresh, services
 from scraping.budget import RESERVES
 from scraping.models import DeletionReceipt, ItemCheck, RequestBudget, Stream
 from scraping.reddit.client import RedditClient
-from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory
-from tests.scraping.conftest import START
+from tests.scraping.still_reddit import START, still_reddit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,17 +43,8 @@ class Clock:
 
 @pytest.fixture
 def reddit(settings):
-    with SimulatorServer(
-        port=0,
-        control=True,
-        start=START,
-        speed=0,
-        seed=3,
-        history_hours=48,
-        posts_per_hour=6,
-        comments_per_post=1,
-        budget=None,
-        window=WINDOW_SECONDS,
+    with still_reddit(
+        history_hours=48, posts_per_hour=6, comments_per_post=1, window=WINDOW_SECONDS
     ) as server:
         settings.SIMULATOR_URL = server.url
         settings.REDDIT_BUDGET_WINDOW_SECONDS = WINDOW_SECONDS

@@ -20,10 +20,9 @@ from scraping import clients, services
 from scraping.deep_walks import walk_deep
 from scraping.models import RedditPost, ScrapeSession, Stream
 from scraping.simulator.faults import KINDS
-from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory
-from tests.scraping.conftest import START
 from tests.scraping.faults import ANSWERS, hits, hurry_with
+from tests.scraping.still_reddit import still_reddit
 from tests.scraping.truth import reckon
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,17 +45,7 @@ STEPS = {
 @pytest.fixture
 def reddit(settings):
     settings.REDDIT_BUDGET_WAIT_SECONDS = 5
-    with SimulatorServer(
-        port=0,
-        control=True,
-        start=START,
-        speed=0,
-        seed=3,
-        history_hours=4,
-        posts_per_hour=25,
-        comments_per_post=2,
-        budget=None,
-    ) as server:
+    with still_reddit(history_hours=4, posts_per_hour=25, comments_per_post=2) as server:
         settings.SIMULATOR_URL = server.url
         yield server
 

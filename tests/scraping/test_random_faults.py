@@ -19,10 +19,9 @@ from scraping import clients, hidden, services, walks
 from scraping.deep_walks import walk_deep
 from scraping.models import RequestBudget, Stream, Subreddit
 from scraping.reddit import client
-from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory
-from tests.scraping.conftest import START
 from tests.scraping.faults import ANSWERS
+from tests.scraping.still_reddit import still_reddit
 from tests.scraping.truth import reckon
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -219,17 +218,7 @@ def small_pages(monkeypatch, settings, no_pauses):
 def test_the_equation_holds_after_any_sequence(small_pages, plans):
     call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
     with (
-        SimulatorServer(
-            port=0,
-            control=True,
-            start=START,
-            speed=0,
-            seed=3,
-            history_hours=4,
-            posts_per_hour=12,
-            comments_per_post=1,
-            budget=None,
-        ) as reddit,
+        still_reddit(history_hours=4, posts_per_hour=12, comments_per_post=1) as reddit,
         pytest.MonkeyPatch.context() as patch,
     ):
         small_pages.SIMULATOR_URL = reddit.url

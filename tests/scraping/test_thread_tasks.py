@@ -18,14 +18,12 @@ from scraping.models import (
     ScrapeSession,
     ThreadBranch,
 )
-from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory
 from tests.processes import wait_until
+from tests.scraping.still_reddit import still_reddit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# 2026-03-10 12:00:00 UTC
-START = 1_773_144_000
 # The one subreddit of the world.
 NAME = "AskScience"
 
@@ -33,17 +31,8 @@ NAME = "AskScience"
 @pytest.fixture
 def crowded(settings):
     """A thread of nine hundred comments and two small ones."""
-    with SimulatorServer(
-        port=0,
-        seed=12,
-        start=START,
-        speed=0.0,
-        control=True,
-        subreddits=1,
-        posts_per_hour=0.15,
-        comments_per_post=2000,
-        history_hours=16,
-        budget=None,
+    with still_reddit(
+        seed=12, subreddits=1, posts_per_hour=0.15, comments_per_post=2000, history_hours=16
     ) as server:
         settings.SIMULATOR_URL = server.url
         yield server

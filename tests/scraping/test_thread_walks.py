@@ -17,7 +17,7 @@ from tests.scraping.comment_threads import (
     threads_bot,
     visible,
 )
-from tests.scraping.conftest import START
+from tests.scraping.still_reddit import START
 
 # Answers are committed one by one, as in a worker.
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ import pytest
 from scraping import services
 from scraping.models import Gap, RedditComment, RedditPost, Stream
 from tests.factories import BotFactory
-from tests.scraping.conftest import START
+from tests.scraping.still_reddit import START
 from tests.scraping.truth import reckon
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -23,7 +23,7 @@ from scraping.models import Gap, Stream, Subreddit
 from scraping.outcomes import Outcomes
 from scraping.pages import OnProgress, PageStore, Progress
 from scraping.plans import Plan
-from scraping.reddit.client import RedditClient, pack_names
+from scraping.reddit.client import PAGE_SIZE, RedditClient, pack_names
 from scraping.reddit.errors import (
     RedditError,
     SubredditUnavailable,
@@ -58,6 +58,15 @@ class _Silence:
     began: datetime
     # Names of those that are not quiet: the walk hid something of them.
     doubtful: set[str]
+
+
+@dataclass
+class _Doubt:
+    """Streams that can be read, and a walk that hid something of them as it seems."""
+
+    streams: list[Stream]
+    result: Walk
+    began: datetime
 
 
 def no_others() -> list[Demand]:
@@ -103,7 +112,7 @@ class Collector:
         self._busy: list[Stream] = []
         self._silences: list[_Silence] = []
         # What walks hid for a part, though it can be read: nothing is known of how far.
-        self._doubtful: list[Stream] = []
+        self._doubtful: list[_Doubt] = []
         # Names, in lower case, of those that a walk has shown: what was claimed of them was readable.
         self._shown: set[str] = set()
         self._store = PageStore(
@@ -254,7 +263,7 @@ class Collector:
             item_limit=min(sum(map(self._item_limit, streams)), LONGEST_WALK_ITEMS),
         )
         self._shown.update(result.by_subreddit)
-        heard, silent = [], []
+        heard, silent, doubted = [], [], []
         several = len(streams) > 1
         doubtful = hidden.hidden(streams, result) if several and not self._dry_run else set()
         for stream in streams:
@@ -264,12 +273,14 @@ class Collector:
             if several and name.lower() not in result.at_the_end:
                 silent.append(stream)
             elif name in doubtful:
-                self._doubtful.append(stream)
+                doubted.append(stream)
             else:
                 heard.append(stream)
         self._record(heard, result, began)
         if not self._dry_run:
             probes.record_readable(stream.subreddit.name for stream in heard)
+        if doubted:
+            self._doubtful.append(_Doubt(doubted, result, began))
         if silent:
             self._silences.append(_Silence(silent, result, began, doubtful))
 
@@ -308,8 +319,16 @@ class Collector:
         self._read_doubtful()
 
     def _read_doubtful(self) -> None:
-        """Read by themselves the streams of which walks hid something."""
-        doubtful, self._doubtful = self._doubtful, []
+        """Read by themselves the streams of which walks hid something, unless that is gone."""
+        doubts, self._doubtful = self._doubtful, []
+        self._look_up([name for d in doubts for name in hidden.evidence(d.streams, d.result)])
+        doubtful = []
+        for doubt in doubts:
+            still = hidden.hidden(doubt.streams, doubt.result)
+            doubtful += [stream for stream in doubt.streams if stream.subreddit.name in still]
+            explained = [stream for stream in doubt.streams if stream.subreddit.name not in still]
+            self._record(explained, doubt.result, doubt.began)
+            probes.record_readable(stream.subreddit.name for stream in explained)
         for stream in doubtful[: probes.SINGLE_REQUESTS]:
             self._read([stream])
         for stream in doubtful[probes.SINGLE_REQUESTS :]:
@@ -317,6 +336,20 @@ class Collector:
                 self._outcomes.note(
                     stream, "error", "Reddit left a part of it out; it is read again next time"
                 )
+
+    def _look_up(self, fullnames: Sequence[str]) -> None:
+        """Look items up that a walk did not show, and store what has become of them.
+
+        Most were deleted one by one. Not asked about are more than one request takes: of so many it is
+        not likely.
+        """
+        if 0 < len(fullnames) <= PAGE_SIZE:
+            try:
+                self._store(self._client.info(fullnames=fullnames))
+            except (Unauthorized, Throttled):
+                raise
+            except RedditError as error:
+                logger.warning("Items that a listing did not show: %s", error)
 
     def _settle_silences(self) -> None:
         """Ask which of the members that walks left out silently can be read; only those were read.
@@ -333,15 +366,17 @@ class Collector:
             return
         states = probes.of_silent(self._client, list(subreddits.values()), dry_run=self._dry_run)
         for silence in silences:
-            proven = []
+            proven, doubted = [], []
             for stream in silence.streams:
                 state = states.get(stream.subreddit.name)
                 if state is None:
                     is_doubtful = stream.subreddit.name in silence.doubtful
-                    (self._doubtful if is_doubtful else proven).append(stream)
+                    (doubted if is_doubtful else proven).append(stream)
                 elif stream.pk in self._own:
                     self._outcomes.note(stream, state.outcome, state.detail)
             self._record(proven, silence.result, silence.began)
+            if doubted:
+                self._doubtful.append(_Doubt(doubted, silence.result, silence.began))
         if not self._dry_run:
             self.progress.gaps_opened += ledger.record_doubt(
                 subreddit.pk

@@ -7,7 +7,7 @@ should have shown: items that are stored, or, of a busy subreddit, any at all on
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from django.db.models import Min
+from django.db import connection
 
 from scraping.arrivals import Rates
 from scraping.models import Stream, item_model
@@ -29,28 +29,38 @@ def hidden(streams: Sequence[Stream], result: Walk) -> set[str]:
 
 def unshown(streams: Sequence[Stream], result: Walk) -> set[str]:
     """Names of those with stored items in the walk's span, below all that it showed of them."""
+    names = {stream.subreddit.pk: stream.subreddit.name for stream in streams}
+    return {names[subreddit] for _, subreddit in _missed(streams, result)}
+
+
+def evidence(streams: Sequence[Stream], result: Walk) -> list[str]:
+    """Fullnames of these items; to be looked up, as they may be gone one by one."""
+    return [fullname for fullname, _ in _missed(streams, result)]
+
+
+def _missed(streams: Sequence[Stream], result: Walk) -> list[tuple[str, int]]:
     if result.total.oldest is None or not streams:
-        return set()
+        return []
     lowest: dict[int, datetime | None] = {}
-    names: dict[int, str] = {}
     for stream in streams:
         name = stream.subreddit.name
         # Below a member's cap, nothing of it is to be expected.
         if not result.reached_cap(name):
             seen = result.by_subreddit.get(name.lower())
             lowest[stream.subreddit.pk] = seen.oldest if seen else None
-            names[stream.subreddit.pk] = name
-    stored = item_model(streams[0].kind).objects.filter(
-        subreddit__in=names, created_at__gt=result.total.oldest, removal=""
-    )
-    oldest = (
-        stored.exclude(stickied=True).order_by().values("subreddit").annotate(at=Min("created_at"))
-    )
-    return {
-        names[key]
-        for key, at in oldest.values_list("subreddit", "at")
-        if (shown := lowest[key]) is None or at < shown
-    }
+    table = item_model(streams[0].kind)._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT i.fullname, i.subreddit_id
+            FROM unnest(%s::bigint[], %s::timestamptz[]) AS s (id, shown_to)
+            JOIN {table} i ON i.subreddit_id = s.id
+            WHERE i.created_at > %s AND i.created_at < COALESCE(s.shown_to, 'infinity')
+              AND i.removal = '' AND i.stickied IS NOT TRUE
+            """,  # noqa: S608  (names of our own tables, no input)
+            [list(lowest), list(lowest.values()), result.total.oldest],
+        )
+        return cursor.fetchall()
 
 
 def absent(streams: Iterable[Stream], result: Walk) -> set[str]:

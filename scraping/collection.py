@@ -7,7 +7,6 @@ in time costs nothing; one that another session reads right now is left to it.
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +14,7 @@ from django.utils import timezone
 
 from bots.models import LISTING_CAP, BotConfig
 from jobs.locks import LockSet
-from scraping import hidden, ledger, probes
+from scraping import ledger, probes
 from scraping.compiler import Due, compile_packs
 from scraping.demand import Demand
 from scraping.freshness import is_due, may_ride
@@ -23,7 +22,7 @@ from scraping.models import Gap, Stream, Subreddit
 from scraping.outcomes import Outcomes
 from scraping.pages import OnProgress, PageStore, Progress
 from scraping.plans import Plan
-from scraping.reddit.client import PAGE_SIZE, RedditClient, pack_names
+from scraping.reddit.client import RedditClient, pack_names
 from scraping.reddit.errors import (
     RedditError,
     SubredditUnavailable,
@@ -31,6 +30,7 @@ from scraping.reddit.errors import (
     Unauthorized,
 )
 from scraping.subreddits import ensure_streams, find_streams, read_again, riders
+from scraping.unproven import Unproven
 from scraping.walks import Walk, floor_below, walk
 
 __all__ = ["Collector", "Plan", "Progress"]
@@ -47,26 +47,6 @@ MOST_RIDERS = 1_000
 # A walk of 300 pages takes three minutes of an app's whole budget. Only rates that are wrong by far
 # lead to a longer one; what it leaves is a gap.
 LONGEST_WALK_ITEMS = 30_000
-
-
-@dataclass(frozen=True)
-class _Silence:
-    """Members of a walk of which its last page showed nothing: quiet, or left out as not to be read."""
-
-    streams: list[Stream]
-    result: Walk
-    began: datetime
-    # Names of those that are not quiet: the walk hid something of them.
-    doubtful: set[str]
-
-
-@dataclass
-class _Doubt:
-    """Streams that can be read, and a walk that hid something of them as it seems."""
-
-    streams: list[Stream]
-    result: Walk
-    began: datetime
 
 
 def no_others() -> list[Demand]:
@@ -110,14 +90,10 @@ class Collector:
         self._own: set[int | None] = set()
         self._due: set[int | None] = set()
         self._busy: list[Stream] = []
-        self._silences: list[_Silence] = []
-        # What walks hid for a part, though it can be read: nothing is known of how far.
-        self._doubtful: list[_Doubt] = []
-        # Names, in lower case, of those that a walk has shown: what was claimed of them was readable.
-        self._shown: set[str] = set()
         self._store = PageStore(
             self.progress, bot_id=plan.bot_id, dry_run=dry_run, after_page=on_progress
         )
+        self._unproven = Unproven(self, client, self._store, dry_run=dry_run)
 
     def run(self) -> Progress:
         """Collect everything that the plan names and is due; a stream at fault costs no other.
@@ -262,27 +238,10 @@ class Collector:
             floor=floor_below([stream.watermark for stream in streams]),
             item_limit=min(sum(map(self._item_limit, streams)), LONGEST_WALK_ITEMS),
         )
-        self._shown.update(result.by_subreddit)
-        heard, silent, doubted = [], [], []
-        several = len(streams) > 1
-        doubtful = hidden.hidden(streams, result) if several and not self._dry_run else set()
-        for stream in streams:
-            name = stream.subreddit.name
-            # A single one that cannot be read says so itself. Of several, one that the last page does
-            # not show may have been closed since an earlier one did.
-            if several and name.lower() not in result.at_the_end:
-                silent.append(stream)
-            elif name in doubtful:
-                doubted.append(stream)
-            else:
-                heard.append(stream)
-        self._record(heard, result, began)
+        heard = self._unproven.without(streams, result, began)
+        self.record(heard, result, began)
         if not self._dry_run:
             probes.record_readable(stream.subreddit.name for stream in heard)
-        if doubted:
-            self._doubtful.append(_Doubt(doubted, result, began))
-        if silent:
-            self._silences.append(_Silence(silent, result, began, doubtful))
 
     def _empty_of_known(self, streams: Sequence[Stream], result: Walk) -> set[int | None]:
         """Say of streams of which items are known that a listing without any is an error.
@@ -293,13 +252,10 @@ class Collector:
             return set()
         known = ledger.well_known(streams)
         for stream in known:
-            if stream.pk in self._own:
-                self._outcomes.note(
-                    stream, "error", "Reddit listed nothing at all, though items of it are known"
-                )
+            self.note(stream, "error", "Reddit listed nothing at all, though items of it are known")
         return {stream.pk for stream in known}
 
-    def _record(self, streams: Sequence[Stream], result: Walk, began: datetime) -> None:
+    def record(self, streams: Sequence[Stream], result: Walk, began: datetime) -> None:
         """Write down and tell what a walk has proven of streams that can be read."""
         wrong = self._empty_of_known(streams, result)
         streams = [stream for stream in streams if stream.pk not in wrong]
@@ -313,78 +269,19 @@ class Collector:
             if stream.pk in self._own:
                 self._outcomes.walked(stream, result, gaps.get(stream.pk))
 
+    def read_alone(self, stream: Stream) -> None:
+        """Read a stream by itself, unless another session reads it: then after it."""
+        self._read([stream])
+
+    def note(self, stream: Stream, outcome: str, detail: str) -> None:
+        """Tell what came of a stream, if it is one of the plan's."""
+        if stream.pk in self._own:
+            self._outcomes.note(stream, outcome, detail)
+
     def _settle(self) -> None:
         """Find out what walks did not show of their members, and read what they hid."""
-        self._settle_silences()
-        self._read_doubtful()
-
-    def _read_doubtful(self) -> None:
-        """Read by themselves the streams of which walks hid something, unless that is gone."""
-        doubts, self._doubtful = self._doubtful, []
-        self._look_up([name for d in doubts for name in hidden.evidence(d.streams, d.result)])
-        doubtful = []
-        for doubt in doubts:
-            still = hidden.hidden(doubt.streams, doubt.result)
-            doubtful += [stream for stream in doubt.streams if stream.subreddit.name in still]
-            explained = [stream for stream in doubt.streams if stream.subreddit.name not in still]
-            self._record(explained, doubt.result, doubt.began)
-            probes.record_readable(stream.subreddit.name for stream in explained)
-        for stream in doubtful[: probes.SINGLE_REQUESTS]:
-            self._read([stream])
-        for stream in doubtful[probes.SINGLE_REQUESTS :]:
-            if stream.pk in self._own:
-                self._outcomes.note(
-                    stream, "error", "Reddit left a part of it out; it is read again next time"
-                )
-
-    def _look_up(self, fullnames: Sequence[str]) -> None:
-        """Look items up that a walk did not show, and store what has become of them.
-
-        Most were deleted one by one. Not asked about are more than one request takes: of so many it is
-        not likely.
-        """
-        if 0 < len(fullnames) <= PAGE_SIZE:
-            try:
-                self._store(self._client.info(fullnames=fullnames))
-            except (Unauthorized, Throttled):
-                raise
-            except RedditError as error:
-                logger.warning("Items that a listing did not show: %s", error)
-
-    def _settle_silences(self) -> None:
-        """Ask which of the members that walks left out silently can be read; only those were read.
-
-        Once for all walks of the session: a hundred names take one request.
-        """
-        silences, self._silences = self._silences, []
-        subreddits = {
-            stream.subreddit.pk or stream.subreddit.name: stream.subreddit
-            for silence in silences
-            for stream in silence.streams
-        }
-        if not subreddits:
-            return
-        states = probes.of_silent(self._client, list(subreddits.values()), dry_run=self._dry_run)
-        for silence in silences:
-            proven, doubted = [], []
-            for stream in silence.streams:
-                state = states.get(stream.subreddit.name)
-                if state is None:
-                    is_doubtful = stream.subreddit.name in silence.doubtful
-                    (doubted if is_doubtful else proven).append(stream)
-                elif stream.pk in self._own:
-                    self._outcomes.note(stream, state.outcome, state.detail)
-            self._record(proven, silence.result, silence.began)
-            if doubted:
-                self._doubtful.append(_Doubt(doubted, silence.result, silence.began))
-        if not self._dry_run:
-            self.progress.gaps_opened += ledger.record_doubt(
-                subreddit.pk
-                for subreddit in subreddits.values()
-                if subreddit.name in states
-                and states[subreddit.name].outcome == Status.GATED
-                and subreddit.name.lower() not in self._shown
-            )
+        self.progress.gaps_opened += self._unproven.settle_silent()
+        self._unproven.settle_doubtful()
 
     def _item_limit(self, stream: Stream) -> int:
         """As many items as the most thorough of its bots wants: what one leaves out, all lack."""
@@ -441,7 +338,7 @@ class Collector:
         except SubredditUnavailable as error:
             if not self._dry_run:
                 name = streams[0].subreddit.name
-                was_shown = name.lower() in self._shown
+                was_shown = self._unproven.was_shown(name)
                 self.progress.gaps_opened += probes.record(name, error, was_shown=was_shown)
             self._failed(streams[:1], error)
         except RedditError as error:

@@ -36,3 +36,16 @@ def advance(reddit, seconds):
 
 def close(reddit, name, status):
     reddit.control("subreddits", {"name": name, "status": status})
+
+
+def after_page(number, act):
+    """A watcher of a session's progress that acts after so many pages."""
+    pages = 0
+
+    def watch(progress):
+        nonlocal pages
+        pages += 1
+        if pages == number:
+            act()
+
+    return watch

@@ -10,6 +10,7 @@ from scraping.backfill import backfill_bot
 from scraping.deep_walks import walk_deep
 from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
 from tests.factories import BotFactory
+from tests.scraping.collecting import after_page
 from tests.scraping.truth import reckon
 
 # Pages are committed one by one, as in a worker.
@@ -46,19 +47,6 @@ def fill(reddit, *names, number, each=30):
 def post(reddit, name, created):
     data = {"subreddit": name, "title": "A post", "created_utc": created}
     return reddit.control("items", data)["fullname"]
-
-
-def after_page(number, act):
-    """A watcher of progress that acts after so many pages."""
-    pages = 0
-
-    def watch(progress):
-        nonlocal pages
-        pages += 1
-        if pages == number:
-            act()
-
-    return watch
 
 
 def asked_of(reddit):

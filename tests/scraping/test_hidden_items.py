@@ -6,6 +6,7 @@ from scraping.backfill import backfill_bot
 from scraping.deep_walks import walk_deep
 from scraping.gaps import SECOND
 from scraping.models import Gap, RedditPost, Stream
+from tests.scraping.collecting import after_page
 from tests.scraping.test_fault_matrix import (
     NAMES,
     bot,  # noqa: F401 - the fixtures
@@ -24,19 +25,6 @@ EMPTY = {"kind": "body", "body": {"kind": "Listing", "data": {"children": []}}}
 @pytest.fixture
 def since(bot, reddit):  # noqa: F811
     return reddit.control("")["now"]
-
-
-def at_page(number, act):
-    """Make a watcher of a session's progress that acts after so many pages."""
-    pages = 0
-
-    def watch(progress):
-        nonlocal pages
-        pages += 1
-        if pages == number:
-            act()
-
-    return watch
 
 
 def set_status(reddit, status, name="berlin"):  # noqa: F811
@@ -114,7 +102,7 @@ class TestDeepWalks:
         Stream.objects.update(deep_read_at=None)
         walk_deep(
             bot.reddit_app,
-            on_page=at_page(page, lambda: set_status(reddit, "private")),
+            on_page=after_page(page, lambda: set_status(reddit, "private")),
         )
 
         assert self.is_open(hole)
@@ -162,7 +150,7 @@ class TestSessions:
     def test_a_subreddit_is_opened_in_mid_walk(self, page, bot, reddit, wait, since):  # noqa: F811
         wait(3)
         set_status(reddit, "private")
-        run(bot, on_progress=at_page(page, lambda: set_status(reddit, "ok")))
+        run(bot, on_progress=after_page(page, lambda: set_status(reddit, "ok")))
 
         check_claims(reddit, since)
         wait(1)

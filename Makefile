@@ -55,11 +55,11 @@ bench: install  ## the benchmarks (ONLY="name ..." for some)
 
 .PHONY: demo
 demo: install  ## everything on this machine, on simulated Reddit (ARGS="--once", ARGS="--help")
-	@$(BIN)/python -m config.demo $(ARGS)
+	@$(BIN)/python -m local.demo $(ARGS)
 
 .PHONY: stop
 stop:  ## end embedded servers that a killed process left behind
-	@test ! -x $(BIN)/python || $(BIN)/python -m config.embedded stop
+	@test ! -x $(BIN)/python || $(BIN)/python -m local.servers stop
 
 .PHONY: clean
 clean: stop  ## remove what runs have left: data of the embedded servers, logs, caches

@@ -52,7 +52,7 @@ def fill(number: int) -> None:
             for _ in range(number):
                 app.send_task(TASK, queue=QUEUE, producer=producer)
         return
-    from jobs import runs
+    from jobs.runs import requests as runs
 
     requests = [runs.RunRequest(TASK, {}, QUEUE, "benchmark") for _ in range(number)]
     for start in range(0, number, 500):

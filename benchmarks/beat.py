@@ -23,8 +23,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 
-from config.embedded import ensure_postgres, ensure_redis
 from config.environment import BASE_DIR
+from local.servers import ensure_postgres, ensure_redis
 
 DATABASE = "bench_beat"
 SIZES = {"10k": 10_000, "100k": 100_000}
@@ -160,7 +160,7 @@ def _scheduler(who: str) -> Any:
     from django_celery_beat.schedulers import DatabaseScheduler
 
     from config.celery import app
-    from jobs.scheduler import LeaderScheduler
+    from jobs.beat.scheduler import LeaderScheduler
 
     app.loader.import_default_modules()
     return (LeaderScheduler if who == "ours" else DatabaseScheduler)(app=app)
@@ -301,7 +301,7 @@ def writeback_ours(count: int) -> dict[str, float]:
     from django.db import transaction
     from django.utils import timezone
 
-    from jobs.firing import decide, fire, write_back
+    from jobs.beat.firing import decide, fire, write_back
 
     scheduler = _scheduler("ours")
     scheduler.tick()

@@ -100,8 +100,8 @@ def work(app_id: int, lane: str) -> None:
 
     django.setup()
     from bots.models import RedditApp
-    from scraping.budget import AppBudget, BudgetSpent, Lane
-    from scraping.clients import client_for
+    from scraping.budget.app_budget import AppBudget, BudgetSpent, Lane
+    from scraping.budget.clients import client_for
 
     app = RedditApp.objects.get(pk=app_id)
     budget = _Timed(AppBudget(app, lane=Lane(lane), name=lane, longest_wait=WINDOW_SECONDS))

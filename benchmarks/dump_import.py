@@ -57,7 +57,7 @@ def _parse_seconds(path: Path) -> float:
 
 
 def _import_seconds(path: Path) -> float:
-    from scraping.dump_import import import_dump
+    from scraping.dumps.importer import import_dump
 
     _empty()
     began = time.perf_counter()

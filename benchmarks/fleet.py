@@ -3,7 +3,7 @@
 The simulator makes 20 posts and 100 comments an hour in a subreddit on average, with a heavy tail;
 four more subreddits, watched like the others, cannot be read. The bots, of one Reddit app, have
 overlapping lists and want everything within five minutes. Each runs when its schedule would fire it,
-every five minutes from a moment of its own, as `scraping.services.scrape_bot` under its lock, in one
+every five minutes from a moment of its own, as `scraping.sessions.services.scrape_bot` under its lock, in one
 process, over HTTP. Between two runs the simulator's clock is moved, and by it what Django takes for
 the time; nothing else is replaced. PostgreSQL's clock, which the budget goes by, cannot be moved:
 the app is granted more requests than Reddit would, and `fleet_requests_per_minute`, the most that
@@ -288,7 +288,7 @@ def _run_schedules(
 
 def _walk_deep() -> float:
     """Give each stream its deep walk, and return what those of a day take: see above."""
-    from scraping.deep_walks import INTERVALS
+    from scraping.completing.deep_walks import INTERVALS
 
     return sum(_walk_deep_all(kind) / interval for kind, interval in INTERVALS.items())
 
@@ -297,7 +297,7 @@ def _walk_deep_all(kind: str) -> float:
     from django.utils import timezone
 
     from bots.models import LISTING_CAP, RedditApp
-    from scraping.deep_walks import DEPTH, walk_deep
+    from scraping.completing.deep_walks import DEPTH, walk_deep
     from scraping.models import Stream
 
     streams = Stream.objects.filter(kind=kind)
@@ -319,7 +319,7 @@ def _walk_deep_all(kind: str) -> float:
 
 def _scrape(bot_id: int) -> int:
     """Run a session as the task does, and return its requests."""
-    from scraping import services
+    from scraping.sessions import services
 
     return services.scrape_bot(bot_id, trigger="schedule").requests
 

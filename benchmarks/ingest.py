@@ -37,7 +37,7 @@ def run() -> dict[str, float]:
 def _measure(path: Any) -> dict[str, float]:
     from django.db import connection
 
-    from scraping.ingest import POSTS, ingest_posts
+    from scraping.content.upsert import POSTS, ingest_posts
     from scraping.models import RedditPost
     from scraping.reddit.parse import parse_post
     from scraping.subreddits import ensure_subreddits

@@ -86,8 +86,8 @@ def _cores() -> Iterator[tuple[set[int] | None, set[int] | None]]:
 def _measure(simulator: SimulatorServer, size: Size) -> dict[str, float]:
     from django.test import override_settings
 
-    from scraping import services
     from scraping.models import BotItem, RedditComment, RedditPost
+    from scraping.sessions import services
 
     statuses = simulator.control("")["subreddits"]
     names = [name for name, status in statuses.items() if status == "ok"]

@@ -36,8 +36,8 @@ def _measure() -> dict[str, float]:
     from django.db import connection
     from django.utils import timezone
 
-    from scraping import retention
-    from scraping.ingest import ingest_posts
+    from scraping.content import retention
+    from scraping.content.upsert import ingest_posts
     from scraping.models import RedditPost, Subreddit
     from scraping.reddit.parse import parse_post
 

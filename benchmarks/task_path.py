@@ -21,8 +21,8 @@ from pathlib import Path
 import psycopg2
 import redis
 
-from config.embedded.postgres import PostgresServer
-from config.embedded.redis import RedisServer
+from local.servers.postgres import PostgresServer
+from local.servers.redis import RedisServer
 
 ROUNDS = 2
 TASKS = {"bare": 2000, "stock": 300, "stock_reused": 500, "ours": 1500}

@@ -1,4 +1,3 @@
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ from accounts.ownership import OwnedModelAdmin, owned_by
 from bots import refusals, services
 from bots.forms import BotConfigForm, RedditAppForm
 from bots.models import BotConfig, RedditApp
-from jobs import schedules
+from jobs.schedules import services as schedules
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -32,9 +31,6 @@ SESSION_COLOURS = {
     "interrupted": "danger",
     "cancelled": "warning",
 }
-# What other apps have to say of bots on a page: each is called with all of them at once and sets
-# attributes by names that are known here.
-annotators: list[Callable[[Sequence[BotConfig]], None]] = []
 
 
 class BotChangeList(ChangeList):
@@ -47,8 +43,7 @@ class BotChangeList(ChangeList):
         rows = schedules.find(services.schedule_name(bot.pk) for bot in bots)
         for bot in bots:
             bot.periodic_task = rows.get(services.schedule_name(bot.pk))
-        for annotate in annotators:
-            annotate(bots)
+        services.bots_listed.send(sender=BotConfig, bots=bots)
         self.result_list = bots
 
 
@@ -190,8 +185,7 @@ class BotConfigAdmin(OwnedModelAdmin):
     def freshness(self, bot: BotConfig) -> str:
         """How long its streams went unread: half of its sessions, 95 of 100, the worst."""
         if not hasattr(bot, "freshness"):
-            for annotate in annotators:
-                annotate([bot])
+            services.bots_listed.send(sender=BotConfig, bots=[bot])
         return getattr(bot, "freshness", "-")
 
     @display(description="Last session", ordering="last_session_at", label=SESSION_COLOURS)

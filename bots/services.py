@@ -10,10 +10,12 @@ from django.dispatch import Signal
 from accounts.models import User
 from bots import pauses
 from bots.models import BotConfig, BotConfigQuerySet
-from jobs import batches, runs, schedules
 from jobs.models import Batch
-from jobs.runs import RunRequest
-from jobs.schedules import ScheduleChanges, ScheduleSpec
+from jobs.runs import batches
+from jobs.runs import requests as runs
+from jobs.runs.requests import RunRequest
+from jobs.schedules import services as schedules
+from jobs.schedules.services import ScheduleChanges, ScheduleSpec
 
 # By name, because the arrow of imports points the other way.
 SCRAPE_TASK = "scraping.scrape_bot"
@@ -23,6 +25,10 @@ SCHEDULE_PREFIX = "scrape-bot-"
 
 # Sent with `batch` and `by` (a user or None) in the transaction that records a batch of bots.
 batch_requested = Signal()
+
+# Sent with `bots`, a sequence that a page is about to show. A receiver sets attributes on them that
+# the page knows by name: `freshness`.
+bots_listed = Signal()
 
 # Bots of a batch that its name tells.
 NAMED_BOTS = 3

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -9,10 +9,15 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from bots import services
-from bots.models import MATCHING_FIELDS, BotConfig, matching_changed
-from jobs import diagnosis, owners
-from jobs.diagnosis import Finding
-from jobs.owners import Owner
+from bots.models import (
+    MATCHING_FIELDS,
+    BotConfig,
+    bots_removed,
+    matching_changed,
+    scheduling_changed,
+)
+from jobs.schedules.diagnosis import Finding, schedule_diagnosed
+from jobs.schedules.owners import Owner, owner_sought
 
 
 @receiver(pre_save, sender=BotConfig, dispatch_uid="bots.notice_matching")
@@ -47,6 +52,18 @@ def schedule_follows_bot(instance: BotConfig, raw: bool, **kwargs: Any) -> None:
         services.sync_schedules([instance])
 
 
+@receiver(scheduling_changed, dispatch_uid="bots.schedules_follow_bulk_writes")
+def schedules_follow_bulk_writes(bot_ids: Sequence[int], **_: Any) -> None:
+    """Correct the schedules of bots that a bulk write changed, in its transaction."""
+    services.sync_schedules(BotConfig.objects.filter(pk__in=bot_ids))
+
+
+@receiver(bots_removed, dispatch_uid="bots.schedules_go_with_bots")
+def schedules_go_with_bots(bot_ids: Sequence[int], **_: Any) -> None:
+    """Remove the schedules of bots that a queryset deletes, in one statement."""
+    services.remove_schedules(bot_ids)
+
+
 @receiver(post_delete, sender=BotConfig, dispatch_uid="bots.schedule_goes_with_bot")
 def schedule_goes_with_bot(instance: BotConfig, origin: object, **kwargs: Any) -> None:
     """Remove the bot's schedule as it is deleted, in the same transaction.
@@ -57,7 +74,8 @@ def schedule_goes_with_bot(instance: BotConfig, origin: object, **kwargs: Any) -
         services.remove_schedules([instance.pk])
 
 
-def explain_bot_schedule(row: PeriodicTask) -> Iterator[Finding]:
+@receiver(schedule_diagnosed, dispatch_uid="bots.explain_schedule")
+def explain_bot_schedule(row: PeriodicTask, **_: Any) -> Iterator[Finding]:
     """Say why a bot's schedule is off: beat does not know bots."""
     bot_id = services.bot_id_of(row.name)
     if bot_id is None:
@@ -77,10 +95,8 @@ def explain_bot_schedule(row: PeriodicTask) -> Iterator[Finding]:
         )
 
 
-diagnosis.explainers.append(explain_bot_schedule)
-
-
-def find_bot(schedule: str | None, kwargs: Mapping[str, Any]) -> Owner | None:
+@receiver(owner_sought, dispatch_uid="bots.find_bot")
+def find_bot(schedule: str | None, kwargs: Mapping[str, Any], **_: Any) -> Owner | None:
     """The bot that a schedule belongs to by its name, or that a job is told to work for."""
     bot_id = services.bot_id_of(schedule) if schedule else None
     if bot_id is None:
@@ -91,6 +107,3 @@ def find_bot(schedule: str | None, kwargs: Mapping[str, Any]) -> Owner | None:
     if bot is None:
         return None
     return Owner(f"Bot “{bot}”", reverse("admin:bots_botconfig_change", args=[bot.pk]))
-
-
-owners.finders.append(find_bot)

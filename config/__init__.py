@@ -1,6 +1,6 @@
 """Lurker's settings, entry points and the servers that it brings along.
 
-Importing this package imports nothing else, so that `config.embedded`, `config.environment` and
+Importing this package imports nothing else, so that `local.servers`, `config.environment` and
 the health checks stay quick; `celery_app` is there once it is asked for.
 """
 

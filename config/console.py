@@ -109,7 +109,8 @@ UNFOLD = {
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the front page's figures to the admin's context."""
-    from scraping import receipts, selectors
+    from scraping.content import receipts
+    from scraping.sessions import selectors
 
     return context | {
         "title": "Overview",

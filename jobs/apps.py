@@ -1,6 +1,6 @@
 from django.apps import AppConfig, apps
 
-from jobs import run_rows
+from jobs.runs import titles
 
 # What the models of django-celery-beat and django-celery-results are called here: on the admin's
 # pages, beside the project's own.
@@ -57,4 +57,4 @@ def _name_models() -> None:
     for label, fields in LABELS.items():
         for name, told in fields.items():
             apps.get_model(label)._meta.get_field(name).verbose_name = told
-    apps.get_model("django_celery_results.TaskResult").__str__ = run_rows.title
+    apps.get_model("django_celery_results.TaskResult").__str__ = titles.title

@@ -1,4 +1,4 @@
-"""What jobs raise, and what a job's body may raise to say how its run ended."""
+"""What jobs raise, and how a job's body says that its run ended neither well nor badly."""
 
 from celery.exceptions import CeleryError
 
@@ -27,7 +27,18 @@ class Skip(Exception):
 
 
 class Cancelled(CeleryError):
-    """Raised by `jobs.cancellation.check()` in a run that was cancelled; it ends REVOKED.
+    """Raised by `jobs.runs.cancellation.check()` in a run that was cancelled; it ends REVOKED.
 
     Do not catch it but to tidy up and raise it again.
     """
+
+
+class Ended:
+    """What a run returns that ended as neither a success nor a failure."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        self.status = status
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"{self.status}: {self.reason}"

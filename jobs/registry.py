@@ -3,7 +3,7 @@
 from celery import Task, current_app
 
 from jobs.errors import UnknownJob
-from jobs.task import Job
+from jobs.job import Job
 
 
 def all_jobs() -> dict[str, Job]:

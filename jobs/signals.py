@@ -8,10 +8,10 @@ from django.dispatch import receiver
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from jobs import batches, system_schedules  # noqa: F401 - their receivers
-from jobs.schedules import ScheduleSpec
+from jobs.schedules import system
+from jobs.schedules.services import ScheduleSpec
 
-system_schedules.register(
+system.register(
     ScheduleSpec(
         name="sweep-runs",
         task="jobs.sweep",
@@ -21,7 +21,7 @@ system_schedules.register(
         description="Sends runs whose message was lost, and ends or repeats those whose worker died.",
     )
 )
-system_schedules.register(
+system.register(
     ScheduleSpec(
         name="delete-old-runs",
         task="jobs.delete_old_runs",
@@ -32,7 +32,7 @@ system_schedules.register(
     )
 )
 
-system_schedules.register(
+system.register(
     ScheduleSpec(
         name="delete-expired-tokens",
         task="accounts.delete_expired_tokens",

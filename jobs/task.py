@@ -1,30 +1,29 @@
-"""What a job is: a Celery task whose every run is a row first, claimed once, and ended truthfully.
+"""Declares jobs and runs them: every run is a row first, claimed once, and ended truthfully.
 
 @job(name="reports.send", queue="default", retry_on=(SMTPException,))
 def send_report(report_id: int, copies: int = 1) -> dict[str, int]:
     \"\"\"Send a report.\"\"\"
 """
 
-import random
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 from celery import shared_task, states
-from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from celery.result import AsyncResult
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
-from jobs import execution, locks, records, transitions
-from jobs.errors import Cancelled, InvalidJob, Skip
+from jobs import locks
+from jobs.errors import Cancelled, Ended, InvalidJob, Skip
+from jobs.job import Job
 from jobs.parameters import Parameters
+from jobs.runs import execution, store, transitions
 
 # What goes away by itself: the database or the broker is restarted, a deadlock was broken up.
 TRANSIENT = (OperationalError, InterfaceError, BrokerError)
@@ -50,58 +49,10 @@ UNSUPPORTED_OPTIONS = (
 )
 
 
-class Ended:
-    """What a run returns that ended as neither a success nor a failure."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        self.status = status
-        self.reason = reason
-
-    def __repr__(self) -> str:
-        return f"{self.status}: {self.reason}"
-
-
-class Job(DjangoTask):
-    """Base of all jobs; `job` says what the attributes mean. Nothing is kept on `self`."""
+class JobTask(Job):
+    """A job as Celery runs it."""
 
     abstract = True
-
-    title: str = ""
-    description: str = ""
-    category: str = ""
-    # Not `queue`, an attribute that Celery is giving up.
-    queue_name: str = "default"
-    retry_on: tuple[type[Exception], ...] = ()
-    max_retries = 3
-    backoff: float = 1
-    backoff_cap: float = 600
-    lock: str | None = None
-    lock_wait: float = 0
-    history_days: int | None = None
-    parameters: Parameters
-
-    # The claim writes STARTED; the row and the sweep decide what a lost worker means.
-    track_started = False
-    acks_late = True
-    acks_on_failure_or_timeout = True
-    reject_on_worker_lost = False
-    retry_on_worker_lost = False
-    ignore_result = False
-    store_errors_even_if_ignored = True
-
-    def validate(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments as they are recorded; raise ValidationError naming the parameter."""
-        return self.parameters.validate(kwargs)
-
-    def lock_key(self, kwargs: Mapping[str, Any]) -> str | None:
-        """The key of the lock that a run with these arguments holds, or None.
-
-        Made of validated values only, quoted: text with a colon in it stays one part of the key.
-        """
-        if self.lock is None:
-            return None
-        values = self.parameters.complete(self.parameters.validate(kwargs))
-        return self.lock.format_map({name: quote(str(v), safe="") for name, v in values.items()})
 
     def apply_async(
         self,
@@ -120,9 +71,9 @@ class Job(DjangoTask):
         if unsupported := [name for name in UNSUPPORTED_OPTIONS if options.get(name)]:
             raise InvalidJob(
                 f"{self.name}: a run's row cannot keep {', '.join(unsupported)}. "
-                "For several runs with one end use jobs.batches."
+                "For several runs with one end use jobs.runs.batches."
             )
-        run = records.RunRequest(
+        run = store.RunRequest(
             task=self.name,
             kwargs=self.parameters.bind(args or (), kwargs or {}),
             queue=options.get("queue") or self.queue_name,
@@ -131,7 +82,7 @@ class Job(DjangoTask):
             not_before=_moment(options.get("eta") or options.get("countdown")),
             **({"task_id": task_id} if task_id else {}),
         )
-        return self.AsyncResult(records.request(run).task_id)
+        return self.AsyncResult(store.request(run).task_id)
 
     def retry(
         self, *args: Any, exc: Exception | None = None, countdown: float | None = None, **_: Any
@@ -148,14 +99,6 @@ class Job(DjangoTask):
         if countdown is not None:
             claim.retry_delay = countdown
         raise Retry(exc=error, when=claim.retry_delay)
-
-    def delay_before_retry(self, failures: int) -> float:
-        """Seconds to wait after so many failures: exponential, capped, and half of it random.
-
-        Without the random half, all that failed together would come back together.
-        """
-        full = min(self.backoff_cap, self.backoff * 2**failures)
-        return full * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body: directly, or, in a worker, for the one message that gets the claim."""
@@ -270,7 +213,7 @@ def job(
         doc = (function.__doc__ or "").strip()
         limits = {"soft_time_limit": soft_time_limit, "time_limit": time_limit}
         return shared_task(
-            base=Job,
+            base=JobTask,
             name=name,
             bind=bind,
             queue_name=queue,

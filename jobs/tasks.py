@@ -6,7 +6,7 @@ from typing import Any
 from celery.signals import worker_ready
 
 from accounts import tokens
-from jobs import batches, retention, sweep
+from jobs.runs import batches, retention, sweep
 from jobs.task import job
 
 

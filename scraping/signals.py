@@ -6,18 +6,20 @@ from typing import Any
 from django.dispatch import receiver
 
 from bots.models import BotConfig, matching_changed
-from bots.services import batch_requested
-from jobs.batches import batch_finished
+from bots.services import batch_requested, bots_listed
 from jobs.models import Batch
-from jobs.runs import RunRequest, request_run, run_ended, run_requested
-from scraping import batches, matching, sessions
+from jobs.runs.batches import batch_finished
+from jobs.runs.requests import RunRequest, request_run, run_ended, run_requested
+from scraping import matching
 from scraping.models import ScrapeSession
+from scraping.planning import freshness
+from scraping.sessions import batches, lifecycle
 
 REMATCH_TASK = "scraping.rematch_bot"
 
 # By hand, not by `sender=`: Django tells senders apart by identity, and a name that was read from a
 # row is equal to ours without being it.
-KINDS = {task: kind for kind, task in sessions.TASKS.items()}
+KINDS = {task: kind for kind, task in lifecycle.TASKS.items()}
 
 
 @receiver(run_requested, dispatch_uid="scraping.queue_session")
@@ -31,14 +33,22 @@ def queue_session(sender: str, run: RunRequest, **_: Any) -> None:
     trigger = run.kwargs.get("trigger", run.trigger)
     if trigger not in ScrapeSession.Trigger:
         trigger = ScrapeSession.Trigger.MANUAL  # "api", say: somebody asked
-    sessions.queue(bot, trigger=trigger, task_id=run.task_id, kind=kind)
+    lifecycle.queue(bot, trigger=trigger, task_id=run.task_id, kind=kind)
 
 
 @receiver(run_ended, dispatch_uid="scraping.cancel_session")
 def cancel_session(sender: str, task_id: str, reason: str, **_: Any) -> None:
     """End the session of a run that will not start: skipped, cancelled or too late."""
     if sender in KINDS:
-        sessions.cancel_queued(task_id, reason=reason)
+        lifecycle.cancel_queued(task_id, reason=reason)
+
+
+@receiver(bots_listed, dispatch_uid="scraping.tell_freshness")
+def tell_freshness(bots: Sequence[BotConfig], **_: Any) -> None:
+    """Give bots on a page of the admin their achieved freshness, in one query."""
+    achieved = freshness.achieved(bots)
+    for bot in bots:
+        bot.freshness = str(achieved[bot.pk]) if bot.pk in achieved else "-"
 
 
 @receiver(batch_requested, dispatch_uid="scraping.record_batch")

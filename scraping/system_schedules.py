@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from jobs.schedules import ScheduleSpec
-from jobs.system_schedules import register
+from jobs.schedules.services import ScheduleSpec
+from jobs.schedules.system import register
 
 register(
     ScheduleSpec(

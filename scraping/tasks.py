@@ -10,23 +10,17 @@ from django.utils import timezone
 
 from bots.models import BotConfig, RedditApp
 from jobs.errors import Skip
-from jobs.runs import request_run
+from jobs.runs.requests import request_run
 from jobs.task import job
-from scraping import (
-    batches,
-    checks,
-    clients,
-    deep_walks,
-    gap_searches,
-    matching,
-    overdue,
-    probes,
-    refresh,
-    retention,
-    services,
-    sessions,
-)
+from scraping import matching
+from scraping.budget import clients
+from scraping.collecting import availability
+from scraping.completing import deep_walks, gap_searches
+from scraping.content import check_plan, retention
 from scraping.models import ScrapeSession
+from scraping.planning import early_reads, overdue
+from scraping.sessions import batches, lifecycle, services
+from scraping.verifying import recheck
 
 # A session that reads a thousand pages at the API's pace ends well within these.
 SOFT_LIMIT_SECONDS = 20 * 60
@@ -40,7 +34,7 @@ HARD_LIMIT_SECONDS = 21 * 60
     title="Scrape a bot's subreddits",
     soft_time_limit=SOFT_LIMIT_SECONDS,
     time_limit=HARD_LIMIT_SECONDS,
-    lock=sessions.LOCK,
+    lock=lifecycle.LOCK,
 )
 def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
     """Run one session of a bot.
@@ -62,13 +56,13 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
 
 
 @job(
-    name=sessions.THREADS_TASK,
+    name=lifecycle.THREADS_TASK,
     bind=True,
     queue="scraping",
     title="Read the comment trees of a bot's matches",
     soft_time_limit=SOFT_LIMIT_SECONDS,
     time_limit=HARD_LIMIT_SECONDS,
-    lock=sessions.THREADS_LOCK,
+    lock=lifecycle.THREADS_LOCK,
 )
 def read_threads(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
     """Read the comment trees that are due of the posts that a bot has matched.
@@ -90,7 +84,7 @@ def read_threads(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str
 
 
 def _told(session: ScrapeSession) -> dict[str, Any]:
-    counts = {name: getattr(session, name) for name in sessions.COUNTS}
+    counts = {name: getattr(session, name) for name in lifecycle.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
 
 
@@ -107,7 +101,7 @@ def request_early_reads() -> int:
 
     Returns how many runs of `scraping.read_early` were requested.
     """
-    apps = services.apps_to_read_early()
+    apps = early_reads.apps_to_read_early()
     for app_id in apps:
         request_run("scraping.read_early", {"app_id": app_id}, trigger="task")
     return len(apps)
@@ -132,7 +126,7 @@ def read_early(app_id: int) -> dict[str, Any]:
         session = services.read_early(app_id)
     except services.SessionSkipped as reason:
         raise Skip(str(reason)) from reason
-    counts = {name: getattr(session, name) for name in sessions.COUNTS}
+    counts = {name: getattr(session, name) for name in lifecycle.COUNTS}
     return {"session": session.pk, "status": session.status, **counts}
 
 
@@ -203,7 +197,7 @@ def close_interrupted_sessions() -> int:
 
     Summarises the batches whose end nobody was there to see, too.
     """
-    closed = sessions.close_interrupted()
+    closed = lifecycle.close_interrupted()
     batches.settle()
     return closed
 
@@ -222,7 +216,7 @@ def probe_subreddits() -> dict[str, int]:
 
     Returns how many were asked about, and how many can be read again.
     """
-    return probes.probe_watched()
+    return availability.probe_watched()
 
 
 @job(
@@ -283,13 +277,13 @@ def check_items() -> dict[str, Any]:
 
     Returns the counts. What a run leaves is done by the next one.
     """
-    return asdict(refresh.check_items())
+    return asdict(recheck.check_items())
 
 
 @job(name="scraping.enrol_items", queue="cleanup", title="Plan checks of all stored items")
 def enrol_items() -> int:
     """Plan the checks of stored items that have none, however that came; return how many."""
-    return checks.enrol_new(now=timezone.now(), everything=True)
+    return check_plan.enrol_new(now=timezone.now(), everything=True)
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")
@@ -301,4 +295,4 @@ def close_clients(**kwargs: Any) -> None:
 @worker_ready.connect(dispatch_uid="scraping.close_interrupted_sessions")
 def close_interrupted_sessions_at_start(**kwargs: Any) -> None:
     """Tell the truth about what the last worker left as soon as a new one is up."""
-    sessions.close_interrupted()
+    lifecycle.close_interrupted()

@@ -7,8 +7,8 @@ from factory.django import DjangoModelFactory
 
 from accounts.models import User
 from bots.models import BotConfig, RedditApp
-from scraping.ingest import COMMENTS, POSTS
-from scraping.packing import NO_COLUMNS, PackedItems
+from scraping.content.rows import NO_COLUMNS, PackedItems
+from scraping.content.upsert import COMMENTS, POSTS
 from scraping.reddit.parse import ParsedPost
 
 PASSWORD = "correct horse battery staple"

@@ -54,7 +54,7 @@ def fetch() -> None:
     for theirs, ours in {
         "schedulers.DatabaseScheduler": "LeaderScheduler",
         "schedulers.ModelEntry": "LeaderScheduler.Entry",
-        "import pytest\n": "import pytest\nfrom jobs.scheduler import LeaderScheduler\n",
+        "import pytest\n": "import pytest\nfrom jobs.beat.scheduler import LeaderScheduler\n",
         "    @pytest.mark.django_db\n    @pytest.fixture": "    @pytest.fixture",  # pytest 9 refuses
     }.items():
         text = text.replace(theirs, ours)

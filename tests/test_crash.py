@@ -90,11 +90,11 @@ def test_a_worker_killed_in_mid_session(pages, workers, reddit):
 
 def test_a_worker_that_starts_closes_what_the_last_one_left(workers):
     from jobs import locks
-    from scraping import sessions
+    from scraping.sessions import lifecycle
 
     bot = BotFactory()
-    with locks.hold(sessions.lock_key(bot.pk)):
-        sessions.start(bot, trigger="schedule")
+    with locks.hold(lifecycle.lock_key(bot.pk)):
+        lifecycle.start(bot, trigger="schedule")
 
     workers.worker()
 

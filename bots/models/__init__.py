@@ -7,7 +7,9 @@ from bots.models.bot_config import (
     SCHEDULING_FIELDS,
     BotConfig,
     BotConfigQuerySet,
+    bots_removed,
     matching_changed,
+    scheduling_changed,
     title_and_body,
 )
 from bots.models.reddit_app import REDDIT_REQUESTS_PER_MINUTE, RedditApp
@@ -23,6 +25,8 @@ __all__ = [
     "BotConfig",
     "BotConfigQuerySet",
     "RedditApp",
+    "bots_removed",
     "matching_changed",
+    "scheduling_changed",
     "title_and_body",
 ]

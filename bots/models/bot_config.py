@@ -24,6 +24,12 @@ MAX_RETENTION_DAYS = 3_653
 # Sent with `bot_ids`, in the transaction of the change, when what bots match may have changed.
 matching_changed = Signal()
 
+# Sent with `bot_ids`, in the transaction of a bulk write that may have changed schedules of bots.
+scheduling_changed = Signal()
+
+# Sent with `bot_ids`, in the transaction of a queryset's `delete`, before the bots are deleted.
+bots_removed = Signal()
+
 
 def title_and_body() -> list[str]:
     """Where terms are looked for unless a bot says otherwise."""
@@ -50,7 +56,7 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
                 values = {"updated_at": timezone.now()} | values
             updated = super().update(**values)
             if scheduling:
-                self._sync(keys)
+                scheduling_changed.send(sender=BotConfig, bot_ids=keys)
             if matching:
                 matching_changed.send(sender=BotConfig, bot_ids=keys)
         return updated
@@ -63,27 +69,20 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
         """Insert bots with their schedules in one transaction."""
         with transaction.atomic():
             created = super().bulk_create(objs, *args, **options)
-            self._sync([bot.pk for bot in created])
+            scheduling_changed.send(sender=BotConfig, bot_ids=[bot.pk for bot in created])
         return created
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete bots with their schedules, the latter in one statement."""
-        from bots import services
-
         with transaction.atomic():
             # Locked first: a session that stores a bot's items meanwhile is waited for, so that
             # none comes after those that are deleted with the bot.
             keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
-            services.remove_schedules(keys)
+            bots_removed.send(sender=BotConfig, bot_ids=keys)
             return super().delete()
 
     delete.alters_data = True
     delete.queryset_only = True
-
-    def _sync(self, keys: list[int]) -> None:
-        from bots import services
-
-        services.sync_schedules(BotConfig.objects.filter(pk__in=keys))
 
 
 class BotConfig(models.Model):

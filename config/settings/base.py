@@ -277,7 +277,7 @@ CELERY_TASK_TIME_LIMIT = environment.integer("CELERY_TASK_TIME_LIMIT", 1800, min
 
 # A message is acknowledged when its task is done, so that a worker's death loses nothing; every
 # task can be run again. A task that kills its process is repeated max_retries times, not for ever.
-# (For tasks of libraries: of a job's worker its row says whether it lives, see jobs.liveness.)
+# (For tasks of libraries: of a job's worker its row says whether it lives, see jobs.runs.liveness.)
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_RETRY_ON_WORKER_LOST = True
@@ -336,7 +336,7 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {
 
 # The run history is in the database. Old rows are removed by a task of `jobs`, in batches; Celery's
 # own clean-up is one DELETE of everything, so it is left out (None).
-CELERY_RESULT_BACKEND = "jobs.backend:RunBackend"
+CELERY_RESULT_BACKEND = "jobs.runs.backend:RunBackend"
 CELERY_RESULT_EXTENDED = True  # name, arguments, worker and queue, too
 CELERY_RESULT_EXPIRES = None
 # Days for which runs that have ended are kept.
@@ -351,7 +351,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULER = "jobs.scheduler:LeaderScheduler"
+CELERY_BEAT_SCHEDULER = "jobs.beat.scheduler:LeaderScheduler"
 # Seconds between two looks at the schedules: how soon an edit in the admin takes effect.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 # Seconds after which the beat compares all schedules with the database unasked: how soon a change

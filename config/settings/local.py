@@ -5,9 +5,9 @@ import secrets
 from cryptography.fernet import Fernet
 
 from config import environment
-from config.checkout import generated_secret
-from config.embedded import ensure_postgres, ensure_redis
 from config.environment import BASE_DIR
+from local.servers import ensure_postgres, ensure_redis
+from local.servers.secrets import generated_secret
 
 environment.read_dotenv()
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from django.db import connection
 from django.utils import timezone
 
-from scraping import checks
+from scraping.content import check_plan
+from scraping.content.scores import state_of
 from scraping.matching.fleet import Match
-from scraping.scores import state_of
 
 STATEMENT = f"""
     INSERT INTO scraping_botitem (bot_id, fullname, matched_terms, matched_at, state)
@@ -42,7 +42,7 @@ def store_matches(matches: Iterable[Match]) -> list[Match]:
                 "names": [match.fullname for match in by_key.values()],
                 "terms": [json.dumps(match.terms) for match in by_key.values()],
                 "locked": list({match.bot_id for match in by_key.values()}),
-                "decided": checks.decided_after(),
+                "decided": check_plan.decided_after(),
             },
         )
         return [by_key[key] for key in cursor.fetchall()]

@@ -13,10 +13,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from bots.models import MATCHING_FIELDS, BotConfig
-from scraping import checks
+from scraping.content import check_plan
+from scraping.content.scores import state_of
 from scraping.matching.fleet import Fleet, Match
 from scraping.models import BotItem, RedditComment, RedditPost
-from scraping.scores import state_of
 
 # Items read, matched and written at a time: short transactions, while collection goes on.
 BATCH = 1_000
@@ -282,7 +282,7 @@ def _write(
                     "now": timezone.now(),
                     "names": [match.fullname for match in matches],
                     "terms": [json.dumps(match.terms) for match in matches],
-                    "decided": checks.decided_after(),
+                    "decided": check_plan.decided_after(),
                 },
             )
             new = [is_new for (is_new,) in cursor.fetchall()]

@@ -11,14 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from scraping.reddit.plain import Columns, PlainParser
-from scraping.reddit.reader import (
-    DELETED_AUTHOR,
-    ParseError,
-    ThingReader,
-    clean_json,
-    clean_text,
-)
+from scraping.reddit.fast_fields import Columns, PlainParser
+from scraping.reddit.fields import DELETED_AUTHOR, ParseError, ThingReader, clean_json, clean_text
 
 __all__ = [
     "PARSERS",

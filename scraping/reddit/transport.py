@@ -75,7 +75,7 @@ class Answer:
 
 
 class Permits(Protocol):
-    """Who says when a request may be sent. The one there is: `scraping.budget.AppBudget`."""
+    """Who says when a request may be sent. The one there is: `scraping.budget.app_budget.AppBudget`."""
 
     def take(self) -> Any:
         """Return a permit for one request, after a wait if need be; raise `Throttled` if not soon."""

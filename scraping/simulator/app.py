@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .auth import Token, Tokens, basic
 from .budget import Budget, Standing
 from .config import SimulatorConfig
-from .control import control_routes
 from .delivery import deliver
 from .errors import WITHOUT_RATE_HEADERS, Answer, error, too_many_requests, unauthorized
 from .faults import Faults, Plan
@@ -85,9 +84,10 @@ Handler = Callable[[Call], Answer | Awaitable[Answer]]
 class Application:
     """Ignores trailing slashes and ``.json``, then hands over to Starlette's routes."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Simulator, more_routes: Sequence[Route] = ()) -> None:
         self.simulator = simulator
-        self._inner: ASGIApp = Starlette(routes=_routes(simulator))
+        # The API's last route takes every path, so the others stand before it.
+        self._inner: ASGIApp = Starlette(routes=[*more_routes, *_routes(simulator)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -264,7 +264,6 @@ def _routes(simulator: Simulator) -> list[Route]:
     every_method = ("GET", "POST", "PUT", "DELETE", "PATCH")
     return [
         Route("/api/v1/access_token", _token_endpoint(simulator), methods=["POST"]),
-        *(control_routes(simulator) if simulator.config.control else ()),
         *listings,
         *front,
         api("/api/info", "info", lambda call: call.reddit.info(call.params)),

@@ -8,24 +8,22 @@ import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from . import mutations
+from .app import Simulator
 from .faults import BadInput, take
 from .model import ACCOUNT_STATUSES, Item
 from .pages import dumps
 
-if TYPE_CHECKING:
-    from .app import Simulator
-
 _NUMBER = (int, float)
 _JSON = "application/json"
 
-Action = Callable[["Simulator", Request, Mapping[str, Any]], Any]
+Action = Callable[[Simulator, Request, Mapping[str, Any]], Any]
 
 
 def _local(request: Request) -> bool:
@@ -58,7 +56,7 @@ async def _payload(request: Request) -> Mapping[str, Any]:
     return value
 
 
-def _endpoint(simulator: "Simulator", action: Action) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(simulator: Simulator, action: Action) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         if not _local(request):
             return _refuse("client", request.client, "ask from the machine it runs on", 403)
@@ -76,7 +74,7 @@ def _only(data: Mapping[str, Any], *names: str) -> None:
             raise BadInput(name, data[name], f"this request has only: {', '.join(names)}")
 
 
-def _state(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _state(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     world = simulator.world
     return {
         "now": world.now(),
@@ -88,7 +86,7 @@ def _state(simulator: "Simulator", request: Request, data: Mapping[str, Any]) ->
     }
 
 
-def _clock(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _clock(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     _only(data, "advance", "set", "speed", "freeze")
     clock = simulator.world.clock
     remedy = "give seconds"
@@ -120,7 +118,7 @@ def _query_number(request: Request, name: str) -> float | None:
         raise BadInput(name, text, "give seconds since the epoch") from problem
 
 
-def _truth(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _truth(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     kind = request.query_params.get("kind") or None
     if kind not in (None, "t1", "t3"):
         raise BadInput("kind", kind, "give t3 (posts) or t1 (comments), or leave out")
@@ -136,49 +134,49 @@ def _truth(simulator: "Simulator", request: Request, data: Mapping[str, Any]) ->
     return {"now": simulator.world.now(), "items": [asdict(item) for item in items]}
 
 
-def _requests(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _requests(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     limit = _query_number(request, "limit")
     return simulator.journal.describe(100 if limit is None else max(0, int(limit)))
 
 
-def _reset(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _reset(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     simulator.reset()
     return {"reset": True}
 
 
-def _faults(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _faults(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     return {"faults": [fault.describe() for fault in simulator.faults.active.values()]}
 
 
-def _add_fault(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _add_fault(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     return simulator.faults.add(data).describe()
 
 
-def _clear_faults(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _clear_faults(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     simulator.faults.clear()
     return {"faults": []}
 
 
-def _remove_fault(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _remove_fault(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     identifier = request.path_params["id"]
     if not simulator.faults.remove(identifier):
         raise BadInput("id", identifier, "give the id of a fault in force: GET /control/faults")
     return {"removed": identifier}
 
 
-def _expire(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _expire(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     _only(data, "client")
     client = take(data, "client", str, None, "give a client id, or leave out for all")
     return {"expired": simulator.tokens.expire(client)}
 
 
-def _subreddit(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _subreddit(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     _only(data, "name", "status", "renamed_to")
     sub = mutations.set_status(simulator.world, data)
     return {"name": sub.name, "status": sub.status, "fullname": sub.fullname}
 
 
-def _account(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _account(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     _only(data, "name", "status")
     name = take(data, "name", str, "", "give a user's name")
     status = data.get("status")
@@ -191,11 +189,11 @@ def _account(simulator: "Simulator", request: Request, data: Mapping[str, Any]) 
     return {"name": user.name, "status": status, "fullname": f"t2_{user.id}"}
 
 
-def _shown(simulator: "Simulator", item: Item) -> dict[str, Any]:
+def _shown(simulator: Simulator, item: Item) -> dict[str, Any]:
     return asdict(simulator.world.truth(item))
 
 
-def _add_item(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _add_item(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     _only(
         data,
         *("subreddit", "link_id", "parent_id", "author", "created_utc", "fields"),
@@ -204,13 +202,13 @@ def _add_item(simulator: "Simulator", request: Request, data: Mapping[str, Any])
     return _shown(simulator, mutations.add_item(simulator.world, data))
 
 
-def _change_item(simulator: "Simulator", request: Request, data: Mapping[str, Any]) -> Any:
+def _change_item(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
     _only(data, "action", "by", "fields", "selftext", "body", "score")
     name = request.path_params["fullname"]
     return _shown(simulator, mutations.change_item(simulator.world, name, data))
 
 
-def control_routes(simulator: "Simulator") -> list[Route]:
+def control_routes(simulator: Simulator) -> list[Route]:
     """Everything below /control."""
     table: tuple[tuple[str, str, Action], ...] = (
         ("GET", "", _state),

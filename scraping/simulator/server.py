@@ -22,6 +22,7 @@ import uvicorn
 from .app import Application, Simulator
 from .clock import VirtualClock
 from .config import SimulatorConfig
+from .control import control_routes
 from .load import LoadError, load
 from .transport import ExposingProtocol
 from .world import World
@@ -128,7 +129,7 @@ def url_of(listener: socket.socket) -> str:
 def _server(simulator: Simulator) -> _Server:
     return _Server(
         uvicorn.Config(
-            Application(simulator),
+            Application(simulator, control_routes(simulator) if simulator.config.control else ()),
             http=ExposingProtocol,
             loop="uvloop",
             lifespan="off",

@@ -3,8 +3,8 @@
 import pytest
 from celery import Celery
 
-from config.embedded import launching
-from config.embedded.redis import RedisServer
+from local.servers import launching
+from local.servers.redis import RedisServer
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.slow

@@ -95,7 +95,7 @@ def test_a_probe_without_a_file_says_what_to_set():
 
 @pytest.mark.slow
 def test_a_worker_without_its_broker_has_no_heartbeat(processes, tmp_path):
-    from config.embedded.redis import RedisServer
+    from local.servers.redis import RedisServer
 
     data_dir = tmp_path / "redis"
     data_dir.mkdir()

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from cryptography.fernet import Fernet
 
-from config.checkout import generated_secret
 from config.environment import BASE_DIR
+from local.servers.secrets import generated_secret
 
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
@@ -133,7 +133,7 @@ from config.celery import app
 print(app.conf.get("CELERY_DB_REUSE_MAX"), app.conf.task_acks_late, app.conf.result_backend)
 """
     done = production("-c", script)
-    assert done.stdout == "[]\n500 True jobs.backend:RunBackend\n", done.stderr
+    assert done.stdout == "[]\n500 True jobs.runs.backend:RunBackend\n", done.stderr
 
 
 def test_the_tests_do_not_touch_the_servers_of_the_shell():

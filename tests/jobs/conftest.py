@@ -17,12 +17,13 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from config.celery import app
-from config.embedded.postgres import PostgresServer
-from config.embedded.redis import RedisServer
 from config.environment import parse_database_url
-from jobs import liveness, records, runs
+from jobs.beat.scheduler import LeaderScheduler
 from jobs.models import SchedulePolicy
-from jobs.scheduler import LeaderScheduler
+from jobs.runs import liveness, store
+from jobs.runs import requests as runs
+from local.servers.postgres import PostgresServer
+from local.servers.redis import RedisServer
 from tests.jobs import worker_jobs
 from tests.processes import running_processes, wait_until
 from tests.tcp_proxy import TcpProxy
@@ -77,7 +78,7 @@ def either_broker(request, broker, monkeypatch):
         if not rabbitmq_answers():
             pytest.skip(f"no RabbitMQ answers at {RABBITMQ_URL}; set TEST_RABBITMQ_URL")
         used = Broker(RABBITMQ_URL, queue=f"test-{uuid.uuid4().hex[:12]}")
-    monkeypatch.setattr(records, "current_app", used.sender)
+    monkeypatch.setattr(store, "current_app", used.sender)
     yield used
     used.sender.close()
     used.close()
@@ -91,7 +92,7 @@ def own_redis(tmp_path, monkeypatch):
     server = RedisServer(data_dir)
     server.start()
     server.broker = Broker(server.url())
-    monkeypatch.setattr(records, "current_app", server.broker.sender)
+    monkeypatch.setattr(store, "current_app", server.broker.sender)
     yield server
     server.stop()
 
@@ -118,7 +119,7 @@ def breakable_broker(request, tmp_path, monkeypatch):
             urlunsplit(address), queue=f"test-{uuid.uuid4().hex[:12]}", own_url=RABBITMQ_URL
         )
     used.proxy = proxy
-    monkeypatch.setattr(records, "current_app", used.sender)
+    monkeypatch.setattr(store, "current_app", used.sender)
     yield used
     proxy.end()
     used.sender.close()

@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 from django_celery_results.models import TaskResult
 
-from jobs import records, schedules
-from jobs.records import RunRequest
-from jobs.schedules import ScheduleSpec
+from jobs.runs import store
+from jobs.runs.store import RunRequest
+from jobs.schedules import services as schedules
+from jobs.schedules.services import ScheduleSpec
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +41,7 @@ def test_jobs_lists_what_is_registered_with_its_parameters():
 def test_runs_can_be_narrowed():
     for status, name in ((states.FAILURE, "a.job"), (states.SUCCESS, "b.job")):
         run = RunRequest(name, {}, "default", "manual", notes={"reason": f"of {name}"})
-        records.record([run])
+        store.record([run])
         TaskResult.objects.filter(task_id=run.task_id).update(status=status)
 
     assert [(row["job"], row["reason"]) for row in rows("runs", "--failed")] == [

@@ -10,8 +10,8 @@ import time
 import pytest
 from django.db import connection
 
-from jobs import sweep
 from jobs.models import DeadLetter
+from jobs.runs import sweep
 from tests.jobs.conftest import ended_row, publish_again, request, row_of, state_of
 from tests.processes import wait_until
 

@@ -7,10 +7,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django_celery_beat.models import IntervalSchedule
 
-from jobs import registry, runs
-from jobs.admin import PeriodicTaskForm
+from jobs import registry
+from jobs.admin.schedules import PeriodicTaskForm
 from jobs.errors import InvalidJob, UnknownJob
 from jobs.parameters import Parameters
+from jobs.runs import requests as runs
 from jobs.task import Job, job
 from tests.jobs import worker_jobs  # noqa: F401 - registers its jobs
 
@@ -144,10 +145,10 @@ def test_a_lock_s_key_is_never_another_s_whatever_the_text():
 
 
 def test_the_key_of_a_bot_is_the_one_that_the_command_holds():
-    from scraping import sessions
+    from scraping.sessions import lifecycle
     from scraping.tasks import scrape_bot
 
-    assert scrape_bot.lock_key({"bot_id": 4}) == sessions.lock_key(4) == "scrape-bot:4"
+    assert scrape_bot.lock_key({"bot_id": 4}) == lifecycle.lock_key(4) == "scrape-bot:4"
     with pytest.raises(ValidationError, match=r"bot_id: '1:2' is not a whole number"):
         scrape_bot.lock_key({"bot_id": "1:2"})
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 from django_celery_results.models import TaskResult
 
-from jobs import runs
+from jobs.runs import requests as runs
 from tests.jobs import worker_jobs  # noqa: F401 - registers the jobs here, too
 from tests.processes import wait_until
 

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from kombu import Exchange, Queue
 
 from config.celery import app
-from jobs import cancellation
+from jobs.runs import cancellation
 from jobs.task import job
 
 __all__ = ["app"]

@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from scraping.budget import AppBudget, BudgetSpent, Lane
+from scraping.budget.app_budget import AppBudget, BudgetSpent, Lane
 
 WINDOW = 60
 

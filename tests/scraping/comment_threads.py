@@ -4,11 +4,11 @@ import functools
 
 from django.utils import timezone
 
-from scraping import services
-from scraping.clients import client_for
-from scraping.ingest import ingest_posts
+from scraping.budget.clients import client_for
+from scraping.content.upsert import ingest_posts
 from scraping.models import BotItem, CommentThread, RedditComment
 from scraping.reddit.parse import parse_post
+from scraping.sessions import services
 from tests.factories import BotFactory
 from tests.scraping.truth import shown_in_tree
 

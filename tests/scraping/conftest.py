@@ -6,13 +6,15 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from prawcore.sessions import FiniteRetryStrategy
 
-from scraping import clients, dump_files, freshness
+from scraping.budget import clients
+from scraping.dumps import files
 from scraping.models import BotItem
+from scraping.planning import freshness
 from scraping.reddit.client import Credentials, RedditClient
 from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory, RedditAppFactory
 from tests.scraping.budgets import WINDOW
-from tests.scraping.dumps import ndjson
+from tests.scraping.dump_samples import ndjson
 from tests.scraping.still_reddit import still_reddit
 from tests.scraping.traces import SECRETS, found_anywhere
 from tests.scraping.world import World
@@ -114,7 +116,7 @@ def world(reddit, monkeypatch):
     """A quiet subreddit and a bot that collects it."""
     world = World(reddit)
     # Ingest of a session asks the clock of this machine.
-    monkeypatch.setattr("scraping.ingest.timezone.now", world.now)
+    monkeypatch.setattr("scraping.content.upsert.timezone.now", world.now)
     return world
 
 
@@ -172,5 +174,5 @@ def dump(tmp_path):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """A block of a line or two, so that a file of some lines has many batches."""
-    monkeypatch.setattr(dump_files, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(dump_files, "PIECE", 100)
+    monkeypatch.setattr(files, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(files, "PIECE", 100)

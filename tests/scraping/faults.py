@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from scraping import clients
+from scraping.budget import clients
 from scraping.simulator.faults import RATE_CASES
 
 NO_THINGS = [None, 7, "t3", [], {}, {"kind": "t3"}, {"kind": "t9", "data": {}}]

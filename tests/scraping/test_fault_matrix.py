@@ -16,9 +16,10 @@ from django.db import connection
 from django.utils import timezone
 
 from config.environment import BASE_DIR
-from scraping import clients, services
-from scraping.deep_walks import walk_deep
+from scraping.budget import clients
+from scraping.completing.deep_walks import walk_deep
 from scraping.models import RedditPost, ScrapeSession, Stream
+from scraping.sessions import services
 from scraping.simulator.faults import KINDS
 from tests.factories import BotFactory
 from tests.scraping.faults import ANSWERS, hits, hurry_with
@@ -286,11 +287,11 @@ class TestOurMachines:
     @pytest.mark.parametrize(
         "instruction",
         [
-            "scraping.pages.PageStore.__call__",
-            "scraping.pages.ingest_comments",
-            "scraping.pages.matching.store_matches",
-            "scraping.ledger.record_walk",
-            "scraping.sessions.finish",
+            "scraping.collecting.page_store.PageStore.__call__",
+            "scraping.collecting.page_store.ingest_comments",
+            "scraping.collecting.page_store.matching.store_matches",
+            "scraping.coverage.ledger.record_walk",
+            "scraping.sessions.lifecycle.finish",
         ],
     )
     @pytest.mark.parametrize("when", ["before", "after"])
@@ -356,7 +357,7 @@ except ImportError:
 def die(*args, **kwargs):
     global calls
     calls += 1
-    last = calls == 2 or instruction.startswith(("scraping.ledger", "scraping.sessions"))
+    last = calls == 2 or instruction.startswith(("scraping.coverage.ledger", "scraping.sessions.lifecycle"))
     if last and when == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     result = real(*args, **kwargs)

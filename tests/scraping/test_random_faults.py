@@ -15,10 +15,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bots.models import RedditApp
-from scraping import clients, hidden, services, walks
-from scraping.deep_walks import walk_deep
+from scraping.budget import clients
+from scraping.collecting import silent_members
+from scraping.completing.deep_walks import walk_deep
+from scraping.coverage import walk
 from scraping.models import RequestBudget, Stream, Subreddit
 from scraping.reddit import client
+from scraping.sessions import services
 from tests.factories import BotFactory
 from tests.scraping.faults import ANSWERS
 from tests.scraping.still_reddit import still_reddit
@@ -200,8 +203,8 @@ class World:
 @pytest.fixture
 def small_pages(monkeypatch, settings, no_pauses):
     monkeypatch.setattr(client, "PAGE_SIZE", PAGE_SIZE)
-    monkeypatch.setattr(walks, "PAGE_SIZE", PAGE_SIZE)
-    monkeypatch.setattr(hidden, "EXPECTED", EXPECTED)
+    monkeypatch.setattr(walk, "PAGE_SIZE", PAGE_SIZE)
+    monkeypatch.setattr(silent_members, "EXPECTED", EXPECTED)
     settings.REDDIT_BUDGET_WAIT_SECONDS = 5
     return settings
 

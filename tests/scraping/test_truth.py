@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraping import services
 from scraping.models import Gap, RedditComment, RedditPost, Stream
+from scraping.sessions import services
 from tests.factories import BotFactory
 from tests.scraping.still_reddit import START
 from tests.scraping.truth import reckon

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from scraping import checks, refresh, services
+from scraping.content import check_plan
+from scraping.sessions import services
+from scraping.verifying import recheck
 from tests.factories import BotFactory
 
 HOUR = timedelta(hours=1)
@@ -35,8 +37,8 @@ class World:
 
     def collect(self):
         session = services.scrape_bot(self.bot.pk, trigger="manual")
-        checks.enrol_new(now=self.now())
+        check_plan.enrol_new(now=self.now())
         return session
 
     def check(self, **options):
-        return refresh.check_items(clock=self.now, **options)
+        return recheck.check_items(clock=self.now, **options)

@@ -7,11 +7,12 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django_celery_results.models import TaskResult
 
-from jobs import registry, runs
+from jobs import registry
 from jobs.errors import UnknownJob
+from jobs.job import Job
 from jobs.management.output import BAD_ARGUMENTS, RowsCommand
-from jobs.task import Job
-from jobs.transitions import FINAL_STATES
+from jobs.runs import requests as runs
+from jobs.runs.transitions import FINAL_STATES
 
 POLL_SECONDS = 0.2
 

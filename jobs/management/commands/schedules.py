@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django_celery_beat.models import PeriodicTask
 
-from jobs import schedules
 from jobs.management.output import RowsCommand
+from jobs.schedules import services as schedules
 
 
 class Command(RowsCommand):

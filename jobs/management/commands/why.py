@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from jobs import diagnosis
 from jobs.management.output import RowsCommand
+from jobs.schedules import diagnosis
 
 
 class Command(RowsCommand):

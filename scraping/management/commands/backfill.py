@@ -10,9 +10,9 @@ from rich.markup import escape
 
 from bots.models import BotConfig
 from jobs.management.output import BAD_ARGUMENTS
-from scraping.backfill import NothingToBackfill, backfill_bot
+from scraping.collecting.page_store import Progress
+from scraping.completing.backfill import NothingToBackfill, backfill_bot
 from scraping.models import ScrapeSession
-from scraping.pages import Progress
 
 # Reddit was opened in June of that year.
 FIRST = datetime(2005, 6, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from bots.validation import clean_subreddits
 from jobs.management.output import BAD_ARGUMENTS, RowsCommand
-from scraping import coverage
+from scraping.coverage import report
 from scraping.models import Gap
 
 
@@ -33,7 +33,7 @@ class Command(RowsCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print figures or gaps."""
         names = _names(options["subreddits"])
-        streams = coverage.streams_of(names)
+        streams = report.streams_of(names)
         if names:
             known = set(streams.values_list("lower", flat=True))
             unknown = [name for name in names if name.lower() not in known]
@@ -61,7 +61,7 @@ def _names(given: list[str]) -> list[str]:
 
 def _figures(streams: Any) -> list[dict[str, Any]]:
     now = timezone.now()
-    found = coverage.with_gaps(streams, now=now).order_by("subreddit__name", "kind")
+    found = report.with_gaps(streams, now=now).order_by("subreddit__name", "kind")
     return [
         {
             "stream": str(figures.stream),
@@ -71,7 +71,7 @@ def _figures(streams: Any) -> list[dict[str, Any]]:
             "share_24h": figures.day,
             "share_7d": figures.week,
         }
-        for figures in (coverage.coverage_of(stream, now=now) for stream in found)
+        for figures in (report.coverage_of(stream, now=now) for stream in found)
     ]
 
 

@@ -10,8 +10,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.dateparse import parse_date, parse_datetime
 
 from jobs.management.output import BAD_ARGUMENTS, RowsCommand
-from scraping import receipts
-from scraping.receipts import Purges
+from scraping.content import receipts
+from scraping.content.receipts import Purges
 
 
 class Command(RowsCommand):

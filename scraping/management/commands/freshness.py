@@ -2,7 +2,7 @@ from typing import Any
 
 from bots.models import BotConfig
 from jobs.management.output import RowsCommand
-from scraping.freshness import achieved
+from scraping.planning.freshness import achieved
 
 
 class Command(RowsCommand):

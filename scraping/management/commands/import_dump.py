@@ -21,10 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bots.validation import clean_subreddits
-from scraping.dump_files import DumpFileError
-from scraping.dump_import import ImportConflict, ImportReport, import_dump
-from scraping.dump_lines import Filters
-from scraping.dump_reader import ReaderFailed
+from scraping.dumps.files import DumpFileError
+from scraping.dumps.importer import ImportConflict, ImportReport, import_dump
+from scraping.dumps.lines import Filters
+from scraping.dumps.reader_process import ReaderFailed
 from scraping.models import DumpImport
 
 BAD_ARGUMENTS = 2

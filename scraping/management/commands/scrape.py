@@ -15,11 +15,12 @@ from rich.table import Table
 
 from bots.models import LISTING_CAP, BotConfig, RedditApp
 from bots.validation import clean_subreddits
-from scraping import batches, services, sessions, threads
-from scraping.collection import Plan
-from scraping.collection import Progress as SessionProgress
+from scraping.collecting.collector import Plan
+from scraping.collecting.collector import Progress as SessionProgress
 from scraping.models import ScrapeBatch, ScrapeSession
 from scraping.reddit.errors import RedditError
+from scraping.sessions import batches, lifecycle, services
+from scraping.threads import due_threads
 
 BAD_ARGUMENTS = 2
 POLL_SECONDS = 0.5
@@ -127,7 +128,7 @@ class Command(BaseCommand):
     @staticmethod
     def _trees_run(bot: BotConfig) -> Callable[..., Any]:
         def run(on_progress: Callable[[SessionProgress], None]) -> ScrapeSession | SessionProgress:
-            if not threads.anything_due(bot):
+            if not due_threads.anything_due(bot):
                 return SessionProgress()
             return services.read_threads(
                 bot.pk, trigger=ScrapeSession.Trigger.COMMAND, on_progress=on_progress
@@ -194,11 +195,11 @@ def _told(
     if isinstance(result, ScrapeSession):
         status, error = result.status, result.error
     else:
-        status, error = sessions.status_of(result.outcomes), ""
+        status, error = lifecycle.status_of(result.outcomes), ""
     faults = [
         f"{stream}: {outcome['outcome']} ({outcome['detail']})"
         for stream, outcome in result.outcomes.items()
-        if outcome["outcome"] not in sessions.GOOD_OUTCOMES
+        if outcome["outcome"] not in lifecycle.GOOD_OUTCOMES
     ]
     return status, result, [error, *faults] if error else faults
 

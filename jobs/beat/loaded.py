@@ -1,0 +1,256 @@
+"""What the beat knows of the schedules in the database, and how it notices that they changed.
+
+No row says when it was changed: bulk updates and raw SQL write none of the stamps that
+django-celery-beat relies on, and a stamp may be older than one that was seen before it, when its
+transaction committed later. PostgreSQL itself tells: each version of a row has its own `xmin` and
+`ctid`. The server hashes those of a schedule and its policy to the schedule's *version*, and folds
+the versions of `BLOCK` consecutive ids into one number; only blocks whose number differs from what
+is in memory are looked at closely, and only rows whose version differs are read.
+
+Only rows that are enabled are held, each as a small object; see `Schedule`.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from celery import Celery
+from django.db import connection
+from django.utils import timezone
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    SolarSchedule,
+)
+
+from jobs.beat.rows import Registry, Row, Schedule, examine, rule_of, timing_of_row
+from jobs.beat.slots import Timing
+
+logger = logging.getLogger(__name__)
+
+# Ids are folded in blocks of 2 ** BLOCK_BITS; each costs a number to compare, a change costs reading
+# the versions of one.
+BLOCK_BITS = 9
+# Rows that are read at a time, so that 100,000 are never in memory as rows.
+ROWS_AT_A_TIME = 5_000
+
+VERSION = "hash_record_extended(ROW(t.xmin, t.ctid, p.xmin, p.ctid), t.id)"
+SCHEDULES = """
+    django_celery_beat_periodictask t
+    LEFT JOIN jobs_schedulepolicy p ON p.periodic_task_id = t.id
+"""
+
+TimingKey = tuple[str, int]
+
+TIMING_MODELS = {
+    "interval": IntervalSchedule,
+    "crontab": CrontabSchedule,
+    "solar": SolarSchedule,
+    "clocked": ClockedSchedule,
+}
+
+
+@dataclass
+class Refreshed:
+    """What a look at the database found: schedules to plan anew, and ids that are gone."""
+
+    changed: list[Schedule] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+
+
+class LoadedSchedules:
+    """The enabled schedules, by id."""
+
+    def __init__(self, app: Celery) -> None:
+        self._registry = Registry(app)
+        self.by_id: dict[int, Schedule] = {}
+        self._blocks: dict[int, int] = {}
+        self._timings: dict[TimingKey, Timing | str] = {}
+        self._timing_versions: dict[str, Any] = {}
+        self._timing_rows: dict[str, dict[int, int]] = {}
+        self._shared: dict[Any, Any] = {}
+        self._looked_at: datetime | None = None
+
+    def refresh(self) -> Refreshed:
+        """Make what is in memory what is in the database; read only what differs."""
+        found = Refreshed()
+        began = timezone.now()
+        self._refresh_timings(found)
+        blocks = self._changed_blocks()
+        if blocks:
+            versions = self._versions(blocks)
+            for schedule_id in self._ids_in(blocks):
+                if schedule_id not in versions:
+                    self._forget(schedule_id)
+                    found.removed.append(schedule_id)
+            changed = [
+                schedule_id
+                for schedule_id, version in versions.items()
+                if schedule_id not in self.by_id or self.by_id[schedule_id].version != version
+            ]
+            for start in range(0, len(changed), ROWS_AT_A_TIME):
+                self._read(changed[start : start + ROWS_AT_A_TIME], found)
+        self._looked_at = began
+        return found
+
+    def set_version(self, schedule: Schedule, version: int) -> None:
+        """Note the version that the beat's own write gave a row, so that it is not taken for an edit."""
+        if schedule.gone:
+            return
+        self._fold(schedule.id, schedule.version ^ version)
+        schedule.version = version
+
+    def forget_version(self, schedule: Schedule) -> None:
+        """Have the row read again at the next look."""
+        # Beyond what the server's 64 bits can be, and no two alike: such would cancel out.
+        self.set_version(schedule, (1 << 64) + (schedule.id << 64))
+
+    def drop(self, schedule: Schedule) -> None:
+        """Forget a schedule that the beat itself has disabled."""
+        if not schedule.gone:
+            self._forget(schedule.id)
+
+    def _forget(self, schedule_id: int) -> None:
+        schedule = self.by_id.pop(schedule_id)
+        schedule.gone = True
+        self._fold(schedule_id, schedule.version)
+
+    def _fold(self, schedule_id: int, version: int) -> None:
+        block = schedule_id >> BLOCK_BITS
+        folded = self._blocks.get(block, 0) ^ version
+        if folded:
+            self._blocks[block] = folded
+        else:
+            self._blocks.pop(block, None)
+
+    def _ids_in(self, blocks: Iterable[int]) -> list[int]:
+        size = 1 << BLOCK_BITS
+        if len(self._blocks) <= 2 * len(list(blocks)):
+            wanted = set(blocks)
+            return [known for known in self.by_id if known >> BLOCK_BITS in wanted]
+        return [
+            known
+            for block in blocks
+            for known in range(block * size, (block + 1) * size)
+            if known in self.by_id
+        ]
+
+    def _changed_blocks(self) -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT t.id >> {BLOCK_BITS}, bit_xor({VERSION}) FROM {SCHEDULES}"  # noqa: S608
+                " WHERE t.enabled GROUP BY 1"
+            )
+            there = dict(cursor.fetchall())
+        return [
+            block
+            for block in there.keys() | self._blocks.keys()
+            if there.get(block, 0) != self._blocks.get(block, 0)
+        ]
+
+    def _versions(self, blocks: Sequence[int]) -> dict[int, int]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                SELECT t.id, {VERSION} FROM unnest(%s::int[]) AS b (block)
+                JOIN django_celery_beat_periodictask t
+                    ON t.id >= b.block << {BLOCK_BITS} AND t.id < (b.block + 1) << {BLOCK_BITS}
+                LEFT JOIN jobs_schedulepolicy p ON p.periodic_task_id = t.id
+                WHERE t.enabled
+                """,  # noqa: S608
+                [list(blocks)],
+            )
+            return dict(cursor.fetchall())
+
+    def _read(self, ids: Sequence[int], found: Refreshed) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                SELECT t.id, {VERSION}, t.name, t.task, t.args, t.kwargs, t.headers, t.queue,
+                       t.exchange, t.routing_key, t.interval_id, t.crontab_id, t.solar_id,
+                       t.clocked_id, t.one_off, t.start_time, t.expires, t.expire_seconds,
+                       t.last_run_at, t.date_changed, p.misfire_grace_seconds, p.coalesce,
+                       p.jitter_seconds, p.max_instances, p.skip_if_running, p.problem
+                FROM {SCHEDULES} WHERE t.enabled AND t.id = ANY(%s)
+                """,  # noqa: S608
+                [list(ids)],
+            )
+            for row in cursor:
+                schedule = self._schedule(Row._make(row))
+                known = self.by_id.get(schedule.id)
+                if known is not None:
+                    schedule.take_over(known, self._looked_at)
+                    known.gone = True
+                    self._fold(schedule.id, known.version)
+                self.by_id[schedule.id] = schedule
+                self._fold(schedule.id, schedule.version)
+                found.changed.append(schedule)
+
+    def _schedule(self, row: Row) -> Schedule:
+        schedule = Schedule(
+            row, rule=self._share(rule_of(row)), timing_key=self._share(row.timing_key)
+        )
+        schedule.row_problem = examine(self._registry, row)
+        self._time(schedule)
+        return schedule
+
+    def _share(self, value: Any) -> Any:
+        """Return the one copy of an equal value: there are few of them, and many schedules."""
+        return self._shared.setdefault(value, value)
+
+    def _time(self, schedule: Schedule) -> None:
+        timing: Timing | str = "It has no interval, crontab, solar event or time: choose one."
+        if schedule.timing_key is not None:
+            timing = self._timings.get(schedule.timing_key, "Its timing is gone: choose another.")
+        schedule.timing = timing
+
+    def _refresh_timings(self, found: Refreshed) -> None:
+        changed_kinds = {}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                " UNION ALL ".join(
+                    f"SELECT '{kind}', count(*), bit_xor("  # noqa: S608
+                    f"hash_record_extended(ROW(xmin, ctid), id)) FROM {model._meta.db_table}"
+                    for kind, model in TIMING_MODELS.items()
+                )
+            )
+            for kind, *version in cursor.fetchall():
+                if self._timing_versions.get(kind) != version:
+                    changed_kinds[kind] = version
+        if not changed_kinds:
+            return
+        different: set[TimingKey] = set()
+        for kind in changed_kinds:
+            different |= self._refresh_timings_of(kind)
+        self._timing_versions |= changed_kinds
+        for schedule in self.by_id.values():
+            if schedule.timing_key in different:
+                self._time(schedule)
+                schedule.retimed(self._looked_at)
+                found.changed.append(schedule)
+
+    def _refresh_timings_of(self, kind: str) -> set[TimingKey]:
+        """Read the rows of one kind that differ; return the keys whose timing changed or is gone."""
+        model = TIMING_MODELS[kind]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id, hash_record_extended(ROW(xmin, ctid), id)"  # noqa: S608
+                f" FROM {model._meta.db_table}"
+            )
+            there = dict(cursor.fetchall())
+        known = self._timing_rows.get(kind, {})
+        self._timing_rows[kind] = there
+        different = {(kind, gone) for gone in known.keys() - there.keys()}
+        for key in different:
+            self._timings.pop(key, None)
+        read = [pk for pk, version in there.items() if known.get(pk) != version]
+        for start in range(0, len(read), ROWS_AT_A_TIME):
+            for row in model.objects.filter(pk__in=read[start : start + ROWS_AT_A_TIME]).order_by():
+                key, timing = (kind, row.pk), timing_of_row(kind, row)
+                if self._timings.get(key) != timing:
+                    self._timings[key] = timing
+                    different.add(key)
+        return different

@@ -1,0 +1,46 @@
+"""What is wrong with schedules, written where the admin shows it: beside their policy."""
+
+import logging
+from collections.abc import Iterable
+
+from django.db import connection
+from django.utils import timezone
+
+from jobs.beat.rows import Schedule
+
+logger = logging.getLogger(__name__)
+
+
+def report(schedules: Iterable[Schedule]) -> None:
+    """Record the problems that appeared and those that are mended; log each once."""
+    changed = [
+        schedule
+        for schedule in schedules
+        if not schedule.gone and schedule.problem != schedule.recorded_problem
+    ]
+    if not changed:
+        return
+    with connection.cursor() as cursor:
+        # A schedule that was deleted meanwhile is left out by the join.
+        cursor.execute(
+            """
+            INSERT INTO jobs_schedulepolicy
+                (periodic_task_id, coalesce, jitter_seconds, skip_if_running, problem, problem_since)
+            SELECT t.id, true, 0, false, found.problem, CASE WHEN found.problem <> '' THEN %s END
+            FROM unnest(%s::int[], %s::text[]) AS found (id, problem)
+            JOIN django_celery_beat_periodictask t USING (id)
+            ON CONFLICT (periodic_task_id) DO UPDATE
+            SET problem = EXCLUDED.problem, problem_since = EXCLUDED.problem_since
+            """,
+            [
+                timezone.now(),
+                [schedule.id for schedule in changed],
+                [schedule.problem for schedule in changed],
+            ],
+        )
+    for schedule in changed:
+        if schedule.problem:
+            logger.error("schedule %s does not run. %s", schedule.name, schedule.problem)
+        else:
+            logger.warning("schedule %s can run again", schedule.name)
+        schedule.recorded_problem = schedule.problem

@@ -1,0 +1,261 @@
+"""One enabled schedule in the beat's memory, and whether its row can be used.
+
+Hundreds of thousands fit: an object has slots, shares its timing and rule with its like, and leaves
+arguments and routing in the database, which returns them in the statement that fires it.
+"""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from celery import Celery
+from celery.exceptions import ImproperlyConfigured
+
+from jobs.beat.slots import (
+    Crontab,
+    Interval,
+    Moment,
+    Rule,
+    Solar,
+    Timing,
+    anchor_of,
+    jitter_of,
+    next_fire,
+)
+
+EMPTY = {list: "[]", dict: "{}"}
+KINDS = {list: "array", dict: "object"}
+
+TIMING_KINDS = ("interval", "crontab", "solar", "clocked")
+
+
+class Row(NamedTuple):
+    """The columns of a schedule and its policy that the beat reads; those of no policy are None."""
+
+    id: int
+    version: int
+    name: str
+    task: str
+    args: str | None
+    kwargs: str | None
+    headers: str | None
+    queue: str | None
+    exchange: str | None
+    routing_key: str | None
+    interval_id: int | None
+    crontab_id: int | None
+    solar_id: int | None
+    clocked_id: int | None
+    one_off: bool
+    start_time: datetime | None
+    expires: datetime | None
+    expire_seconds: int | None
+    last_run_at: datetime | None
+    date_changed: datetime
+    misfire_grace_seconds: int | None
+    coalesce: bool | None
+    jitter_seconds: int | None
+    max_instances: int | None
+    skip_if_running: bool | None
+    problem: str | None
+
+    @property
+    def timing_key(self) -> tuple[str, int] | None:
+        """Which of the four kinds of timing it has, in django-celery-beat's order, and its id."""
+        for kind in TIMING_KINDS:
+            if (timing_id := getattr(self, f"{kind}_id")) is not None:
+                return kind, timing_id
+        return None
+
+
+class Schedule:
+    """A schedule as the beat plans it."""
+
+    __slots__ = (
+        "due",
+        "expire_seconds",
+        "expires",
+        "gone",
+        "id",
+        "known_since",
+        "last_run_at",
+        "name",
+        "one_off",
+        "recorded_problem",
+        "row_problem",
+        "rule",
+        "start_time",
+        "timing",
+        "timing_key",
+        "version",
+    )
+
+    def __init__(self, row: Row, *, rule: Rule, timing_key: tuple[str, int] | None) -> None:
+        self.id = row.id
+        self.version = row.version
+        self.name = row.name
+        self.timing_key = timing_key
+        self.rule = rule
+        self.one_off = row.one_off or row.clocked_id is not None
+        self.start_time = row.start_time
+        self.expires = row.expires
+        self.expire_seconds = row.expire_seconds
+        self.last_run_at = row.last_run_at
+        self.known_since = row.date_changed
+        # What the database says is wrong with it, and what is.
+        self.recorded_problem = row.problem or ""
+        self.row_problem = ""
+        # A text instead of a timing says why there is none.
+        self.timing: Timing | str = ""
+        # When it is to be looked at next; None: never.
+        self.due: datetime | None = None
+        # Whether another object, or none, stands for the row by now.
+        self.gone = False
+
+    def __repr__(self) -> str:
+        return f"<Schedule {self.id} {self.name!r} due {self.due}>"
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be fired, with the remedy; empty if it can."""
+        return self.row_problem or (self.timing if isinstance(self.timing, str) else "")
+
+    @property
+    def jitter(self) -> timedelta:
+        """By how much it runs later than its slots."""
+        return jitter_of(self.name, self.rule.jitter_seconds)
+
+    @property
+    def anchor(self) -> datetime:
+        """The moment up to which its slots are decided. It must have a timing."""
+        return anchor_of(
+            self.timing,
+            last_run_at=self.last_run_at,
+            start_time=self.start_time,
+            known_since=self.known_since,
+        )
+
+    def plan(self) -> None:
+        """Set `due` from what it ran last."""
+        self.due = self.next_after(None)
+        if self.expires is not None and (self.due is None or self.due > self.expires):
+            self.due = self.expires  # to be switched off then
+
+    def next_after(self, moment: datetime | None) -> datetime | None:
+        """Return when its next slot runs, or the next one after a moment; None if there is none.
+
+        A timing that leads nowhere becomes its problem.
+        """
+        if isinstance(self.timing, str):
+            return None
+        try:
+            decided = self.anchor
+            if moment is not None:
+                decided = self.timing.latest(decided, moment) or decided
+            return next_fire(self.timing, decided, self.jitter)
+        except (ArithmeticError, ValueError, RuntimeError) as error:
+            self.timing = f"Its next run cannot be computed ({error}): choose another timing."
+            return None
+
+    def take_over(self, known: "Schedule", looked_at: datetime | None) -> None:
+        """Keep what an edit of the row must not change; `known` stood for it until `looked_at`."""
+        if self.last_run_at is None and self.timing_key == known.timing_key:
+            # Saving a schedule sets `date_changed`, and switching it off and on empties
+            # `last_run_at`: neither is a reason to begin its interval anew.
+            if not isinstance(self.timing, Crontab):
+                self.last_run_at = known.last_run_at
+            self.known_since = known.known_since
+        elif self.timing_key != known.timing_key:
+            self.retimed(looked_at)
+
+    def retimed(self, looked_at: datetime | None) -> None:
+        """Count the slots of a new crontab from the last look on, not from its last run.
+
+        What is set to 12:00 at 14:00 has not missed 12:00.
+        """
+        if isinstance(self.timing, Crontab) and looked_at is not None:
+            self.last_run_at = max(self.last_run_at or looked_at, looked_at)
+
+
+def rule_of(policy: Any) -> Rule:
+    """Return the rule of a `SchedulePolicy`, or of a row that has its columns."""
+    return Rule(
+        misfire_grace_seconds=policy.misfire_grace_seconds,
+        coalesce=policy.coalesce is not False,
+        jitter_seconds=policy.jitter_seconds or 0,
+        max_instances=1 if policy.skip_if_running else policy.max_instances,
+    )
+
+
+def timing_of_row(kind: str, row: Any) -> Timing | str:
+    """Return a timing from its row, or what is wrong with it."""
+    try:
+        if kind == "interval":
+            return Interval(timedelta(**{row.period: row.every}))
+        if kind == "clocked":
+            return Moment(row.clocked_time)
+        if kind == "solar":
+            return Solar(row.event, row.latitude, row.longitude)
+        return Crontab.parse(
+            minute=row.minute,
+            hour=row.hour,
+            day_of_month=row.day_of_month,
+            month_of_year=row.month_of_year,
+            day_of_week=row.day_of_week,
+            zone=row.timezone,
+        )
+    except (ValueError, TypeError, OverflowError, ImproperlyConfigured) as error:
+        return f"Its {kind} cannot be used: {str(error).strip()}. Correct it or choose another."
+
+
+class Registry:
+    """What the Celery application knows, as far as a schedule can name it."""
+
+    def __init__(self, app: Celery) -> None:
+        self.tasks = app.tasks
+        # None: a queue is made when it is named.
+        self.queues = None if app.conf.task_create_missing_queues else frozenset(app.amqp.queues)
+
+
+def examine(registry: Registry, row: Row) -> str:
+    """Return why no run can be made of a row's columns, with the remedy, or an empty text."""
+    if row.task not in registry.tasks:
+        return f"No task is registered as {row.task!r}: correct its name or remove the schedule."
+    for column, text, wanted in (
+        ("args", row.args, list),
+        ("kwargs", row.kwargs, dict),
+        ("headers", row.headers, dict),
+    ):
+        if not text or text == EMPTY[wanted]:
+            continue
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            return f"Its {column} are not JSON ({error}): correct them."
+        if not isinstance(value, wanted):
+            return f"Its {column} are {value!r}, not a JSON {KINDS[wanted]}: correct them."
+    is_routed = row.exchange or row.routing_key
+    if row.queue and not is_routed and registry.queues and row.queue not in registry.queues:
+        return (
+            f"There is no queue {row.queue!r}: choose one of {', '.join(sorted(registry.queues))}."
+        )
+    return ""
+
+
+def options_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the message options that the columns of a schedule ask for, beside its queue."""
+    options = {
+        name: row[name]
+        for name in ("exchange", "routing_key", "priority")
+        if row[name] not in (None, "")
+    }
+    headers = json.loads(row["headers"] or "{}")
+    return options | ({"headers": headers} if headers else {})
+
+
+def queue_of(app: Celery, task: str, queue: str | None) -> str:
+    """Return the queue that a schedule names, or else the one its task is routed to."""
+    if queue:
+        return queue
+    routed = app.amqp.router.route({}, task).get("queue")
+    return getattr(routed, "name", routed) or app.conf.task_default_queue

@@ -1,0 +1,332 @@
+"""The beat: fires schedules when they are due, once each, however many beats are running.
+
+A subclass of django-celery-beat's scheduler that shares its models, its admin and its public
+surface, and has another engine. What `schedule`, `all_as_schedule()`, `reserve()` and `sync()` do
+is for those who look in from outside; `tick()` uses none of it.
+"""
+
+import heapq
+import logging
+import time
+import weakref
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg2
+from celery.beat import Scheduler, event_t
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    close_old_connections,
+    connection,
+)
+from django.db.models import QuerySet
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+
+from jobs.beat import problems
+from jobs.beat.firing import Outcome, fire
+from jobs.beat.loaded import LoadedSchedules, Refreshed
+from jobs.beat.publisher import Publisher
+from jobs.beat.rows import Schedule
+from jobs.locks import StandingLock
+
+logger = logging.getLogger(__name__)
+
+# Who leads holds this lock: `locks.holder(LEADER_LOCK)` tells whether any beat is at work.
+LEADER_LOCK = "beat"
+# Schedules that are fired in one transaction.
+BATCH_SIZE = 500
+# Seconds between two ticks at least: what falls due meanwhile is fired together.
+SHORTEST_PAUSE = 0.05
+# Seconds until what failed or was locked is tried again, and between a standby's tries to lead.
+RETRY_SECONDS = 1.0
+
+DATABASE_ERRORS = (DatabaseError, InterfaceError, psycopg2.Error)
+
+
+class Entry(ModelEntry):
+    """django-celery-beat's entry, which here saves what is the beat's and nothing else."""
+
+    def save(self) -> None:
+        """Write last run and count; what the admin edited meanwhile stays."""
+        rows = PeriodicTask.objects.filter(pk=self.model.pk)
+        if not rows.update(
+            last_run_at=self.model.last_run_at, total_run_count=self.model.total_run_count
+        ):
+            raise PeriodicTask.DoesNotExist(f"schedule {self.name} was deleted")
+        PeriodicTasks.changed(self.model)
+
+
+class LeaderScheduler(DatabaseScheduler):
+    """Leads by advisory lock, sees every change, sends all that is due, and writes it back first.
+
+    A beat that does not lead waits and tries to, every second. `CELERY_BEAT_MAX_LOOP_INTERVAL` is
+    how long an edit may take to be seen, `BEAT_RESYNC_SECONDS` how long one that nothing announced.
+    """
+
+    Entry = Entry
+
+    # The scheduler of this process that tried to lead last.
+    _leader_here: "weakref.ref[LeaderScheduler] | None" = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._dirty: set[str] = set()
+        self._due_heap: list[event_t] = []
+        # Past DatabaseScheduler's own, which has the process hold on to it, and write at its end.
+        Scheduler.__init__(self, *args, **kwargs)
+        self.max_interval = (
+            kwargs.get("max_interval") or self.app.conf.beat_max_loop_interval or RETRY_SECONDS
+        )
+        self.leadership = StandingLock(LEADER_LOCK)
+        self.publisher = Publisher(self.app)
+        self.loaded = LoadedSchedules(self.app)
+        self._resync_seconds: float = settings.BEAT_RESYNC_SECONDS
+        self._seen_stamp: Any = None
+        self._resync_at = 0.0
+        # What is wrong with the database or with leading, as it was logged last.
+        self._trouble = ""
+        self._leads: bool | None = None
+
+    # --- The engine -------------------------------------------------------------------------------
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Fire all that is due; return how many seconds there are to sleep."""
+        try:
+            if not self._is_leader():
+                return min(RETRY_SECONDS, self.max_interval)
+            self._replace_old_connection()
+            self._look()
+            now = timezone.now()
+            while batch := self._pop_due(now):
+                if not self._fire(batch, now):
+                    return min(RETRY_SECONDS, self.max_interval)
+        except DATABASE_ERRORS as error:
+            self._note_trouble(f"the database cannot be used: {str(error).strip()}")
+            self._drop_connection()
+            return min(RETRY_SECONDS, self.max_interval)
+        self._note_trouble("")
+        return self._pause()
+
+    def _is_leader(self) -> bool:
+        if self.leadership.acquired and not self.leadership.is_alive():
+            self._step_down("its connection to the database was lost")
+        if not self.leadership.acquired:
+            self._inherit_leadership()
+            if not self.leadership.try_acquire():
+                if self._leads is not False:
+                    logger.info("beat: another beat leads; standing by")
+                    self._leads = False
+                return False
+        if self._leads is not True:
+            # What another beat has fired since is in the database, and only there.
+            self._forget_all()
+            logger.info("beat: leads from now on")
+            self._leads = True
+        return True
+
+    def _inherit_leadership(self) -> None:
+        """Take over from another scheduler of this process: it is the process that leads."""
+        predecessor = LeaderScheduler._leader_here and LeaderScheduler._leader_here()
+        if predecessor not in (None, self) and predecessor.leadership.acquired:
+            self.leadership, predecessor.leadership = predecessor.leadership, self.leadership
+            predecessor._step_down("another scheduler of this process took over")
+        LeaderScheduler._leader_here = weakref.ref(self)
+
+    def _step_down(self, why: str) -> None:
+        logger.warning("beat: leads no longer, %s", why)
+        self._leads = None
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        self.loaded = LoadedSchedules(self.app)
+        self._due_heap = []
+        self._resync_at = 0.0
+
+    def _look(self) -> None:
+        """Take in what changed: after each announced change, and now and then unasked."""
+        stamp = self.Changes.last_change()
+        if stamp == self._seen_stamp and time.monotonic() < self._resync_at:
+            return
+        found = self.loaded.refresh()
+        self._seen_stamp = stamp
+        self._resync_at = time.monotonic() + self._resync_seconds
+        self._plan(found)
+        problems.report(found.changed)
+
+    def _plan(self, found: Refreshed) -> None:
+        for schedule in found.changed:
+            schedule.plan()
+        if len(found.changed) + len(found.removed) > len(self._due_heap) // 8:
+            self._rebuild_heap()
+        else:
+            for schedule in found.changed:
+                self._push(schedule)
+
+    def _push(self, schedule: Schedule) -> None:
+        if schedule.due is not None and not schedule.gone:
+            heapq.heappush(self._due_heap, event_t(schedule.due, schedule.id, schedule))
+            # What was replaced stays in the heap until its time comes, or until it is most of it.
+            if len(self._due_heap) > 2 * len(self.loaded.by_id) + 1000:
+                self._rebuild_heap()
+
+    def _rebuild_heap(self) -> None:
+        self._due_heap = [
+            event_t(schedule.due, schedule.id, schedule)
+            for schedule in self.loaded.by_id.values()
+            if schedule.due is not None
+        ]
+        heapq.heapify(self._due_heap)
+
+    def _pop_due(self, now: datetime) -> list[Schedule]:
+        batch: dict[int, Schedule] = {}
+        heap = self._due_heap
+        while heap and heap[0].time <= now and len(batch) < BATCH_SIZE:
+            moment, schedule_id, schedule = heapq.heappop(heap)
+            if not schedule.gone and schedule.due == moment:
+                batch[schedule_id] = schedule
+        return list(batch.values())
+
+    def _fire(self, batch: list[Schedule], now: datetime) -> bool:
+        """Fire a batch; whether to go on with the next."""
+        done = False
+        try:
+            if not self.leadership.is_alive():
+                self._step_down("its connection to the database was lost")
+                return False
+            outcome = self._fire_apart(batch, now)
+            done = True
+        finally:
+            if not done:  # nothing was written: all of it is due as before
+                for schedule in batch:
+                    self._push(schedule)
+        self.publisher.put(outcome.runs)
+        for schedule in outcome.decided:
+            if schedule.problem:
+                # Its slots wait until it is mended; look again when the next one comes.
+                schedule.due = schedule.next_after(now)
+            else:
+                schedule.plan()
+            self._push(schedule)
+        for schedule in outcome.contested:
+            schedule.due = now + timedelta(seconds=RETRY_SECONDS)
+            self._push(schedule)
+        if outcome.contested:
+            self._resync_at = 0.0
+        problems.report(outcome.decided)
+        return True
+
+    def _fire_apart(self, batch: list[Schedule], now: datetime) -> Outcome:
+        """Fire a batch, and without the ones that the database refuses to take."""
+        try:
+            return fire(self.app, self.loaded, batch, now)
+        except (DataError, IntegrityError) as error:
+            if len(batch) == 1:
+                batch[0].row_problem = f"The database refuses its run: {str(error).strip()}"
+                return Outcome(decided=batch)
+        middle = len(batch) // 2
+        return self._fire_apart(batch[:middle], now) + self._fire_apart(batch[middle:], now)
+
+    def _pause(self) -> float:
+        if not self._due_heap:
+            return self.max_interval
+        left = (self._due_heap[0].time - timezone.now()).total_seconds()
+        return min(max(left, SHORTEST_PAUSE), self.max_interval)
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Log what is wrong once, and once that it is over."""
+        if bool(trouble) != bool(self._trouble):
+            if trouble:
+                logger.error("beat: %s. Nothing is fired; trying again.", trouble)
+            else:
+                logger.warning("beat: the database can be used again")
+        self._trouble = trouble
+
+    def _replace_old_connection(self) -> None:
+        if not connection.in_atomic_block:  # it would be closed in the middle of it
+            close_old_connections()
+
+    def _drop_connection(self) -> None:
+        if not connection.in_atomic_block:
+            connection.close()
+
+    # --- The surface of django-celery-beat --------------------------------------------------------
+
+    @property
+    def _heap(self) -> list[event_t]:
+        return self._due_heap
+
+    @_heap.setter
+    def _heap(self, _: Any) -> None:
+        """Celery and django-celery-beat empty theirs here; this one is never behind."""
+
+    def populate_heap(self, *_: Any, **__: Any) -> None:
+        """Build the heap anew from what is in the database."""
+        self._plan(self.loaded.refresh())
+
+    def setup_schedule(self) -> None:
+        """Write the schedules of the settings to the database, without reading all others."""
+        try:
+            self.install_default_entries({})
+            self.update_from_dict(self.app.conf.beat_schedule)
+        except DATABASE_ERRORS as error:
+            self._trouble = str(error)
+            logger.exception("beat: the schedules of the settings could not be written")
+
+    def update_from_dict(self, mapping: Mapping[str, Any]) -> None:
+        """Create or correct these schedules; one that cannot be is logged and left out."""
+        if mapping:
+            super().update_from_dict(mapping)
+
+    def enabled_models_qs(self) -> QuerySet[PeriodicTask]:
+        """Return all enabled schedules: a filter by the hour hides what was missed."""
+        return self.Model.objects.enabled()
+
+    def all_as_schedule(self) -> dict[str, ModelEntry]:
+        """Return an entry for each enabled schedule, by name. Reads all of them."""
+        self._last_timestamp = self.Changes.last_change()
+        return super().all_as_schedule()
+
+    def schedule_changed(self) -> bool:
+        """Whether a change was announced since the last call.
+
+        By another stamp, not a later one: stamps are taken before the commit that shows them.
+        """
+        try:
+            self._replace_old_connection()
+            last, stamp = self._last_timestamp, self.Changes.last_change()
+        except DATABASE_ERRORS as error:
+            self._note_trouble(f"the database cannot be used: {str(error).strip()}")
+            return False
+        self._last_timestamp = stamp
+        return stamp is not None and stamp != last
+
+    def sync(self) -> None:
+        """Write back entries that were reserved by hand; those that fail stay to be written."""
+        if not self._dirty:
+            return
+        written = set()
+        try:
+            self._replace_old_connection()
+            for name in sorted(self._dirty):
+                try:
+                    self._schedule[name].save()
+                except (KeyError, TypeError, ObjectDoesNotExist):
+                    continue
+                written.add(name)
+        except DATABASE_ERRORS as error:
+            self._note_trouble(f"the database cannot be used: {str(error).strip()}")
+        finally:
+            self._dirty -= written
+
+    def close(self) -> None:
+        """Send what is recorded, and free the leadership for the next beat at once."""
+        super().close()
+        self.publisher.close()
+        self.leadership.release()

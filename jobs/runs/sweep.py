@@ -1,0 +1,206 @@
+"""The sweep: brings the runs' rows and what really happens back together.
+
+- A started run whose process is dead goes back among those that wait, or fails after too many.
+- A waiting run that is too late is revoked.
+- A waiting run whose time has come, or whose message may be lost, is sent (again). The pauses
+  between two messages of one run double, so that a long queue is not filled with copies of what
+  waits in it; copies end at the claim.
+
+Any number of sweeps may run at once, and on any machine: each takes what no other has in hand.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import current_app, states
+from django.conf import settings
+from django.db import connection, transaction
+
+from jobs.runs.liveness import SETTLE_SECONDS
+from jobs.runs.store import RunRequest, publish, run_ended
+from jobs.runs.transitions import FINAL_STATES, LOST_AFTER_SECONDS
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 500
+LONGEST_PAUSE_SECONDS = 3600
+DEFAULT_MAX_RETRIES = 3
+DEAD_WORKER = "The process that ran it ended without a word."
+
+# Held locks once, not once a row. A server that was just restarted has no locks at all: nobody is
+# taken for dead until the living had the time to take theirs again.
+FIND_LOST = """
+WITH held AS MATERIALIZED (
+    SELECT (classid::bigint << 32) | objid::bigint AS number FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
+SELECT id, task_id, task_name, meta FROM django_celery_results_taskresult
+WHERE status = 'STARTED' AND (%s::text[] IS NULL OR task_id = ANY(%s))
+  AND NOT EXISTS (SELECT FROM held WHERE number = (meta::jsonb->>'holder')::bigint)
+  AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %s)
+ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+
+CLOSE_LOST = """
+UPDATE django_celery_results_taskresult r
+SET status = lost.status,
+    result = CASE WHEN lost.status <> 'PENDING' THEN lost.result ELSE r.result END,
+    date_done = CASE WHEN lost.status <> 'PENDING' THEN clock_timestamp() ELSE r.date_done END,
+    meta = ((r.meta::jsonb - '{holder,not_before,sweep_at}'::text[]) || jsonb_build_object(
+        'failures', lost.failures, 'reason', lost.reason,
+        'history', COALESCE(r.meta::jsonb->'history', '[]'::jsonb) || jsonb_build_object(
+            'attempt', (r.meta::jsonb->>'attempts')::int, 'worker', r.worker,
+            'started', r.date_started, 'ended', clock_timestamp(), 'error', lost.reason))
+        || CASE WHEN lost.status <> 'PENDING' THEN '{}'::jsonb ELSE jsonb_build_object(
+            'sweep_at', floor(extract(epoch FROM clock_timestamp()))::bigint) END)::text
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[])
+     AS lost (id, status, result, failures, reason)
+WHERE r.id = lost.id
+"""
+
+# What is due: too late (revoked here and now), or to be sent.
+TAKE_DUE = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM django_celery_results_taskresult
+    WHERE status IN ('PENDING', 'RETRY')
+      AND (meta::jsonb->>'sweep_at')::bigint <= extract(epoch FROM clock_timestamp())
+    ORDER BY (meta::jsonb->>'sweep_at')::bigint LIMIT %s FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT id, COALESCE((meta::jsonb->>'sends')::int, 0) AS sends,
+        (meta::jsonb->>'expires')::float8 AS expires,
+        COALESCE((meta::jsonb->>'expires')::float8 <= extract(epoch FROM clock_timestamp()), false)
+            AS late
+    FROM django_celery_results_taskresult JOIN due USING (id)
+)
+UPDATE django_celery_results_taskresult r
+SET status = CASE WHEN late THEN 'REVOKED' ELSE r.status END,
+    date_done = CASE WHEN late THEN clock_timestamp() ELSE r.date_done END,
+    meta = (CASE WHEN late
+        THEN r.meta::jsonb - 'sweep_at' || jsonb_build_object('reason', 'Too late to start it.')
+        ELSE r.meta::jsonb || jsonb_build_object('sends', sends + 1, 'sweep_at', ceil(LEAST(
+            extract(epoch FROM clock_timestamp())
+                + LEAST(%s * 2 ^ LEAST(sends, 10), %s),
+            expires))::bigint)
+        END)::text
+FROM judged WHERE r.id = judged.id
+RETURNING r.task_id, r.task_name, r.task_kwargs, r.periodic_task_name, r.meta, late
+"""
+
+
+@dataclass
+class SweepResult:
+    """What a sweep found."""
+
+    lost: int = 0
+    expired: int = 0
+    sent: int = 0
+    unsent: int = 0
+
+
+def run() -> SweepResult:
+    """Sweep once, in batches, until nothing is left or the broker takes no more."""
+    lost = 0
+    while closed := close_lost():
+        lost += closed
+    result = send_due()
+    result.lost = lost
+    if result != SweepResult():
+        logger.info("Sweep: %s", result)
+    return result
+
+
+def send_due() -> SweepResult:
+    """Revoke the waiting runs that are too late, and send those whose time has come."""
+    result = SweepResult()
+    while True:
+        due = _take_due()
+        late = [run for run, is_late in due if is_late]
+        waiting = [run for run, is_late in due if not is_late]
+        result.expired += len(late)
+        sent = publish(waiting)
+        result.sent += sent
+        result.unsent += len(waiting) - sent
+        if len(due) < BATCH_SIZE or sent < len(waiting):
+            return result
+
+
+def close_lost(task_ids: Sequence[str] | None = None) -> int:
+    """Put runs whose process died back among those that wait, or end them; return how many."""
+    ids = None if task_ids is None else list(task_ids)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(FIND_LOST, [ids, ids, SETTLE_SECONDS, BATCH_SIZE])
+        lost = cursor.fetchall()
+        if not lost:
+            return 0
+        metas = [json.loads(row[3] or "{}") for row in lost]
+        verdicts = [_verdict(row[2], meta) for row, meta in zip(lost, metas, strict=True)]
+        cursor.execute(
+            CLOSE_LOST, [[row[0] for row in lost], *map(list, zip(*verdicts, strict=True))]
+        )
+        for row, meta, (status, _, _, reason) in zip(lost, metas, verdicts, strict=True):
+            _, task_id, task, _ = row
+            logger.warning("Run %s of %s is %s: %s", task_id, task, status, reason)
+            if status in FINAL_STATES:
+                run_ended.send(
+                    sender=task,
+                    task_id=task_id,
+                    status=status,
+                    reason=reason,
+                    in_batch="batch" in meta,
+                )
+    return len(lost)
+
+
+def _verdict(task: str, meta: dict[str, Any]) -> tuple[str, str, int, str]:
+    """Whether a lost run gets another try: state, result, failures, reason."""
+    failures = int(meta.get("failures", 0)) + 1
+    if "cancel" in meta:
+        return states.REVOKED, "null", failures, meta["cancel"]
+    if failures <= max_retries_of(task):
+        return states.PENDING, "null", failures, DEAD_WORKER
+    reason = f"{DEAD_WORKER} Attempt {failures} of {failures}."
+    error = {
+        "exc_type": "WorkerLostError",
+        "exc_message": [reason],
+        "exc_module": "billiard.exceptions",
+    }
+    return states.FAILURE, json.dumps(error), failures, reason
+
+
+def max_retries_of(task: str) -> int:
+    """How many failed attempts a task's runs may make up for."""
+    max_retries = getattr(current_app.tasks.get(task), "max_retries", None)
+    return DEFAULT_MAX_RETRIES if max_retries is None else max_retries
+
+
+def _take_due() -> list[tuple[RunRequest, bool]]:
+    due = []
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(TAKE_DUE, [BATCH_SIZE, LOST_AFTER_SECONDS, LONGEST_PAUSE_SECONDS])
+        for task_id, task, kwargs, schedule, meta_text, late in cursor.fetchall():
+            meta = json.loads(meta_text)
+            expires = meta.get("expires")
+            run = RunRequest(
+                task=task,
+                kwargs=json.loads(kwargs or "{}"),
+                queue=meta.get("queue") or settings.CELERY_TASK_DEFAULT_QUEUE,
+                trigger=meta.get("trigger", ""),
+                task_id=task_id,
+                schedule=schedule,
+                expires_at=datetime.fromtimestamp(expires, UTC) if expires else None,
+            )
+            due.append((run, late))
+            if late:
+                run_ended.send(
+                    sender=task,
+                    task_id=task_id,
+                    status=states.REVOKED,
+                    reason=meta["reason"],
+                    in_batch="batch" in meta,
+                )
+    return due

@@ -1,0 +1,254 @@
+"""Posts and comments, as they were stored."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+
+from scraping.admin import plots
+from scraping.admin.evidence import EvidenceAdmin
+from scraping.content import content_search
+from scraping.models import PostScore, RedditComment, RedditPost
+
+REDDIT = "https://www.reddit.com"
+AUTHOR = (
+    "Author",
+    {"fields": [("author", "author_fullname"), ("author_flair_text", "distinguished")]},
+)
+STORED = (
+    "As stored",
+    {
+        "fields": [
+            ("first_seen_at", "refreshed_at", "retrieved_at"),
+            ("edited", "edited_at", "removal"),
+            "extra",
+        ]
+    },
+)
+
+
+def link_to_item(fullname: str | None) -> SafeString | str:
+    """A link to the page of a post or comment; one that is not stored has the page say so."""
+    if not fullname:
+        return "-"
+    model = "redditcomment" if fullname.startswith("t1_") else "redditpost"
+    url = reverse(f"admin:scraping_{model}_change", args=[quote(fullname)])
+    return format_html('<a class="text-link" href="{}">{}</a>', url, fullname)
+
+
+def _link_to_list(model: str, query: str, told: str) -> SafeString:
+    url = reverse(f"admin:scraping_{model}_changelist")
+    return format_html('<a class="text-link" href="{}?{}">{}</a>', url, query, told)
+
+
+class ContentAdmin(EvidenceAdmin):
+    """What posts and comments have in common."""
+
+    list_select_related = ["subreddit"]
+    list_filter = ["removal", ("created_at", RangeDateTimeFilter)]
+    show_facets = admin.ShowFacets.NEVER  # they count each choice of a filter
+    search_help_text = "Link, id, or words; r/name narrows them"
+    readonly_fields = ["on_reddit", "matches"]
+    # Filters by which pages of the admin link here, each with an index.
+    links = ["subreddit__id__exact"]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The list of subreddits links here by subreddit."""
+        return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By key among all; by words among the newest, which the page says when they are not all."""
+        query = content_search.read_query(search_term)
+        found = content_search.by_key(queryset, query)
+        if found is not None:
+            return found, False
+        if not (query.words or query.subreddits):
+            return queryset, False
+        among = content_search.in_subreddits(self._narrowed_by_index(request), query.subreddits)
+        found = content_search.in_subreddits(queryset, query.subreddits)
+        if query.words:
+            since = content_search.looked_through_since(among)
+            if since is not None:
+                found = found.filter(created_at__gte=since)
+                self._tell_limit(request, since)
+        return super().get_search_results(request, found, query.words)
+
+    def _narrowed_by_index(self, request: HttpRequest) -> QuerySet[Any]:
+        """What the list's filters leave that an index serves: all but the state of removal."""
+        items = self.model._default_manager.filter(
+            **{name: request.GET[name] for name in self.links if name in request.GET}
+        )
+        written = RangeDateTimeFilter(
+            self.model._meta.get_field("created_at"),
+            request,
+            dict(request.GET.lists()),
+            self.model,
+            self,
+            "created_at",
+        )
+        narrowed = written.queryset(request, items)
+        return items if narrowed is None else narrowed
+
+    def _tell_limit(self, request: HttpRequest, since: datetime) -> None:
+        moment = date_format(timezone.localtime(since), "DATETIME_FORMAT")
+        messages.info(
+            request,
+            f"Words were looked for in the newest {content_search.LOOKED_THROUGH:,} "
+            f"{self.opts.verbose_name_plural} of this list, written since {moment}. Filter by the "
+            "time they were created, or add r/name, to look through others. Links and ids are looked "
+            "up among all.",
+        )
+
+    @admin.display(description="On Reddit")
+    def on_reddit(self, item: RedditPost | RedditComment) -> str:
+        """A link to the original."""
+        if not item.permalink:
+            return "-"
+        url = REDDIT + item.permalink
+        return format_html(
+            '<a class="text-link" href="{}" rel="noreferrer" target="_blank">{}</a>',
+            url,
+            item.permalink,
+        )
+
+    @admin.display(description="Matches")
+    def matches(self, item: RedditPost | RedditComment) -> str:
+        """A link to the bots that look for it."""
+        return _link_to_list(
+            "botitem", f"fullname__exact={item.pk}&state=any", "Bots that look for it"
+        )
+
+
+@admin.register(RedditPost)
+class RedditPostAdmin(ContentAdmin):
+    """Posts."""
+
+    list_display = [
+        "title_start",
+        "subreddit",
+        "author",
+        "score",
+        "comments",
+        "created_at",
+        "first_seen_at",
+    ]
+    search_fields = ["title", "selftext", "url", "=author"]
+    readonly_fields = [*ContentAdmin.readonly_fields, "history", "comments_of_it"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    "title",
+                    "selftext",
+                    "url",
+                    ("subreddit", "created_at"),
+                    "on_reddit",
+                    ("fullname", "matches", "comments_of_it"),
+                ]
+            },
+        ),
+        (
+            "Score and comments",
+            {
+                "fields": [
+                    ("score", "score_hidden", "upvote_ratio"),
+                    ("num_comments", "num_crossposts"),
+                    "history",
+                ]
+            },
+        ),
+        AUTHOR,
+        (
+            "Kind",
+            {
+                "fields": [
+                    ("is_self", "is_video", "post_hint"),
+                    ("domain", "link_flair_text", "crosspost_parent"),
+                    ("over_18", "spoiler", "quarantine"),
+                    ("stickied", "locked", "archived"),
+                ]
+            },
+        ),
+        (
+            STORED[0],
+            {"fields": [*STORED[1]["fields"][:-1], "removed_by_category", "extra"]},
+        ),
+    ]
+
+    @admin.display(description="Score over time")
+    def history(self, post: RedditPost) -> str:
+        """A small plot of the score, and what it was when."""
+        # Kept on the row: the page reads a field several times.
+        if not hasattr(post, "plot"):
+            post.plot = plots.history(list(PostScore.objects.filter(post=post.pk).order_by("at")))
+        return post.plot
+
+    @admin.display(description="Comments stored")
+    def comments_of_it(self, post: RedditPost) -> str:
+        """A link to those that are stored."""
+        return _link_to_list("redditcomment", f"link_fullname__exact={post.pk}", "Comments on it")
+
+    @admin.display(description="Comments", ordering="num_comments")
+    def comments(self, post: RedditPost) -> int | None:
+        """As many as Reddit counts."""
+        return post.num_comments
+
+    @admin.display(description="Title", ordering="title")
+    def title_start(self, post: RedditPost) -> str:
+        """As much of the title as a line holds."""
+        return post.title if len(post.title) <= 90 else f"{post.title[:89]}…"
+
+
+@admin.register(RedditComment)
+class RedditCommentAdmin(ContentAdmin):
+    """Comments."""
+
+    list_display = ["body_start", "subreddit", "author", "score", "post", "created_at"]
+    search_fields = ["body", "=author"]
+    links = [*ContentAdmin.links, "link_fullname__exact"]
+    readonly_fields = [*ContentAdmin.readonly_fields, "post", "answers"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    "body",
+                    ("post", "answers"),
+                    ("subreddit", "created_at"),
+                    "on_reddit",
+                    ("fullname", "matches"),
+                ]
+            },
+        ),
+        ("Score", {"fields": [("score", "score_hidden", "controversiality")]}),
+        AUTHOR,
+        ("Kind", {"fields": [("is_submitter", "stickied"), ("locked", "archived")]}),
+        STORED,
+    ]
+
+    @admin.display(description="Post", ordering="link_fullname")
+    def post(self, comment: RedditComment) -> str:
+        """The post it belongs to."""
+        return link_to_item(comment.link_fullname)
+
+    @admin.display(description="Answers")
+    def answers(self, comment: RedditComment) -> str:
+        """The post or comment it answers."""
+        return link_to_item(comment.parent_fullname)
+
+    @admin.display(description="Comment")
+    def body_start(self, comment: RedditComment) -> str:
+        """As much of the comment as a line holds."""
+        return comment.body if len(comment.body) <= 90 else f"{comment.body[:89]}…"

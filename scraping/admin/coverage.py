@@ -1,0 +1,255 @@
+"""How complete what was collected is: streams with their last week, and what was not read."""
+
+from itertools import groupby
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+
+from scraping.admin.evidence import EvidenceAdmin
+from scraping.coverage.report import HOUR, Coverage, coverage_of, with_gaps
+from scraping.models import Gap, Stream
+
+# Of both themes: they are told apart on white and on black.
+COMPLETE, PARTLY, MISSING, BEFORE = "#16a34a", "#f59e0b", "#dc2626", "#94a3b8"
+# Pixels of an hour and of the strip's height in the list, and on a stream's own page.
+SMALL, LARGE = (1.5, 18), (4, 36)
+PLAIN_SECONDS = 60
+
+
+def strip_of(figures: Coverage, *, size: tuple[float, float] = SMALL) -> SafeString:
+    """The last 7 x 24 hours from left to right, hours of one share in one piece that tells its span."""
+    hour_width, height = size
+    first = figures.hours_until - len(figures.hours) * HOUR
+    shares: list[float | None] = list(figures.hours)
+    shares[: figures.hours_before] = [None] * figures.hours_before
+    pieces = []
+    number = 0
+    for value, run in groupby(shares):
+        length = len(list(run))
+        begins, ends = (
+            timezone.localtime(first + hours * HOUR) for hours in (number, number + length)
+        )
+        told = "not collected yet" if value is None else f"{_percent(value)} complete"
+        pieces.append((number, length, height, _colour(value), begins, ends, told))
+        number += length
+    return format_html(
+        '<svg width="{}" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" '
+        'aria-label="{} of the last 7 days complete">{}</svg>',
+        round(number * hour_width),
+        height,
+        number,
+        height,
+        _percent(figures.week),
+        format_html_join(
+            "",
+            '<rect x="{}" width="{}" height="{}" fill="{}"><title>{} to {}: {}</title></rect>',
+            (
+                (x, width, high, fill, f"{begins:%a %d %b %H:%M}", f"{ends:%a %H:%M}", told)
+                for x, width, high, fill, begins, ends, told in pieces
+            ),
+        ),
+    )
+
+
+def _colour(value: float | None) -> str:
+    if value is None:
+        return BEFORE
+    if value >= 1:
+        return COMPLETE
+    return PARTLY if value > 0 else MISSING
+
+
+def _percent(value: float) -> str:
+    # Never 100 % of what is not complete.
+    return "100 %" if value >= 1 else f"{min(value * 100, 99.9):.1f} %"
+
+
+class OpenGapsFilter(admin.SimpleListFilter):
+    """Streams with and without open gaps."""
+
+    title = "open gaps"
+    parameter_name = "gaps"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """What may be chosen."""
+        return [("open", "With open gaps"), ("none", "Without")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Stream]) -> QuerySet[Stream]:
+        """Narrow the list; open gaps have an index by stream of their own."""
+        holes = Exists(Gap.objects.filter(stream=OuterRef("pk"), closed_at=None))
+        if self.value() == "open":
+            return queryset.filter(holes)
+        return queryset.exclude(holes) if self.value() == "none" else queryset
+
+
+class ClosedFilter(admin.SimpleListFilter):
+    """Open and closed gaps."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """What may be chosen."""
+        return [("open", "Open"), ("closed", "Closed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Gap]) -> QuerySet[Gap]:
+        """Narrow the list; open gaps have an index by time of their own."""
+        if self.value() == "open":
+            return queryset.filter(closed_at=None)
+        return queryset.exclude(closed_at=None) if self.value() == "closed" else queryset
+
+
+@admin.register(Stream)
+class StreamAdmin(EvidenceAdmin):
+    """Streams and how complete each is."""
+
+    list_display = [
+        "subreddit",
+        "kind",
+        "last_week",
+        "day_share",
+        "week_share",
+        "open_gaps",
+        "complete_since",
+        "last_fetch_at",
+        "arrivals",
+    ]
+    list_filter = ["kind", OpenGapsFilter]
+    search_fields = ["subreddit__name"]
+    fieldsets = [
+        (
+            None,
+            {
+                "description": "Green hours are complete: everything that Reddit then showed is "
+                "stored. Yellow ones are so in part, red ones not at all; before the grey ones end, "
+                "the stream was not collected.",
+                "fields": ["subreddit", "kind", "whole_week", ("day_share", "week_share")],
+            },
+        ),
+        ("Known", {"fields": [("complete_since", "watermark"), "gaps"]}),
+        (
+            "Read",
+            {
+                "fields": [
+                    ("last_fetch_at", "previous_fetch_at"),
+                    "poll_by",
+                    ("deep_read_at", "deep_read_since"),
+                    "arrivals",
+                ]
+            },
+        ),
+    ]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The list of subreddits links here by subreddit."""
+        return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Stream]:
+        """With what the figures are made of, for a page in two statements."""
+        return with_gaps(super().get_queryset(request))
+
+    @admin.display(description="Last 7 days")
+    def last_week(self, stream: Stream) -> SafeString:
+        """A strip for the list."""
+        return strip_of(_figures(stream))
+
+    @admin.display(description="Last 7 days, hour by hour")
+    def whole_week(self, stream: Stream) -> SafeString:
+        """A larger strip for the stream's own page."""
+        return strip_of(_figures(stream), size=LARGE)
+
+    @admin.display(description="24 h")
+    def day_share(self, stream: Stream) -> str:
+        """The share of the last 24 hours that is complete."""
+        return _percent(_figures(stream).day)
+
+    @admin.display(description="7 days")
+    def week_share(self, stream: Stream) -> str:
+        """The share of the last 7 days that is complete."""
+        return _percent(_figures(stream).week)
+
+    @admin.display(description="Open gaps")
+    def open_gaps(self, stream: Stream) -> str:
+        """How many there are, with a way to them."""
+        if not stream.open_gaps:
+            return "-"
+        url = reverse("admin:scraping_gap_changelist")
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" '
+            'href="{}?stream__id__exact={}&state=open">{}</a>',
+            url,
+            stream.pk,
+            stream.open_gaps,
+        )
+
+    @admin.display(description="Items an hour", ordering="arrivals_per_hour")
+    def arrivals(self, stream: Stream) -> str:
+        """As learned."""
+        rate = stream.arrivals_per_hour
+        return "-" if rate is None else f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"
+
+    @admin.display(description="Open gaps")
+    def gaps(self, stream: Stream) -> str:
+        """As in the list."""
+        return self.open_gaps(stream)
+
+
+def _figures(stream: Stream) -> Coverage:
+    # Kept on the row: several columns of it tell of the same.
+    if not hasattr(stream, "figures"):
+        stream.figures = coverage_of(stream)
+    return stream.figures
+
+
+@admin.register(Gap)
+class GapAdmin(EvidenceAdmin):
+    """Spans that were not read, and what closed them."""
+
+    list_display = [
+        "stream",
+        "state",
+        "starts_at",
+        "ends_at",
+        "length",
+        "why",
+        "found_at",
+        "searched_at",
+        "closed_at",
+        "closed_by",
+    ]
+    list_filter = [ClosedFilter, "reason", ("ends_at", RangeDateTimeFilter)]
+    list_select_related = ["stream__subreddit"]
+    search_fields = ["stream__subreddit__name"]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The list of streams links here by stream."""
+        return lookup == "stream__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    @display(description="State", label={"open": "danger", "closed": "success"})
+    def state(self, gap: Gap) -> tuple[str, str]:
+        """Open or closed."""
+        return ("open", "Open") if gap.closed_at is None else ("closed", "Closed")
+
+    @admin.display(description="Length")
+    def length(self, gap: Gap) -> str:
+        """How long it is, such as "3 h 20 min"."""
+        seconds = int((gap.ends_at - gap.starts_at).total_seconds())
+        if seconds < PLAIN_SECONDS:
+            return f"{seconds} s"
+        days, minutes = divmod(seconds // 60, 24 * 60)
+        hours, minutes = divmod(minutes, 60)
+        parts = ((days, "d"), (hours, "h"), (minutes, "min"))
+        return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+    @admin.display(description="Why", ordering="reason")
+    def why(self, gap: Gap) -> str:
+        """The reason, and how long nobody had read the stream."""
+        return gap.explanation

@@ -1,0 +1,71 @@
+"""Subreddits in the admin: whether they can be read, and links to what is stored of them."""
+
+from datetime import datetime
+
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from scraping.admin.evidence import EvidenceAdmin
+from scraping.models import Subreddit
+
+
+@admin.register(Subreddit)
+class SubredditAdmin(EvidenceAdmin):
+    """Subreddits and whether they can be read."""
+
+    list_display = [
+        "name",
+        "state",
+        "status_since",
+        "probed_at",
+        "next_probe",
+        "renamed_to",
+        "first_seen_at",
+        "streams",
+    ]
+    readonly_fields = ["streams", "posts"]
+    list_filter = ["status"]
+    search_fields = ["name"]
+
+    @display(
+        description="State",
+        ordering="status",
+        label={"ok": "success", "unknown": "info"}
+        | dict.fromkeys(
+            ["private", "quarantined", "gated", "banned", "missing", "renamed"], "danger"
+        ),
+    )
+    def state(self, subreddit: Subreddit) -> tuple[str, str]:
+        """As Reddit last said."""
+        return subreddit.status, subreddit.get_status_display()
+
+    @admin.display(description="Asked again from")
+    def next_probe(self, subreddit: Subreddit) -> datetime | None:
+        """When one that cannot be read is asked about next."""
+        return None if subreddit.is_readable else subreddit.next_probe_at
+
+    @admin.display(description="Coverage")
+    def streams(self, subreddit: Subreddit) -> str:
+        """A link to its streams."""
+        url = reverse("admin:scraping_stream_changelist")
+        return format_html(
+            '<a class="text-link" href="{}?subreddit__id__exact={}">Streams</a>', url, subreddit.pk
+        )
+
+    @admin.display(description="Content")
+    def posts(self, subreddit: Subreddit) -> str:
+        """Links to what is stored of it, found by its key."""
+        urls = [
+            reverse(f"admin:scraping_{model}_changelist")
+            for model in ("redditpost", "redditcomment")
+        ]
+        return format_html(
+            '<a class="text-link" href="{}?subreddit__id__exact={}">Posts</a>, '
+            '<a class="text-link" href="{}?subreddit__id__exact={}">comments</a>',
+            urls[0],
+            subreddit.pk,
+            urls[1],
+            subreddit.pk,
+        )

@@ -1,0 +1,79 @@
+"""Pages beside those of the admin's models."""
+
+from typing import Any
+
+from django.contrib.admin.sites import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.views.decorators.http import require_POST
+
+from accounts.ownership import owned_by
+from bots.models import BotConfig
+from scraping import matching
+from scraping.admin.forms import CostForm, PreviewForm
+from scraping.coverage.rates import DEFAULT_PER_HOUR
+from scraping.planning.cost import estimate
+
+SHOWN_TERMS = 20
+
+
+@require_POST
+def preview(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
+    """What a bot as it stands in its form would have matched; nothing is saved.
+
+    For whoever may add or change bots. It reads nothing of any bot but what was typed, so that it
+    does not matter whose bot the form is of.
+    """
+    _require_editor(request)
+    form = PreviewForm.of(request.user)(request.POST)
+    context = site.each_context(request) | {"title": "Preview of matches"}
+    if form.is_valid():
+        found = matching.preview(form.instance)
+        context |= {
+            "asks_for_numbers": bool(form.instance.min_score or form.instance.min_comments),
+            "preview": found,
+            "subreddits": form.instance.subreddits,
+            "by_term": found.by_term.most_common(SHOWN_TERMS),
+        }
+    else:
+        context["faults"] = _faults(form)
+    context |= _cost(request)
+    return TemplateResponse(request, "admin/scraping/botitem/preview.html", context)
+
+
+@require_POST
+def cost(request: HttpRequest) -> HttpResponse:
+    """What a bot as it stands in its form would cost its app, as a piece of a page.
+
+    For whoever may add or change bots, and of apps of his own. `bot` in the query is the id of the
+    bot whose form it is, if it is saved.
+    """
+    _require_editor(request)
+    return TemplateResponse(request, "admin/scraping/botitem/cost.html", _cost(request))
+
+
+def _cost(request: HttpRequest) -> dict[str, Any]:
+    number = request.GET.get("bot", "")
+    # Others' bots are not there: theirs would count as another bot of the same kind.
+    own = owned_by(BotConfig.objects.all(), request.user)
+    bot = own.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
+    form = CostForm.of(request.user)(request.POST, instance=bot)
+    if not form.is_valid():
+        return {"cost_faults": _faults(form)}
+    return {"cost": estimate(form.instance), "assumed": DEFAULT_PER_HOUR}
+
+
+def _require_editor(request: HttpRequest) -> None:
+    if not request.user.has_perm("bots.add_botconfig") and not request.user.has_perm(
+        "bots.change_botconfig"
+    ):
+        raise PermissionDenied
+
+
+def _faults(form: BaseForm) -> list[tuple[str, list[str]]]:
+    return [
+        (form.fields[name].label if name in form.fields else "Form", list(messages))
+        for name, messages in form.errors.items()
+    ]

@@ -1,0 +1,344 @@
+"""Whether subreddits can be read: asked in batches, seldom, and singly only where nothing else tells.
+
+A merged listing leaves out silently whom it cannot show. `/api/info?sr_name=` takes a hundred names:
+one that it leaves out cannot be read; of one that it shows, the fields say most. What recorded answers
+show: `subscribers` is null where the asker may not look, with `subreddit_type` "private" for a
+private subreddit and "public" for a banned one. Only a gated one looks like any other, so one that
+has never been read is asked for by itself, once.
+
+A subreddit that cannot be read is asked about after a pause as long as it has been so already, at
+least an hour and at most a day: 1, 1, 2, 4, 8, 16 and then every 24 hours.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from bots import pauses, refusals
+from bots.models import BotConfig, RedditApp
+from scraping.budget.app_budget import AppBudget, Lane
+from scraping.budget.clients import client_for
+from scraping.coverage import ledger
+from scraping.models import Subreddit
+from scraping.models.streams import FIRST_PAUSE, QUIET_PAUSE
+from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
+from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
+
+logger = logging.getLogger(__name__)
+
+Status = Subreddit.Status
+
+READABLE = (Status.OK, Status.UNKNOWN)
+# Requests for a single subreddit that a walk or a batch may cost; the others' turn comes later.
+SINGLE_REQUESTS = 10
+
+
+@dataclass(frozen=True)
+class State:
+    """What a probe found. `outcome` is a status, or what went wrong with the probe itself.
+
+    `is_known` is False where only the next probe will tell: nothing is written then.
+    """
+
+    outcome: str
+    detail: str = ""
+    renamed_to: str = ""
+    is_known: bool = True
+
+
+def still_closed(
+    client: RedditClient, subreddits: Sequence[Subreddit], *, dry_run: bool = False
+) -> dict[str, State]:
+    """Return those that cannot be read, by name; the ones whose pause is over are asked about.
+
+    The others stand as Reddit last said. Raises `Unauthorized` and `Throttled`; of other errors, the
+    states stay what they were, and the next who asks tries again.
+    """
+    closed = {subreddit.name: subreddit for subreddit in subreddits if not subreddit.is_readable}
+    due = [subreddit for subreddit in closed.values() if subreddit.probe_is_due]
+    if due and not dry_run:
+        due = _claim(due)
+    states = {
+        name: State(subreddit.status, standing(subreddit), subreddit.renamed_to)
+        for name, subreddit in closed.items()
+    }
+    found: dict[str, State] = {}
+    try:
+        if due:
+            found = _ask(client, due)
+    except (Unauthorized, Throttled):
+        raise
+    except RedditError as error:
+        logger.warning("Probe of %s: %s", ", ".join(map(str, due)), error)
+    finally:
+        if not dry_run:
+            _give_back(subreddit for subreddit in due if subreddit.name not in found)
+    if not dry_run:
+        record_all((s, found[s.name]) for s in due if s.name in found)
+    states |= {name: state for name, state in found.items() if state.is_known}
+    return {name: state for name, state in states.items() if state.outcome != Status.OK}
+
+
+def of_silent(
+    client: RedditClient,
+    subreddits: Sequence[Subreddit],
+    *,
+    dry_run: bool = False,
+) -> dict[str, State]:
+    """Return those of these subreddits that cannot be read, or of which that is not known, by name.
+
+    They are members that a merged listing showed nothing of. Raises `Unauthorized` and `Throttled`.
+    """
+    try:
+        states = _ask(client, subreddits)
+    except (Unauthorized, Throttled):
+        raise
+    except RedditError as error:
+        logger.warning("Probe of %s: %s", ", ".join(map(str, subreddits)), error)
+        return {s.name: _failed(error) for s in subreddits}
+    if not dry_run:
+        record_all((s, states[s.name]) for s in subreddits if s.name in states)
+    unasked = State(Status.UNKNOWN, "nothing seen; whether it can be read is asked soon")
+    found = {s.name: states.get(s.name, unasked) for s in subreddits}
+    return {name: state for name, state in found.items() if state.outcome != Status.OK}
+
+
+def probe_watched() -> dict[str, int]:
+    """Ask about all subreddits that a bot watches, cannot read, and whose pause is over.
+
+    Each is asked for by an app of a bot that watches it, in the lane of refreshes. Returns how many
+    were asked about, and how many of them can be read again.
+    """
+    closed = Subreddit.objects.exclude(status__in=READABLE)
+    due = {
+        subreddit.name.lower(): subreddit
+        for subreddit in closed.filter(
+            Q(probed_at=None) | Q(probed_at__lte=timezone.now() - FIRST_PAUSE)
+        )
+        if subreddit.probe_is_due
+    }
+    asked = opened = 0
+    for app, subreddits in _by_app(due):
+        budget = AppBudget(app, lane=Lane.REFRESH, name="probes of subreddits")
+        try:
+            with client_for(app, permits=budget) as client:
+                remaining = still_closed(client, subreddits)
+        except Unauthorized as error:
+            refusals.refuse(app, str(error))
+        except RedditError as error:
+            logger.info("Probes of the app %s wait: %s", app, error)
+        else:
+            asked += len(subreddits)
+            opened += len(subreddits) - len(remaining)
+    return {"asked": asked, "readable": opened}
+
+
+def record(name: str, error: SubredditUnavailable, *, was_shown: bool = False) -> int:
+    """Remember why a subreddit that was asked for by itself cannot be read.
+
+    Merged listings do not tell since when one is gated, so what was claimed of it is in doubt, unless
+    it `was_shown` a moment ago. Returns how many gaps that opens.
+    """
+    subreddit = Subreddit.objects.annotate(lower=Lower("name")).filter(lower=name.lower()).first()
+    if subreddit is None:
+        return 0
+    with transaction.atomic():
+        record_all([(subreddit, _state_of(error))])
+        in_doubt = error.status == Status.GATED and not was_shown
+        return ledger.record_doubt([subreddit.pk]) if in_doubt else 0
+
+
+def record_readable(names: Iterable[str]) -> None:
+    """Remember that these subreddits gave items: no probe is needed for that."""
+    now = timezone.now()
+    lower = [name.lower() for name in names]
+    subreddits = Subreddit.objects.annotate(lower=Lower("name")).filter(lower__in=lower)
+    closed = subreddits.exclude(status__in=READABLE).values_list("name", flat=True)
+    opened = list(closed)
+    subreddits.exclude(status=Status.OK).update(
+        status=Status.OK, status_since=now, probed_at=now, renamed_to=""
+    )
+    if opened:
+        pauses.subreddits_opened(opened)
+    # Not with each walk: the row would be written as often as its streams are read.
+    stale = Q(probed_at=None) | Q(probed_at__lt=now - QUIET_PAUSE / 2)
+    subreddits.filter(stale).update(probed_at=now)
+
+
+def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
+    """Remember whether subreddits can be read and since when that is so, on the rows given, too."""
+    now = timezone.now()
+    changed, confirmed, opened = [], [], []
+    for subreddit, state in found:
+        if not state.is_known:
+            continue
+        subreddit.probed_at = now
+        differs = (subreddit.status, subreddit.renamed_to) != (state.outcome, state.renamed_to)
+        if differs:
+            if state.outcome == Status.OK and not subreddit.is_readable:
+                opened.append(subreddit.name)
+            subreddit.status, subreddit.renamed_to = state.outcome, state.renamed_to
+            subreddit.status_since = now
+        (changed if differs else confirmed).append(subreddit)
+    with transaction.atomic():
+        # In one order: sessions of two bots may ask about the same ones.
+        keys = [subreddit.pk for subreddit in (*changed, *confirmed)]
+        list(Subreddit.objects.filter(pk__in=keys).order_by("pk").select_for_update())
+        Subreddit.objects.bulk_update(
+            changed, ["status", "renamed_to", "status_since", "probed_at"], batch_size=500
+        )
+        Subreddit.objects.filter(pk__in=[s.pk for s in confirmed]).update(probed_at=now)
+    if opened:
+        pauses.subreddits_opened(opened)
+
+
+def subreddits_of(page: Page) -> set[str]:
+    """Names, in lower case, of the subreddits of which a listing's page shows something."""
+    return {_subreddit_of(thing) for thing in page.things}
+
+
+def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, State]:
+    """What Reddit says of each; those whose turn has not come are left out, or not known yet."""
+    states: dict[str, State] = {}
+    nameless: list[Subreddit] = []
+    unconfirmed: list[Subreddit] = []
+    for start in range(0, len(subreddits), PAGE_SIZE):
+        batch = subreddits[start : start + PAGE_SIZE]
+        shown = _described(client.info(subreddits=[s.name for s in batch]).things)
+        states |= _moved(client, [s for s in batch if s.name.lower() not in shown])
+        for subreddit in batch:
+            if subreddit.name in states:
+                continue
+            data = shown.get(subreddit.name.lower())
+            if data is None or data.get("subscribers", ...) is None:
+                state = _hidden(subreddit, data)
+                if state is not None:
+                    states[subreddit.name] = state
+                else:
+                    nameless.append(subreddit)
+            elif subreddit.status == Status.OK and data.get("quarantine") is not True:
+                states[subreddit.name] = State(Status.OK)
+            else:
+                unconfirmed.append(subreddit)
+    if len(unconfirmed) > 1:
+        # One listing of all of them shows most of those that have anything to show.
+        page = client.listing([s.name for s in unconfirmed[:PAGE_SIZE]], "new")
+        seen = subreddits_of(page)
+        states |= {s.name: State(Status.OK) for s in unconfirmed if s.name.lower() in seen}
+    rest = [*nameless, *(s for s in unconfirmed if s.name not in states)]
+    for subreddit in rest[:SINGLE_REQUESTS]:
+        states[subreddit.name] = _single(client, subreddit.name)
+    for subreddit in nameless[SINGLE_REQUESTS:]:
+        detail = "Reddit does not show it; why will be asked soon"
+        states[subreddit.name] = State(Status.MISSING, detail, is_known=False)
+    return states
+
+
+def _hidden(subreddit: Subreddit, data: dict[str, Any] | None) -> State | None:
+    """The state of one that Reddit does not show, or not openly; None: it has to be asked for."""
+    if data is not None and data.get("subreddit_type") == "private":
+        return State(Status.PRIVATE, "Reddit shows it as private")
+    if not subreddit.is_readable:
+        return State(subreddit.status, standing(subreddit), subreddit.renamed_to)
+    return None
+
+
+def standing(subreddit: Subreddit) -> str:
+    """What is said of one of which nothing new is known."""
+    since, at = subreddit.status_since, subreddit.next_probe_at
+    known = f"since {since:%Y-%m-%d %H:%M}" if since else "for some time"
+    now = f", as r/{subreddit.renamed_to}" if subreddit.renamed_to else ""
+    return f"{known}{now}; asked again from {at:%H:%M} on" if at else known + now
+
+
+def _moved(client: RedditClient, absent: Sequence[Subreddit]) -> dict[str, State]:
+    """Those whose id answers under another name."""
+    by_id = {s.reddit_id: s for s in absent if s.reddit_id}
+    if not by_id:
+        return {}
+    states = {}
+    for name, data in _described(client.info(fullnames=list(by_id)).things).items():
+        subreddit = by_id.get(data.get("name"))
+        if subreddit is not None and subreddit.name.lower() != name:
+            states[subreddit.name] = _renamed(data["display_name"])
+    return states
+
+
+def _single(client: RedditClient, name: str) -> State:
+    try:
+        client.listing([name], "new", limit=1)
+    except SubredditUnavailable as error:
+        return _state_of(error)
+    return State(Status.OK)
+
+
+def _state_of(error: SubredditUnavailable) -> State:
+    if error.status == Status.RENAMED:
+        return _renamed(error.renamed_to)
+    return State(error.status, str(error))
+
+
+def _renamed(name: str) -> State:
+    return State(Status.RENAMED, f"its name is r/{name} now: edit its bots", renamed_to=name)
+
+
+def _failed(error: RedditError) -> State:
+    return State(error.outcome, str(error), is_known=False)
+
+
+def _described(things: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    """The data of subreddits by lower-case name."""
+    found = {}
+    for thing in things:
+        data = thing.get("data") if isinstance(thing, dict) else None
+        name = data.get("display_name") if isinstance(data, dict) else None
+        if isinstance(name, str):
+            found[name.lower()] = data
+    return found
+
+
+def _subreddit_of(thing: Any) -> str:
+    data = thing.get("data") if isinstance(thing, dict) else None
+    name = data.get("subreddit") if isinstance(data, dict) else None
+    return name.lower() if isinstance(name, str) else ""
+
+
+def _claim(due: Sequence[Subreddit]) -> list[Subreddit]:
+    """Those of which nobody else has begun to ask; from now on, nobody will until the next pause."""
+    before = {subreddit.pk: subreddit.probed_at for subreddit in due}
+    with transaction.atomic():
+        rows = Subreddit.objects.filter(pk__in=before).select_for_update(skip_locked=True)
+        free = {pk for pk, at in rows.values_list("pk", "probed_at") if at == before[pk]}
+        Subreddit.objects.filter(pk__in=free).update(probed_at=timezone.now())
+    return [subreddit for subreddit in due if subreddit.pk in free]
+
+
+def _give_back(unasked: Iterable[Subreddit]) -> None:
+    """Let whoever comes next ask about those of whom Reddit has said nothing."""
+    for subreddit in unasked:
+        Subreddit.objects.filter(pk=subreddit.pk).update(probed_at=subreddit.probed_at)
+
+
+def _by_app(due: dict[str, Subreddit]) -> Iterator[tuple[RedditApp, list[Subreddit]]]:
+    """The subreddits by the app that asks for them; those that no bot watches are left out."""
+    if not due:
+        return
+    chosen: dict[int, list[Subreddit]] = {}
+    apps: dict[int, RedditApp] = {app.pk: app for app in RedditApp.objects.all()}
+    left = dict(due)
+    bots = BotConfig.objects.filter(is_active=True).order_by("pk")
+    for key, names in bots.values_list("reddit_app", "subreddits").iterator():
+        if apps[key].is_refused:
+            continue
+        for name in names:
+            subreddit = left.pop(name.lower(), None)
+            if subreddit is not None:
+                chosen.setdefault(key, []).append(subreddit)
+    for key, subreddits in chosen.items():
+        yield apps[key], subreddits

@@ -1,0 +1,122 @@
+"""Backfilling a bot's streams: what Reddit still lists of them, back to a day that somebody names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+
+from bots.models import BotConfig
+from jobs import locks
+from scraping.collecting.page_store import Progress
+from scraping.completing import deep_reader
+from scraping.completing.deep_reader import DeepReader, Depth, Reading, Told
+from scraping.coverage import gaps
+from scraping.coverage.walk import End
+from scraping.models import Gap, ScrapeSession, Stream
+from scraping.planning.demand import wanted_kinds
+from scraping.sessions import lifecycle
+from scraping.subreddits import ensure_streams
+
+LOCK = "backfill-bot:{bot_id}"
+# A backfill waits for the budget instead of ending: it has no next run. Beyond a whole window there
+# is none for it.
+SLACK_SECONDS = 30
+
+
+class NothingToBackfill(Exception):
+    """A backfill that cannot run; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Backfill:
+    bot: BotConfig
+    since: datetime
+
+    @property
+    def by(self) -> str:
+        return f"backfill of bot “{self.bot.name}”"
+
+    def read(self, reader: DeepReader) -> None:
+        """Read what is not complete since that day."""
+        depths = []
+        for kind in wanted_kinds(self.bot):
+            streams = ensure_streams(self.bot.subreddits, kind)
+            done = self._done(streams)
+            for stream in streams:
+                if stream.pk in done:
+                    since = f"complete since {stream.complete_since:%Y-%m-%d %H:%M}"
+                    reader.note(stream, Told("ok", since))
+                else:
+                    bottom = min(filter(None, (self.since, stream.watermark)))
+                    depths.append(Depth(stream, bottom))
+        reader.read(depths)
+
+    def _done(self, streams: list[Stream]) -> set[int]:
+        """Of which everything since that day is stored."""
+        holes = Gap.objects.filter(stream=OuterRef("pk"), closed_at=None, ends_at__gt=self.since)
+        done = Stream.objects.filter(
+            pk__in=[stream.pk for stream in streams], complete_since__lte=self.since
+        )
+        return set(done.exclude(Exists(holes)).values_list("pk", flat=True))
+
+    def tell(self, reading: Reading) -> Told:
+        """Write down what was not reached; return what is told of the stream."""
+        stream = reading.depth.stream
+        ended = reading.walk.end == End.LISTING_END and not reading.ended_early
+        if reading.is_done and ended and reading.since:
+            # There is nothing older that Reddit shows.
+            gaps.close([gaps.Cover(stream.pk, self.since, reading.since + gaps.SECOND)], by=self.by)
+            if reading.since > self.since:
+                return Told("ok", f"its listing begins at {reading.since:%Y-%m-%d %H:%M}")
+        if reading.ended_early and not reading.is_done:
+            return Told("error", "Reddit's listing ended above items of it that are known")
+        if reading.since is None:
+            return Told("empty", "nothing in it")
+        if reading.is_done:
+            return Told("ok", f"complete since {self.since:%Y-%m-%d %H:%M}")
+        owed = None
+        if reading.cut_off:
+            owed = gaps.owe(stream, self.since, reason=Gap.Reason.LISTING_CAP)
+        why = Gap.Reason.LISTING_CAP.label if reading.cut_off else "the listing broke off"
+        return Told(
+            "gap",
+            f"reached {reading.since:%Y-%m-%d %H:%M}: {why}; what was written from "
+            f"{self.since:%Y-%m-%d %H:%M} to then remains, as far as it is not stored",
+            gaps_opened=1 if owed else 0,
+        )
+
+
+def backfill_bot(
+    bot: BotConfig, since: datetime, *, on_page: Callable[[Progress], None] = lambda _: None
+) -> ScrapeSession:
+    """Read what Reddit still lists of the bot's streams back to `since`, and return the session.
+
+    It runs beside the bot's ordinary sessions, in the lowest lane, and waits for its budget. Killed,
+    it is simply run again: streams that are complete since then are not read twice. Raises
+    `NothingToBackfill`.
+    """
+    if not wanted_kinds(bot):
+        raise NothingToBackfill(
+            f"bot “{bot}” takes samples only ({bot.get_listing_display()}): there is nothing to be "
+            "complete of. Set its listing to New, or its comments to the stream."
+        )
+    lock = LOCK.format(bot_id=bot.pk)
+    backfill = _Backfill(bot, since)
+    try:
+        with locks.hold(lock):
+            session = lifecycle.start_backfill(bot, lock=lock)
+            deep_reader.run(
+                bot.reddit_app,
+                session,
+                backfill.read,
+                by=backfill.by,
+                name=f"backfill of {bot.name}",
+                on_reading=backfill.tell,
+                on_page=on_page,
+                longest_wait=settings.REDDIT_BUDGET_WINDOW_SECONDS + SLACK_SECONDS,
+            )
+    except locks.LockHeld as held:
+        raise NothingToBackfill(str(held)) from held
+    return session

@@ -1,0 +1,290 @@
+"""Searching for what Reddit's listings do not reach any more: posts in gaps that deep walks left.
+
+`/r/NAME/search` lists about 1,000 results of each query. `self:yes` finds text posts and `self:no` all
+others, so both together go further down than `/new` does. Reddit's index is neither whole nor up to
+date: what a search has read counts only where it shows the posts that are known already.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from bots import refusals
+from bots.models import LISTING_CAP, RedditApp
+from jobs import locks
+from scraping.collecting import availability
+from scraping.collecting.page_store import PageStore, Progress
+from scraping.completing import deep_reader
+from scraping.completing.deep_reader import PAGES_OF_A_STREAM
+from scraping.coverage import gaps
+from scraping.coverage.walk import KNOWN_ITEMS, End, walk
+from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
+from scraping.planning import demand
+from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
+from scraping.reddit.errors import (
+    BadResponse,
+    RedditError,
+    SubredditUnavailable,
+    Throttled,
+    Unauthorized,
+)
+from scraping.reddit.parse import ParsedItem
+from scraping.sessions import lifecycle
+
+logger = logging.getLogger(__name__)
+
+# Every post is found by one of them.
+QUERIES = ("self:yes", "self:no")
+# Without the last, posts that are marked as adult may be left out silently.
+PARAMETERS = {"restrict_sr": "1", "sort": "new", "t": "all", "include_over_18": "on"}
+# Streams of one run and app: of each two queries are read, in 32 requests at most.
+STREAMS = 10
+# Known posts next above a gap, and next below it, that must be among the results.
+NEIGHBOURS = 100
+# More than both queries can show.
+MOST_KNOWN = 4 * LISTING_CAP
+
+LOCK = "search-gaps:{app_id}"
+BY = "a search"
+
+
+@dataclass
+class GapSearch:
+    """What a run did: how many streams had gaps to search for, and what became of those gaps."""
+
+    due: int = 0
+    searched: int = 0
+    gaps_closed: int = 0
+    gaps_left: int = 0
+    new: int = 0
+    requests: int = 0
+    ended_early: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A stored post that stands on Reddit, as far as is known."""
+
+    fullname: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one query showed: the posts, and how far down (three of them are not newer than that)."""
+
+    fullnames: frozenset[str]
+    reached: datetime | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a search proves of a gap: nothing, for a reason, or that all is read but for `missing`."""
+
+    reason: str = ""
+    missing: frozenset[str] = frozenset()
+
+
+def search_gaps(
+    app: RedditApp, *, on_page: Callable[[Progress], None] = lambda _: None
+) -> GapSearch:
+    """Search for the posts in gaps of streams that the app's bots want, and return what came of it.
+
+    Nothing is asked when there is no such gap, when Reddit refuses the app, or when another process
+    is at it. Each gap is searched for once, unless an error kept that from being decided.
+    """
+    if not refusals.may_try(app):
+        return GapSearch(ended_early="Reddit refuses the app's credentials")
+    lock = LOCK.format(app_id=app.pk)
+    try:
+        with locks.hold(lock):
+            streams = list(due_streams(app)[:STREAMS])
+            if not streams:
+                return GapSearch()
+            session = lifecycle.start_without_bot(
+                f"Search for gaps of {app.name}", trigger=ScrapeSession.Trigger.BACKFILL, lock=lock
+            )
+            return _search(app, streams, session, on_page)
+    except locks.LockHeld as held:
+        return GapSearch(ended_early=str(held))
+
+
+def _search(
+    app: RedditApp,
+    streams: Sequence[Stream],
+    session: ScrapeSession,
+    on_page: Callable[[Progress], None],
+) -> GapSearch:
+    result = GapSearch(due=len(streams))
+
+    def work(client: RedditClient, store: PageStore, progress: Progress) -> None:
+        _Searcher(client, store, progress, result).run(streams)
+
+    progress = deep_reader.in_session(app, session, work, name="gap search", on_page=on_page)
+    result.ended_early = session.error
+    result.new, result.requests = progress.new, progress.requests
+    logger.info("Gap search of app %s: %s", app, asdict(result))
+    return result
+
+
+def due_streams(app: RedditApp) -> QuerySet[Stream]:
+    """Streams of posts that the app's bots want, with what deep walks left open in `gaps_to_search`.
+
+    In no order: one whose search fails each time keeps no other from its turn.
+    """
+    names = [wanted.subreddit for wanted in demand.demands(app) if wanted.kind == Stream.Kind.POSTS]
+    # A deep walk has met it and not closed it. What retention has deleted is not fetched again.
+    beyond_reach = Gap.objects.filter(
+        Q(stream__subreddit__content_since=None)
+        | Q(ends_at__gt=F("stream__subreddit__content_since")),
+        closed_at=None,
+        searched_at=None,
+        found_at__lte=F("stream__deep_read_at"),
+    )
+    return (
+        Stream.objects.annotate(lower=Lower("subreddit__name"))
+        .filter(
+            lower__in=names,
+            kind=Stream.Kind.POSTS,
+            subreddit__status__in=(Subreddit.Status.OK, Subreddit.Status.UNKNOWN),
+            pk__in=beyond_reach.values("stream"),
+        )
+        .select_related("subreddit")
+        .prefetch_related(Prefetch("gaps", queryset=beyond_reach, to_attr="gaps_to_search"))
+        .order_by("?")
+    )
+
+
+class _Searcher:
+    """Searches stream by stream. What is proven of one is written in one transaction at its end."""
+
+    def __init__(
+        self, client: RedditClient, store: PageStore, progress: Progress, result: GapSearch
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._progress = progress
+        self._result = result
+
+    def run(self, streams: Iterable[Stream]) -> None:
+        """Search for the gaps of each; a stream at fault costs no other.
+
+        Raises `Unauthorized` and `Throttled`, which concern all of them.
+        """
+        for stream in streams:
+            try:
+                self._search(stream, stream.gaps_to_search)
+            except (Unauthorized, Throttled):
+                raise
+            except SubredditUnavailable as error:
+                self._progress.gaps_opened += availability.record(stream.subreddit.name, error)
+                self._note(stream, error.outcome, str(error))
+            except RedditError as error:
+                self._note(stream, error.outcome, str(error))
+
+    def _search(self, stream: Stream, wanted: Sequence[Gap]) -> None:
+        # Before anything is read: what the search itself stores proves nothing of it.
+        known = _known(stream)
+        bottom = min(gap.starts_at for gap in wanted)
+        found = [self._walk(stream, query, bottom) for query in QUERIES]
+        verdicts = {gap.pk: judge(gap, known, found) for gap in wanted}
+        reasons = self._reasons(verdicts)
+        covers = [
+            gaps.Cover(stream.pk, gap.starts_at, gap.ends_at)
+            for gap in wanted
+            if not reasons[gap.pk]
+        ]
+        with transaction.atomic():
+            closed = gaps.close(covers, by=BY).gaps
+            Gap.objects.filter(pk__in=list(reasons)).update(searched_at=timezone.now())
+        left = [reason for reason in reasons.values() if reason]
+        self._progress.gaps_closed += closed
+        self._result.searched += 1
+        self._result.gaps_closed += closed
+        self._result.gaps_left += len(left)
+        detail = f"{closed} gaps closed"
+        if left:
+            detail += f", {len(left)} left: {'; '.join(sorted(set(left)))}"
+        self._note(stream, "gap" if left else "ok", detail)
+
+    def _walk(self, stream: Stream, query: str, bottom: datetime) -> Found:
+        name = stream.subreddit.name
+        fullnames: set[str] = set()
+
+        def fetch(cursor: str | None) -> Page:
+            return self._client.listing([name], "search", after=cursor, q=query, **PARAMETERS)
+
+        def store(page: Page) -> tuple[list[ParsedItem], object]:
+            items, result = self._store(page)
+            fullnames.update(item.fullname for item in items)
+            return items, result
+
+        seen = walk(
+            fetch,
+            store,
+            floor=None,
+            bottom=bottom,
+            item_limit=PAGES_OF_A_STREAM * PAGE_SIZE,
+            alone=True,
+        )
+        if seen.end == End.BROKEN_LISTING:
+            raise BadResponse(f"The results of “{query}” led back to themselves.")
+        own = seen.by_subreddit.get(name.lower())
+        # Several, as in walks: one post out of its order does not prove how far down it went.
+        moments = sorted(own.moments) if own else []
+        reached = moments[KNOWN_ITEMS - 1] if len(moments) >= KNOWN_ITEMS else None
+        return Found(frozenset(fullnames), reached)
+
+    def _reasons(self, verdicts: Mapping[int, Verdict]) -> dict[int, str]:
+        """Why each gap stays open; empty for one that does not.
+
+        A known post that is not among the results may have been removed since: Reddit is asked once.
+        """
+        missing = sorted(frozenset().union(*(verdict.missing for verdict in verdicts.values())))
+        ended: set[str] = set()
+        if missing:
+            items, _ = self._store(self._client.info(fullnames=missing[:PAGE_SIZE]))
+            # One that the answer lacks is not said to have ended.
+            ended = {item.fullname for item in items if item.removal}
+        return {
+            key: verdict.reason
+            or ("known posts are not among the results" if verdict.missing - ended else "")
+            for key, verdict in verdicts.items()
+        }
+
+    def _note(self, stream: Stream, outcome: str, detail: str) -> None:
+        self._progress.outcomes[str(stream)] = {"outcome": outcome, "detail": detail}
+
+
+def judge(gap: Gap, known: Sequence[Known], found: Sequence[Found]) -> Verdict:
+    """What the results of all queries prove of a gap, held against the known posts around it.
+
+    Each query has to reach below the gap's start, and to show several posts from outside of the gap
+    that were known: one that Reddit does not understand, or has cut off, proves nothing. `known` is
+    newest first.
+    """
+    reached = [one.reached for one in found]
+    floor = max(filter(None, reached), default=None)
+    if floor is None or None in reached or floor >= gap.starts_at:
+        return Verdict("the results end above its start")
+    above = [post for post in known if post.created_at >= gap.ends_at][-NEIGHBOURS:]
+    inside = [post for post in known if gap.starts_at <= post.created_at < gap.ends_at]
+    # Of the moment down to which a query was read it may not have shown all.
+    below = [post for post in known if floor < post.created_at < gap.starts_at][:NEIGHBOURS]
+    around = {post.fullname for post in (*above, *below)}
+    if any(len(around & one.fullnames) < KNOWN_ITEMS for one in found):
+        return Verdict("too few posts around it are known")
+    shown = frozenset().union(*(one.fullnames for one in found))
+    return Verdict(missing=frozenset(around.union(post.fullname for post in inside) - shown))
+
+
+def _known(stream: Stream) -> list[Known]:
+    posts = RedditPost.objects.filter(subreddit=stream.subreddit_id, removal="")
+    newest = posts.order_by("-created_at").values_list("fullname", "created_at")[:MOST_KNOWN]
+    return [Known(*row) for row in newest]

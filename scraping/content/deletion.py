@@ -1,0 +1,272 @@
+"""What is gone on Reddit goes here, too: one statement purges any number of items, with receipts.
+
+A purged item keeps its row, with its name, its times and its place in the tree and nothing else, so
+that no listing, answer or dump brings it back. The rules are told in docs/deletion.md.
+
+Each purge and its receipts are one transaction, and that of the page or answer which showed it. It
+acts on what is held: a second purge of the same items finds nothing and writes nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from scraping.models import Content, DeletionReceipt, RedditComment, RedditPost
+from scraping.reddit.fields import DELETED_AUTHOR
+from scraping.reddit.parse import ParsedItem, ParsedPost
+
+Reason = DeletionReceipt.Reason
+
+# Ends of an item after which nothing that is told of it counts any more. What moderators removed
+# they may approve again.
+FINAL = (Reason.DELETED, Reason.GONE)
+
+# `removed_by_category` of posts that moderators took out, themselves or by their robot; "" and None
+# do not say who. All others are Reddit's own, for reasons such as a copyright.
+MODERATORS = frozenset({None, "", "moderator", "automod_filtered"})
+
+# Items that one statement purges.
+BATCH = 2_000
+
+# What stands in place of a text, as on Reddit.
+MARKER = "MARKER"
+MARKERS = {Reason.DELETED: "[deleted]", Reason.GONE: "[deleted]", Reason.REMOVED: "[removed]"}
+
+# What is emptied, by the word that stands for it in a receipt. The names of the columns, each with
+# what it is when nothing is held, in SQL.
+PARTS: dict[type[Content], dict[str, dict[str, str]]] = {
+    RedditPost: {
+        "title": {"title": MARKER},
+        "body": {"selftext": MARKER},
+        "url": {"url": "NULL", "domain": "NULL", "permalink": "NULL", "crosspost_parent": "NULL"},
+        "flair": {"link_flair_text": "NULL", "author_flair_text": "NULL"},
+        "media": {"extra": "'{}'", "post_hint": "NULL"},
+        "author": {"author": "'[deleted]'", "author_fullname": "''", "distinguished": "NULL"},
+        "numbers": {
+            "score": "NULL",
+            "num_comments": "NULL",
+            "num_crossposts": "NULL",
+            "upvote_ratio": "NULL",
+        },
+    },
+    RedditComment: {
+        "body": {"body": MARKER},
+        "url": {"permalink": "NULL"},
+        "flair": {"author_flair_text": "NULL"},
+        "media": {"extra": "'{}'"},
+        "author": {
+            "author": "'[deleted]'",
+            "author_fullname": "''",
+            "distinguished": "NULL",
+            "is_submitter": "NULL",
+        },
+        "numbers": {"score": "NULL", "controversiality": "NULL"},
+    },
+}
+# Emptied, too, but nothing to speak of in a receipt.
+SILENTLY = {"edited": "NULL", "edited_at": "NULL"}
+
+KINDS = {RedditPost: DeletionReceipt.Kind.POST, RedditComment: DeletionReceipt.Kind.COMMENT}
+
+
+def reason_to_purge(item: ParsedItem) -> Reason | None:
+    """Why an item must be purged as Reddit shows it now; None if it may be kept."""
+    if item.removal == Content.Removal.DELETED:
+        return Reason.DELETED
+    if item.removal == Content.Removal.REMOVED:
+        by = item.removed_by_category if isinstance(item, ParsedPost) else None
+        if settings.REMOVED_CONTENT == "purge" or by not in MODERATORS:
+            return Reason.REMOVED
+    return None
+
+
+def obey(model: type[Content], items: Iterable[ParsedItem], *, now: datetime) -> None:
+    """Purge what Reddit shows as gone, before the page that shows it is stored.
+
+    Of the given items themselves, those that are gone lose what they have, so that nobody stores it.
+    """
+    gone: dict[str, Reason] = {}
+    nameless: dict[str, Reason] = {}
+    for item in items:
+        reason = reason_to_purge(item)
+        if reason is not None:
+            gone[item.fullname] = reason
+            strip(item, reason)
+        elif item.author == DELETED_AUTHOR:
+            # Of a removed comment Reddit names no author. Whether his account still is cannot be told.
+            nameless[item.fullname] = Reason.REMOVED if item.removal else Reason.ACCOUNT
+    if gone:
+        purge(gone, seen_at=dict.fromkeys(gone, now), now=now)
+    if nameless:
+        forget_authors(model, nameless, now=now)
+
+
+def strip(item: ParsedItem, reason: Reason) -> None:
+    """Empty an item as a purge would empty its row."""
+    values = {
+        MARKER: MARKERS[reason],
+        "'[deleted]'": DELETED_AUTHOR,
+        "''": "",
+        "'{}'": {},
+        "NULL": None,
+    }
+    model = RedditPost if isinstance(item, ParsedPost) else RedditComment
+    for columns in (*PARTS[model].values(), SILENTLY):
+        for column, empty in columns.items():
+            setattr(item, column, values[empty])
+
+
+def purge(
+    reasons: Mapping[str, Reason],
+    *,
+    seen_at: Mapping[str, datetime],
+    now: datetime | None = None,
+) -> int:
+    """Purge items, by fullname with the reason of each; return how many held anything.
+
+    `seen_at` says when each was first seen to be gone. Matches lose their terms, scores their
+    history. Those that held something get a receipt each.
+    """
+    now = now or timezone.now()
+    purged = 0
+    for model, kind in KINDS.items():
+        prefix = "t3_" if model is RedditPost else "t1_"
+        names = sorted(name for name in reasons if name.startswith(prefix))
+        for start in range(0, len(names), BATCH):
+            some = names[start : start + BATCH]
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(
+                    _purge_statement(model),
+                    {
+                        "names": some,
+                        "reasons": [reasons[name].value for name in some],
+                        "seen": [seen_at[name] for name in some],
+                        "now": now,
+                        "kind": kind.value,
+                        "final": [reason.value for reason in FINAL],
+                    },
+                )
+                purged += cursor.fetchone()[0]
+    return purged
+
+
+def forget_authors(
+    model: type[Content], reasons: Mapping[str, Reason], *, now: datetime | None = None
+) -> int:
+    """Purge the names and ids of authors whom Reddit does not name any more; return of how many."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            _forget_statement(model),
+            {
+                "names": list(reasons),
+                "reasons": [reason.value for reason in reasons.values()],
+                "nobody": DELETED_AUTHOR,
+                "now": now or timezone.now(),
+                "kind": KINDS[model].value,
+            },
+        )
+        return cursor.fetchone()[0]
+
+
+_MARKER_OF_REASON = "CASE d.reason WHEN 'removed' THEN '[removed]' ELSE '[deleted]' END"
+
+
+@cache
+def _purge_statement(model: type[Content]) -> str:
+    table = model._meta.db_table
+    parts = PARTS[model]
+    held = ", ".join(
+        f"CASE WHEN {' OR '.join(map(_holds, columns))} THEN '{part}' END"
+        for part, columns in parts.items()
+    )
+    emptied = ", ".join(
+        f"{column} = {_MARKER_OF_REASON if empty == MARKER else empty}"
+        for columns in (*parts.values(), SILENTLY)
+        for column, empty in columns.items()
+    )
+    return f"""
+        WITH asked AS (
+            SELECT * FROM unnest(%(names)s::text[], %(reasons)s::text[], %(seen)s::timestamptz[])
+                AS a (fullname, reason, seen_at)
+        ), locked AS (
+            SELECT t.fullname, a.reason, a.seen_at, t.removal,
+                   array_remove(ARRAY[{held}]::text[], NULL) AS parts
+            FROM {table} t JOIN asked a USING (fullname)
+            ORDER BY t.fullname COLLATE "C" FOR UPDATE OF t
+        ), doomed AS (
+            SELECT * FROM locked
+            WHERE cardinality(parts) > 0 OR removal NOT IN (reason, 'deleted', 'gone')
+        ), content AS (
+            UPDATE {table} t SET {emptied}, refreshed_at = %(now)s,
+                removal = CASE WHEN t.removal = ANY(%(final)s) THEN t.removal ELSE d.reason END
+            FROM doomed d WHERE t.fullname = d.fullname
+        ), matches AS (
+            UPDATE scraping_botitem i SET matched_terms = '[]',
+                state = CASE WHEN i.state = 'pending' THEN 'missed' ELSE i.state END
+            FROM asked a WHERE i.fullname = a.fullname
+                AND (i.matched_terms <> '[]' OR i.state = 'pending')
+            RETURNING i.fullname
+        ), history AS (
+            DELETE FROM scraping_postscore s USING asked a WHERE s.post_id = a.fullname
+            RETURNING s.post_id
+        ), checks AS (
+            DELETE FROM scraping_itemcheck c USING asked a
+            WHERE c.fullname = a.fullname AND a.reason = ANY(%(final)s)
+        ), receipts AS (
+            INSERT INTO scraping_deletionreceipt (fullname, kind, reason, seen_at, purged_at, parts)
+            SELECT fullname, %(kind)s, reason, seen_at, %(now)s,
+                   parts || CASE WHEN fullname IN (SELECT fullname FROM matches)
+                                 THEN '{{matches}}'::text[] ELSE '{{}}' END
+                         || CASE WHEN fullname IN (SELECT post_id FROM history)
+                                 THEN '{{history}}'::text[] ELSE '{{}}' END
+            FROM doomed WHERE cardinality(parts) > 0
+            ON CONFLICT DO NOTHING
+            RETURNING 1
+        )
+        SELECT count(*) FROM receipts
+    """  # noqa: S608  (names of our own columns, no input)
+
+
+@cache
+def _forget_statement(model: type[Content]) -> str:
+    table = model._meta.db_table
+    return f"""
+        WITH known AS (
+            SELECT t.fullname, a.reason FROM {table} t
+            JOIN unnest(%(names)s::text[], %(reasons)s::text[]) AS a (fullname, reason)
+                USING (fullname)
+            WHERE t.author <> %(nobody)s OR t.author_fullname <> '' OR t.author_flair_text <> ''
+            ORDER BY t.fullname COLLATE "C" FOR UPDATE OF t
+        ), content AS (
+            UPDATE {table} t SET author = %(nobody)s, author_fullname = '', author_flair_text = NULL,
+                refreshed_at = %(now)s
+            FROM known k WHERE t.fullname = k.fullname
+        ), matches AS (
+            -- A term that was found in the author's name tells the name.
+            UPDATE scraping_botitem i SET matched_terms = '[]'
+            FROM known k, bots_botconfig b
+            WHERE i.fullname = k.fullname AND b.id = i.bot_id AND i.matched_terms <> '[]'
+                AND b.match_in && '{{author,flair}}'::varchar[]
+        ), receipts AS (
+            INSERT INTO scraping_deletionreceipt (fullname, kind, reason, seen_at, purged_at, parts)
+            SELECT fullname, %(kind)s, reason, %(now)s, %(now)s, '{{author}}' FROM known
+            ON CONFLICT DO NOTHING
+            RETURNING 1
+        )
+        SELECT count(*) FROM receipts
+    """  # noqa: S608  (names of our own columns, no input)
+
+
+def _holds(column: str) -> str:
+    """Whether a column of `t` holds something; what Reddit puts in place of a text is nothing."""
+    if column == "extra":
+        return "t.extra <> '{}'"
+    if column in ("title", "selftext", "body", "author"):
+        return f"t.{column} NOT IN ('', '[deleted]', '[removed]')"
+    if column in ("score", "num_comments", "num_crossposts", "upvote_ratio", "controversiality"):
+        return f"t.{column} IS NOT NULL"
+    return f"t.{column}::text <> ''"

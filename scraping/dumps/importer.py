@@ -1,0 +1,347 @@
+"""Dumps into tables: batch by batch, each committed together with how far the file is read.
+
+A killed import goes on with the line after the last committed one. While a batch is stored, the
+next is read and parsed in a process of its own, so that neither waits for the other; memory holds
+three batches, whatever the file's length.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+from django.db import transaction
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from scraping.content.purges import purged_fullnames
+from scraping.content.rows import PackedItems
+from scraping.content.upsert import COMMENTS, POSTS, Table, ingest_dumped
+from scraping.coverage import gaps
+from scraping.dumps.files import DamagedDump, FileIdentity, identify
+from scraping.dumps.lines import Filters
+from scraping.dumps.reader_process import Batch, DumpReader, Order
+from scraping.models import DumpImport, Gap, Stream
+from scraping.reddit.fields import clean_text
+
+logger = logging.getLogger(__name__)
+
+KEPT_OF_REJECTED_LINES = 4096
+
+OnProgress = Callable[[DumpImport, int], None]
+
+
+class ImportConflict(Exception):
+    """Another process imports the same file."""
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """How an import ended. `record` is not saved after a dry run."""
+
+    record: DumpImport
+    rejects: Path
+    damage: str = ""
+    rejects_fault: str = ""
+    """Why rejected lines could not be written, only counted."""
+    was_finished: bool = False
+    """It had been imported before; nothing was read."""
+    closed: gaps.Closed = field(default_factory=gaps.Closed)
+    """What came of open gaps."""
+    gaps_left: str = ""
+    """Why gaps that the declared span covers stay open."""
+
+
+def import_dump(
+    path: Path,
+    *,
+    filters: Filters = Filters(),  # noqa: B008  (frozen)
+    complete: tuple[datetime, datetime] | None = None,
+    dry_run: bool = False,
+    restart: bool = False,
+    on_progress: OnProgress = lambda record, progress: None,
+) -> ImportReport:
+    """Import one file, from where an earlier import of it stopped unless `restart`.
+
+    `complete` is the operator's word that the file holds every item of its subreddits and kind from
+    the first moment to the second; it closes gaps, see `close_gaps`. `on_progress` is called after
+    each batch, with the bytes of the file that are read. Raises `DumpFileError` for a file that
+    cannot be read, `ReaderFailed` and `ImportConflict`; a damaged file is told by the report.
+    """
+    identity = identify(path)
+    record = _record(identity, filters, dry_run=dry_run, restart=restart)
+    report = ImportReport(record, _rejects_path(path))
+    if record.state == DumpImport.State.FINISHED:
+        report.was_finished = True
+    else:
+        writer = _DryRun(record) if dry_run else _Writer(record, report.rejects)
+        try:
+            with DumpReader(_order(record, filters)) as batches:
+                for batch in batches:
+                    writer.store(batch)
+                    on_progress(record, batch.progress)
+        except DamagedDump as damage:
+            report.damage = str(damage)
+        finally:
+            writer.close()
+        report.rejects_fault = writer.rejects_fault
+        if not dry_run:
+            _end(record, damaged=bool(report.damage))
+    if complete and not dry_run and not report.damage:
+        report.closed, report.gaps_left = close_gaps(record, filters, complete)
+    return report
+
+
+def close_gaps(
+    record: DumpImport, filters: Filters, complete: tuple[datetime, datetime]
+) -> tuple[gaps.Closed, str]:
+    """Close what a finished import covers of gaps; return that, and why it was nothing where so.
+
+    A dump does not say what it lacks, so only a declared span closes gaps, as far as they lie in it
+    and within the filters' times, of streams that the file has items of or whose subreddit was asked
+    for by name. Nothing is closed when lines were rejected: what they held is not known.
+    """
+    if record.rejected:
+        return gaps.Closed(), (
+            f"{record.rejected:,} lines were rejected and may hold what is missing: mend them and "
+            "import them with --restart"
+        )
+    start = max(filter(None, (complete[0], filters.since)))
+    end = min(filter(None, (complete[1], filters.until)))
+    kinds = {
+        kind
+        for kind, count in (
+            (Stream.Kind.POSTS, record.posts),
+            (Stream.Kind.COMMENTS, record.comments),
+        )
+        if count
+    }
+    seen = set(record.seen_streams) | {
+        _stream_key(name, kind) for name in filters.subreddits for kind in kinds
+    }
+    names = {key.rpartition("/")[0] for key in seen}
+    streams = Stream.objects.annotate(lower=Lower("subreddit__name")).filter(lower__in=names)
+    covers = [
+        gaps.Cover(key, start, end)
+        for key, name, kind in streams.values_list("pk", "lower", "kind")
+        if _stream_key(name, kind) in seen
+    ]
+    by = (
+        f"import of {record.path}, declared complete from {complete[0]:%Y-%m-%d %H:%M} to "
+        f"{complete[1]:%Y-%m-%d %H:%M} UTC"
+    )
+    return gaps.close(covers, by=by), ""
+
+
+def _streams_with_gaps() -> set[str]:
+    """Streams whose items close gaps when a span is declared: those with open gaps."""
+    open_gaps = Gap.objects.filter(closed_at=None).annotate(lower=Lower("stream__subreddit__name"))
+    pairs = open_gaps.values_list("lower", "stream__kind").distinct()
+    return {_stream_key(name, kind) for name, kind in pairs}
+
+
+def _stream_key(lower_name: str, kind: str) -> str:
+    return f"{lower_name}/{kind}"
+
+
+def _rejects_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.rejects.ndjson")
+
+
+def _record(
+    identity: FileIdentity, filters: Filters, *, dry_run: bool, restart: bool
+) -> DumpImport:
+    keys = {
+        "path": identity.path,
+        "size": identity.size,
+        "head_digest": identity.head_digest,
+        "filters": filters.as_json(),
+    }
+    if dry_run:
+        return DumpImport(**keys)
+    if restart:
+        DumpImport.objects.filter(**keys).delete()
+    return DumpImport.objects.get_or_create(**keys)[0]
+
+
+def _end(record: DumpImport, *, damaged: bool) -> None:
+    record.state = DumpImport.State.TRUNCATED if damaged else DumpImport.State.FINISHED
+    record.finished_at = timezone.now()
+    record.save(update_fields=["state", "finished_at", "updated_at"])
+
+
+def _order(record: DumpImport, filters: Filters) -> Order:
+    return Order(
+        path=Path(record.path),
+        filters=filters,
+        post_types=POSTS.types,
+        comment_types=COMMENTS.types,
+        position=record.position,
+        line=record.lines,
+        encoded=record.encoded_items,
+        plain=record.plain_items,
+        log_level=logger.getEffectiveLevel(),
+    )
+
+
+class _DryRun:
+    """Counts, and stores nothing."""
+
+    rejects_fault = ""
+
+    def __init__(self, record: DumpImport) -> None:
+        self.record = record
+
+    def store(self, batch: Batch) -> None:
+        """Count a batch."""
+        _count(self.record, batch)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Writer:
+    """Stores batches and what is rejected of them."""
+
+    def __init__(self, record: DumpImport, rejects: Path) -> None:
+        self.record = record
+        self._rejects = _RejectFile(rejects, keep=record.reject_bytes)
+        self._streams_with_gaps = _streams_with_gaps()
+        self._all_new: dict[str, bool] = {}
+
+    def store(self, batch: Batch) -> None:
+        """Store a batch together with the position behind it. Raises `ImportConflict`."""
+        record, reading = self.record, batch.reading
+        before = record.position
+        with transaction.atomic():
+            purged = purged_fullnames([*reading.posts.fullnames, *reading.comments.fullnames])
+            for table, kind, items in (
+                (POSTS, Stream.Kind.POSTS, reading.posts),
+                (COMMENTS, Stream.Kind.COMMENTS, reading.comments),
+            ):
+                self._see(kind, items)
+                items.leave_out(purged)
+                self._ingest(table, items)
+            _count(record, batch)
+            record.withheld += len(purged)
+            record.reject_bytes = self._rejects.write(reading.rejects)
+            self._move(before)
+
+    @property
+    def rejects_fault(self) -> str:
+        """Why the reject file could not be written, if so."""
+        return self._rejects.fault
+
+    def close(self) -> None:
+        """Close the reject file."""
+        self._rejects.close()
+
+    def _move(self, before: int) -> None:
+        """Save the record, if it still stands where this process left it."""
+        record = self.record
+        record.updated_at = timezone.now()
+        values = {
+            field.attname: getattr(record, field.attname)
+            for field in record._meta.fields
+            if not field.primary_key
+        }
+        if not DumpImport.objects.filter(pk=record.pk, position=before).update(**values):
+            raise ImportConflict(
+                f"{record.path} is being imported by another process, or its record was deleted "
+                "meanwhile. What is committed stands; run the command again when the other ended."
+            )
+
+    def _see(self, kind: str, items: PackedItems) -> None:
+        if self._streams_with_gaps:
+            names = {name.lower() for name in items.subreddit_fullnames}
+            seen = self._streams_with_gaps & {_stream_key(name, kind) for name in names}
+            if not seen <= set(self.record.seen_streams):
+                self.record.seen_streams = sorted(seen.union(self.record.seen_streams))
+
+    def _ingest(self, table: Table, items: PackedItems) -> None:
+        # A file of which nothing was known so far is most likely new as a whole.
+        result = ingest_dumped(table, items, presume_new=self._all_new.get(table.name, False))
+        if items.fullnames:
+            known = len(result.new) < len(items.fullnames)
+            self._all_new[table.name] = not known and self._all_new.get(table.name, True)
+        self.record.new += len(result.new)
+        self.record.updated += len(result.updated)
+        self.record.unchanged += result.unchanged
+
+
+def _count(record: DumpImport, batch: Batch) -> None:
+    reading = batch.reading
+    record.position = batch.end
+    record.lines += batch.lines
+    record.posts += reading.post_lines
+    record.comments += reading.comment_lines
+    record.filtered += reading.filtered
+    record.withheld += reading.withheld
+    record.rejected += len(reading.rejects)
+    record.encoded_items += reading.encoded
+    record.plain_items += reading.plain
+
+
+class _RejectFile:
+    """Lines that are no items, each with its number and the reason, beside the dump.
+
+    It is written before its batch is committed. So what a killed import wrote and did not commit is
+    cut off when it goes on.
+    """
+
+    def __init__(self, path: Path, *, keep: int) -> None:
+        self._path = path
+        self._length = keep
+        self._stream: BinaryIO | None = None
+        self.fault = ""
+        try:
+            if keep and path.exists() and path.stat().st_size >= keep:
+                with path.open("r+b") as stream:
+                    stream.truncate(keep)
+            else:
+                self._length = 0
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail(error)
+
+    def write(self, rejects: list[tuple[int, str, bytes]]) -> int:
+        """Append lines; return the file's length."""
+        if rejects and not self.fault:
+            data = b"".join(_reject_line(*reject) for reject in rejects)
+            try:
+                if self._stream is None:
+                    self._stream = self._path.open("ab")
+                self._stream.write(data)
+                self._stream.flush()
+                self._length += len(data)
+            except OSError as error:
+                self._fail(error)
+        return self._length
+
+    def close(self) -> None:
+        """Close it."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def _fail(self, error: OSError) -> None:
+        # Bad lines stop no import, and neither does a place where they cannot be kept.
+        self.fault = (
+            f"{self._path}: {error.strerror or error}. Rejected lines are only counted; copy the "
+            "dump to a folder that can be written and import it with --restart to see them."
+        )
+
+
+def _reject_line(number: int, reason: str, text: bytes) -> bytes:
+    cut = text[:KEPT_OF_REJECTED_LINES].decode(errors="replace")
+    reject = {"line": number, "reason": reason[:KEPT_OF_REJECTED_LINES], "text": cut}
+    return orjson.dumps(_storable(reject), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _storable(reject: dict[str, Any]) -> dict[str, Any]:
+    # A reason can quote a lone surrogate, which orjson refuses.
+    return {
+        key: clean_text(value) if isinstance(value, str) else value for key, value in reject.items()
+    }

@@ -1,0 +1,393 @@
+"""Lines of dumps as rows: what a line is, when it was read, and how its texts are written.
+
+Dumps hold Reddit's answers as they came. Those that were fetched without raw_json=1 have each &, <
+and > of their texts as an entity, and not one bare. So an item with a bare one was fetched with
+raw_json=1 or decoded since. One with entities alone may be either: somebody may have written
+"&amp;" in so many words. What the whole file shows until then decides: entities are decoded where
+more items have entities alone than have bare characters.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+import orjson
+from msgspec import UNSET, Struct
+
+from scraping.content.binary_copy import CopyFormat
+from scraping.content.rows import NO_COLUMNS, TOGETHER, PackedItems
+from scraping.reddit.fast_fields import LATEST, Columns, decoder, thing_type
+from scraping.reddit.parse import (
+    DELETED_CATEGORIES,
+    PLAIN_KEYS,
+    Data,
+    ParseError,
+    comment_columns,
+    post_columns,
+)
+
+# What Reddit writes for &, < and >.
+ENTITIES = ("&amp;", "&lt;", "&gt;")
+
+POST_TEXTS = ("title", "selftext", "url", "link_flair_text", "author_flair_text")
+COMMENT_TEXTS = ("body", "author_flair_text")
+
+# Keys that say when the makers of a dump read the item, and a second time in `_meta`.
+RETRIEVAL_KEYS = ("retrieved_on", "retrieved_utc", "_meta")
+RETRIEVED_AGAIN = "retrieved_2nd_on"
+
+# What is stored of a line, unless it is odd: then it is an empty one, but for when it was retrieved.
+Line = thing_type(PLAIN_KEYS | dict.fromkeys(RETRIEVAL_KEYS, Any))
+decode_plain = decoder(Line)
+
+
+# A line that is an item: its number, the line and what it says.
+Numbered = tuple[int, bytes, Line]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which lines are wanted: subreddits in lower case (none: all), since <= created < until."""
+
+    subreddits: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def want_subreddit(self, name: Any) -> bool:
+        """Whether this is the name of a wanted subreddit."""
+        if not self.subreddits:
+            return True
+        return isinstance(name, str) and name.lower() in self.subreddits
+
+    def want_time(self, created_at: float) -> bool:
+        """Whether the item was written at a wanted time, given in seconds since 1970."""
+        return (self.since is None or self.since.timestamp() <= created_at) and (
+            self.until is None or created_at < self.until.timestamp()
+        )
+
+    @property
+    def want_any_time(self) -> bool:
+        """Whether all times are wanted."""
+        return self.since is None and self.until is None
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for any order in which they were given."""
+        return {
+            "subreddits": sorted(self.subreddits),
+            "since": self.since.isoformat() if self.since else None,
+            "until": self.until.isoformat() if self.until else None,
+        }
+
+
+@dataclass(slots=True)
+class Reading:
+    """What came of some lines."""
+
+    posts: PackedItems = field(default_factory=PackedItems)
+    comments: PackedItems = field(default_factory=PackedItems)
+    post_lines: int = 0
+    comment_lines: int = 0
+    rejects: list[tuple[int, str, bytes]] = field(default_factory=list)
+    """Number, reason and text of each line that is no item."""
+    filtered: int = 0
+    withheld: int = 0
+    encoded: int = 0
+    plain: int = 0
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Items of one kind, as they come out of the lines."""
+
+    parse: Callable[[Sequence[Struct], Data], tuple[Columns, dict[int, ParseError]]]
+    texts: tuple[str, ...]
+    form: CopyFormat
+    columns: tuple[str, ...] = ()
+    fullnames: list[str] = field(default_factory=list)
+    subreddits: list[str | None] = field(default_factory=list)
+    names: dict[str | None, str | None] = field(default_factory=dict)
+    subreddit_fullnames: dict[str | None, str | None] = field(default_factory=dict)
+    retrieved_at: list[float] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    undecided: list[tuple[int, Columns, int, bool]] = field(default_factory=list)
+    """Items whose texts have entities alone: the place, the columns that have them as they came and
+    at which place, and whether they were packed decoded."""
+
+    def add(self, columns: Columns, undecided: Sequence[int], *, decode: bool) -> None:
+        """Pack some items, with entities as they are or decoded."""
+        before = len(self.rows)
+        self.undecided += [(before + place, columns, place, decode) for place in undecided]
+        if decode and undecided:
+            columns = self._with_entities_decoded(columns, undecided)
+        self.columns = tuple(name for name in columns if name not in NO_COLUMNS)
+        self.fullnames += columns["fullname"]
+        # One text for each name, of which the pipe then carries one.
+        self.subreddits += [self.names.setdefault(name, name) for name in columns["subreddit"]]
+        self.subreddit_fullnames |= zip(
+            columns["subreddit"], columns["subreddit_fullname"], strict=True
+        )
+        self.retrieved_at += columns["retrieved_at"]
+        self.rows += self._packed(columns)
+
+    def settle(self, *, decode: bool) -> None:
+        """Pack those again that were packed otherwise than was found right in the end."""
+        wrong = [entry for entry in self.undecided if entry[3] is not decode]
+        for start in range(0, len(wrong), TOGETHER):
+            some = wrong[start : start + TOGETHER]
+            columns = {
+                name: [column[name][at] for _, column, at, _ in some] for name in self.columns
+            }
+            if decode:
+                columns = self._with_entities_decoded(columns, range(len(some)))
+            for (place, *_), row in zip(some, self._packed(columns), strict=True):
+                self.rows[place] = row
+
+    def packed(self) -> PackedItems:
+        """All of them. Of several with one name the one stands that was read last, or the last."""
+        places = range(len(self.fullnames))
+        if len({*self.fullnames}) < len(places):
+            places = sorted(places, key=self.retrieved_at.__getitem__)
+        by_name = {self.fullnames[place]: place for place in places}
+        fullnames = sorted(by_name)
+        chosen = [*map(by_name.__getitem__, fullnames)]
+        self.subreddit_fullnames.pop(None, None)
+        return PackedItems(
+            self.columns,
+            fullnames,
+            [*map(self.subreddits.__getitem__, chosen)],
+            [*map(self.rows.__getitem__, chosen)],
+            self.subreddit_fullnames,
+        )
+
+    def _with_entities_decoded(self, columns: Columns, places: Iterable[int]) -> Columns:
+        changed = {name: [*columns[name]] for name in (*self.texts, "extra")}
+        for place in places:
+            for column in changed.values():
+                if column[place]:
+                    column[place] = _unescaped(column[place])
+        return columns | changed
+
+    def _packed(self, columns: Columns) -> list[bytes]:
+        return self.form.pack({name: columns[name] for name in self.columns})
+
+
+class LineReader:
+    """Turns lines into packed items; knows what the file has shown of its way of writing texts."""
+
+    def __init__(
+        self,
+        filters: Filters,
+        *,
+        posts: CopyFormat,
+        comments: CopyFormat,
+        encoded: int = 0,
+        plain: int = 0,
+    ) -> None:
+        self._filters = filters
+        self._posts = posts
+        self._comments = comments
+        self._encoded = encoded
+        self._plain = plain
+
+    def read(self, lines: list[bytes], *, first_line: int) -> Reading:
+        """Read lines of which the first has this number; empty ones are passed over."""
+        reading = Reading()
+        posts = _Gathered(post_columns, POST_TEXTS, self._posts)
+        comments = _Gathered(comment_columns, COMMENT_TEXTS, self._comments)
+        for start in range(0, len(lines), TOGETHER):
+            some = lines[start : start + TOGETHER]
+            numbered = [*zip(count(first_line + start), some, map(decode_plain, some))]
+            found = self._sorted(numbered, reading)
+            self._gather(posts, found[True], reading)
+            self._gather(comments, found[False], reading)
+        reading.rejects.sort(key=lambda reject: reject[0])
+        self._encoded += reading.encoded
+        self._plain += reading.plain
+        for items in (posts, comments):
+            items.settle(decode=self._encoded > self._plain)
+        reading.post_lines, reading.comment_lines = len(posts.rows), len(comments.rows)
+        reading.posts, reading.comments = posts.packed(), comments.packed()
+        return reading
+
+    def _sorted(
+        self, lines: list[tuple[int, bytes, Line | None]], reading: Reading
+    ) -> dict[bool, list[Numbered]]:
+        """Of these lines the posts (True) and the comments that are wanted."""
+        found: dict[bool, list[Numbered]] = {True: [], False: []}
+        kinds = {
+            thing.name[:3] if thing is not None and thing.name is not UNSET else None
+            for _, _, thing in lines
+        }
+        if kinds in ({"t3_"}, {"t1_"}) and not self._filters.subreddits:
+            found[kinds == {"t3_"}] = lines
+            return found
+        for number, line, thing in lines:
+            if line and not line.isspace():
+                try:
+                    self._sort(number, line, thing, found, reading)
+                except ParseError as fault:
+                    reading.rejects.append((number, fault.reason, line))
+        return found
+
+    def _sort(
+        self,
+        number: int,
+        line: bytes,
+        thing: Line | None,
+        found: Mapping[bool, list[Numbered]],
+        reading: Reading,
+    ) -> None:
+        is_post = subreddit = None
+        if thing is not None:
+            subreddit = thing.subreddit
+            is_post = _is_post(
+                thing.name, title=thing.title is not UNSET, body=thing.body is not UNSET
+            )
+        if is_post is None:
+            data = _decoded(line)
+            is_post = _is_post(data.get("name"), title="title" in data, body="body" in data)
+            if is_post is None:
+                raise ParseError("?", f"neither a post nor a comment, keys: {sorted(data)[:10]!r}")
+            subreddit = data.get("subreddit")
+            thing = Line(**{key: data[key] for key in RETRIEVAL_KEYS if key in data})
+        if self._filters.want_subreddit(subreddit):
+            found[is_post].append((number, line, thing))
+        else:
+            reading.filtered += 1
+
+    def _gather(self, onto: _Gathered, lines: list[Numbered], reading: Reading) -> None:
+        if not lines:
+            return
+        things = [thing for _, _, thing in lines]
+        columns, faults = onto.parse(things, lambda place: _decoded(lines[place][1]))
+        for place, fault in faults.items():
+            reading.rejects.append((lines[place][0], fault.reason, lines[place][1]))
+        wanted = self._wanted(things, columns, faults, reading)
+        if not wanted:
+            return
+        if len(wanted) < len(things):
+            things = [things[place] for place in wanted]
+            columns = {
+                name: [column[place] for place in wanted] for name, column in columns.items()
+            }
+        special = _with_special([columns[name] for name in onto.texts])
+        encoded = [
+            place
+            for place in special
+            if not _has_bare("\n".join(columns[name][place] or "" for name in onto.texts))
+        ]
+        reading.encoded += len(encoded)
+        reading.plain += len(special) - len(encoded)
+        columns["retrieved_at"] = _retrievals(things, columns["created_at"])
+        decode = self._encoded + reading.encoded > self._plain + reading.plain
+        onto.add(columns, encoded, decode=decode)
+
+    def _wanted(
+        self,
+        things: list[Line],
+        columns: Columns,
+        faults: Collection[int],
+        reading: Reading,
+    ) -> Sequence[int]:
+        """The places of the items to be stored; notes what has become of them since."""
+        metas = [thing._meta for thing in things]
+        if not faults and self._filters.want_any_time and metas.count(None) == len(metas):
+            return range(len(things))
+        wanted = []
+        for place, (created_at, meta) in enumerate(zip(columns["created_at"], metas, strict=True)):
+            if place in faults:
+                continue
+            if not self._filters.want_time(created_at):
+                reading.filtered += 1
+            elif isinstance(meta, dict) and not _obey(meta, columns["removal"], place):
+                reading.withheld += 1
+            else:
+                wanted.append(place)
+        return wanted
+
+
+def _decoded(line: bytes) -> dict[str, Any]:
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            # Takes NaN and lone surrogates, of which an item can be made all the same.
+            data = json.loads(line.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise ParseError("?", f"not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ParseError("?", f"expected an object, got {type(data).__name__}")
+    return data
+
+
+def _is_post(name: Any, *, title: bool, body: bool) -> bool | None:
+    """Of an item with this name, and with a title or a body: whether it is a post; None if neither."""
+    kind = name[:3] if isinstance(name, str) else ""
+    if kind == "t3_" or (kind != "t1_" and title):
+        return True
+    return False if kind == "t1_" or body else None
+
+
+def _retrievals(things: list[Line], created_at: Sequence[float]) -> Sequence[float]:
+    if all(thing.retrieved_on is thing.retrieved_utc is thing._meta is None for thing in things):
+        return created_at
+    return [*map(_retrieved_at, things, created_at)]
+
+
+def _retrieved_at(thing: Line, created_at: float) -> float:
+    """When the line's values were read, at the earliest: never before the item was written."""
+    meta = thing._meta
+    again = meta.get(RETRIEVED_AGAIN) if isinstance(meta, dict) else None
+    told = [thing.retrieved_on, thing.retrieved_utc, again]
+    numbers = [v for v in told if isinstance(v, int | float) and not isinstance(v, bool)]
+    latest = max(numbers, default=0)
+    return float(latest) if created_at < latest < LATEST else created_at
+
+
+def _obey(meta: dict[str, Any], removals: list[str], place: int) -> bool:
+    """Heed what a second look of the dump's makers has shown; False where the author deleted it.
+
+    Arctic Shift keeps the first look's texts and says beside them what has become of the item.
+    """
+    removal = meta.get("removal_type")
+    if removal in DELETED_CATEGORIES:
+        return False
+    if removal:
+        removals[place] = removals[place] or "removed"
+        return True
+    return not meta.get("was_deleted_later")
+
+
+def _with_special(columns: Sequence[Sequence[str | None]]) -> set[int]:
+    """The places at which any of the columns has a text with one of the three characters."""
+    found: set[int] = set()
+    for column in columns:
+        # Most columns have none at all.
+        together = "".join(filter(None, column))
+        for character in "&<>":
+            if character in together:
+                found.update(
+                    place for place, text in enumerate(column) if text and character in text
+                )
+    return found
+
+
+def _has_bare(texts: str) -> bool:
+    """Whether one of the three characters stands for itself. Counting is much faster than a pattern."""
+    if "<" in texts or ">" in texts:
+        return True
+    return texts.count("&") > sum(map(texts.count, ENTITIES))
+
+
+def _unescaped(value: Any) -> Any:
+    if isinstance(value, str):
+        # The ampersand last: "&amp;lt;" is how Reddit writes "&lt;".
+        return value.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    if isinstance(value, list):
+        return [_unescaped(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _unescaped(entry) for key, entry in value.items()}
+    return value

@@ -1,0 +1,92 @@
+"""Bots that run together: one batch, one summary of all their sessions at the end.
+
+The runs and their end are those of `jobs.runs.batches`; what is added here is whose the batch is and
+what came of it. The comment trees that a session asks for afterwards are read outside the batch.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accounts.models import User
+from bots import services as bot_services
+from bots.models import BotConfig
+from bots.services import BatchOfBots
+from jobs.models import Batch, BatchRun
+from jobs.runs.batches import cancel_batch
+from scraping.models import ScrapeBatch, ScrapeSession
+from scraping.sessions import lifecycle
+
+logger = logging.getLogger(__name__)
+
+ADDED_UP = ("posts_seen", "comments_seen", "new", "updated", "matched", "requests")
+
+
+def scrape_batch(bots: Iterable[BotConfig], *, by: User | None = None) -> BatchOfBots:
+    """Request one session of each of these bots, as one batch.
+
+    Inactive ones are left out and told. Raises ValueError when none is left.
+    """
+    return bot_services.run_batch(bots, by=by)
+
+
+def record(batch: Batch, *, owner: User | None) -> ScrapeBatch:
+    """Write down whose a batch is."""
+    return ScrapeBatch.objects.create(batch=batch, owner=owner)
+
+
+def cancel(batch: ScrapeBatch, *, by: object) -> tuple[int, int]:
+    """Cancel all sessions of a batch that have not ended; return how many waited, and how many ran.
+
+    Who may do so is the caller's to check.
+    """
+    return cancel_batch(batch.pk, reason=f"Cancelled by {by}.")
+
+
+def sessions_of(batch_id: int) -> QuerySet[ScrapeSession]:
+    """The sessions of a batch, in the order in which they were asked for."""
+    members = BatchRun.objects.filter(batch=batch_id).values("task_id")
+    return ScrapeSession.objects.filter(task_id__in=members).order_by("queued_at", "pk")
+
+
+def summarise(batch_id: int) -> bool:
+    """Write the summary of a batch whose runs have all ended; False when that was done, or is not due.
+
+    Sessions by status (of a run that was interrupted and began again, the last one), and the counts
+    of all of them added up.
+    """
+    waiting = ScrapeBatch.objects.filter(pk=batch_id, summary__isnull=True)
+    if not waiting.exclude(batch__status=Batch.Status.RUNNING).exists():
+        return False
+    lifecycle.close_interrupted()  # a member whose worker died is told as what it is
+    last: dict[str, str] = {}
+    counts: Counter[str] = Counter(dict.fromkeys(ADDED_UP, 0))
+    for session in sessions_of(batch_id):
+        last[session.task_id] = session.status
+        for name in ADDED_UP:
+            counts[name] += getattr(session, name)
+    summary: dict[str, Any] = {"sessions": dict(Counter(last.values())), **counts}
+    if not waiting.update(summary=summary):
+        return False
+    logger.info("Batch %s of sessions has ended: %s", batch_id, told(summary))
+    return True
+
+
+def settle() -> int:
+    """Summarise ended batches of which a process that died has left none; return how many."""
+    ended = ScrapeBatch.objects.filter(summary__isnull=True).exclude(
+        batch__status=Batch.Status.RUNNING
+    )
+    return sum(summarise(batch_id) for batch_id in ended.values_list("pk", flat=True))
+
+
+def told(summary: dict[str, Any]) -> str:
+    """A summary in one line."""
+    ends = ", ".join(f"{number} {status}" for status, number in sorted(summary["sessions"].items()))
+    return (
+        f"{ends or 'no session'}; {summary['posts_seen']} posts, {summary['comments_seen']} comments, "
+        f"{summary['new']} new, {summary['matched']} matched, {summary['requests']} requests"
+    )

@@ -1,0 +1,516 @@
+"""Now and then streams are read further down: late approvals are found and gaps closed."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from bots.models import RedditApp
+from jobs.errors import Cancelled
+from jobs.schedules import system
+from scraping import tasks
+from scraping.completing import deep_walks
+from scraping.completing.deep_reader import SPREAD, Depth, packs
+from scraping.coverage.gaps import SECOND
+from scraping.dumps.importer import import_dump
+from scraping.models import (
+    BotItem,
+    Gap,
+    RedditComment,
+    RedditPost,
+    ScrapeSession,
+    Stream,
+    Subreddit,
+)
+from scraping.sessions import services
+from scraping.subreddits import ensure_streams
+from tests.factories import BotFactory, PostData, RedditAppFactory
+
+# Pages are committed one by one, as in a worker.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = 3600
+
+
+@pytest.fixture
+def bot(reddit):
+    return BotFactory(subreddits=["python", "berlin"], comments="stream")
+
+
+def scrape(bot):
+    return services.scrape_bot(bot.pk, trigger="manual")
+
+
+def walk_deep(bot):
+    return deep_walks.walk_deep(bot.reddit_app)
+
+
+def make_due(**streams):
+    """As if the last deep walk of these streams were four days ago."""
+    chosen = Stream.objects.filter(**streams)
+    chosen.update(deep_read_at=timezone.now() - timedelta(days=4))
+
+
+def advance(reddit, seconds):
+    reddit.control("clock", {"advance": seconds})
+
+
+def post(reddit, name="python", **fields):
+    return reddit.control("items", {"subreddit": name, "title": "A post", **fields})["fullname"]
+
+
+def comment(reddit, link_id, **fields):
+    data = {"link_id": link_id, "body": "A comment", **fields}
+    return reddit.control("items", data)["fullname"]
+
+
+def fill(reddit, name, number, *, each=30):
+    """Posts that come one after the other, so many seconds apart."""
+    began = now(reddit)
+    advance(reddit, number * each)
+    for index in range(number):
+        post(reddit, name, created_utc=began + index * each)
+
+
+def now(reddit):
+    return reddit.control("")["now"]
+
+
+def listed(reddit, name, kind="t3"):
+    items = reddit.control(f"truth?subreddit={name}&kind={kind}")["items"]
+    return {item["fullname"]: item["created_utc"] for item in items if item["state"] == "live"}
+
+
+def stored(name, model=RedditPost):
+    rows = model.objects.filter(subreddit__name__iexact=name)
+    return set(rows.values_list("fullname", flat=True))
+
+
+def assert_missing_lies_in_gaps(reddit, name):
+    """What the simulator says exists = what is stored + what is recorded as a gap."""
+    gaps = Gap.objects.filter(closed_at=None, stream__subreddit__name=name, stream__kind="posts")
+    spans = [(gap.starts_at.timestamp(), gap.ends_at.timestamp()) for gap in gaps]
+    for fullname, created in listed(reddit, name).items():
+        if fullname not in stored(name):
+            assert any(starts <= created <= ends for starts, ends in spans), fullname
+
+
+class TestLateApprovals:
+    def test_a_post_let_through_hours_later_is_found_and_matched(self, reddit):
+        bot = BotFactory(subreddits=["python", "berlin"])
+        scrape(bot)
+        advance(reddit, 5 * HOUR)
+        fill(reddit, "python", 150, each=20)
+        scrape(bot)
+        late = post(reddit, created_utc=now(reddit) - 3 * HOUR)
+        advance(reddit, 60)
+        scrape(bot)
+        assert late not in stored("python")  # it stands where no ordinary walk looks
+        make_due()
+
+        walked = walk_deep(bot)
+
+        assert late in stored("python")
+        assert BotItem.objects.filter(bot=bot, fullname=late).exists()
+        assert (walked.due, walked.read, walked.new) == (2, 2, 1)
+
+    def test_comments_too(self, reddit):
+        bot = BotFactory(subreddits=["python"], comments="stream")
+        parent = post(reddit)
+        advance(reddit, 5 * HOUR)
+        for _ in range(150):
+            comment(reddit, parent, created_utc=now(reddit) - HOUR)
+        scrape(bot)
+        late = comment(reddit, parent, created_utc=now(reddit) - 4 * HOUR)
+        scrape(bot)
+        assert late not in stored("python", RedditComment)
+        make_due()
+
+        walk_deep(bot)
+
+        assert late in stored("python", RedditComment)
+
+    def test_it_goes_no_further_down_than_is_sensible(self, reddit):
+        bot = BotFactory(subreddits=["quietplace"])
+        reddit.control("subreddits", {"name": "quietplace", "status": "ok"})
+        fill(reddit, "quietplace", 480, each=HOUR)
+        scrape(bot)
+        make_due()
+
+        walked = walk_deep(bot)
+
+        stream = Stream.objects.get()
+        assert walked.read == 1
+        assert stream.deep_read_since < stream.watermark - deep_walks.DEPTH
+        # A day and a half are 36 posts, and the page that is wholly older ends it: two of five.
+        assert stream.deep_read_since > stream.complete_since
+        assert walked.requests <= 2
+
+
+class TestGaps:
+    def test_one_left_by_a_limit_is_closed(self, reddit):
+        bot = BotFactory(subreddits=["python"], item_limit=100)
+        scrape(bot)
+        fill(reddit, "python", 250)
+        assert scrape(bot).outcomes["r/python posts"]["outcome"] == "gap"
+
+        walked = walk_deep(bot)
+
+        gap = Gap.objects.get()
+        assert gap.closed_at is not None
+        assert gap.closed_by == "a deep walk"
+        assert walked.gaps_closed == 1
+        assert set(listed(reddit, "python")) <= stored("python")
+
+    def test_one_beyond_the_cap_stays_and_is_not_tried_again_and_again(self, reddit):
+        bot = BotFactory(subreddits=["busyplace"])
+        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
+        fill(reddit, "busyplace", 5)
+        scrape(bot)
+        fill(reddit, "busyplace", 1_300, each=20)
+        scrape(bot)
+        (before,) = Gap.objects.values_list("starts_at", "ends_at")
+
+        first, second = walk_deep(bot), walk_deep(bot)
+        make_due()
+        third = walk_deep(bot)
+
+        assert Gap.objects.values_list("starts_at", "ends_at").get() == before
+        assert (first.gaps_closed, second.due, third.due) == (0, 0, 1)
+        assert_missing_lies_in_gaps(reddit, "busyplace")
+
+    def test_one_that_it_meets_itself_is_opened_and_told(self, reddit):
+        bot = BotFactory(subreddits=["busyplace"])
+        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
+        fill(reddit, "busyplace", 5)
+        scrape(bot)
+        fill(reddit, "busyplace", 1_300, each=20)
+        make_due()
+
+        walked = walk_deep(bot)
+
+        assert Gap.objects.get().reason == "listing_cap"
+        assert (walked.gaps_opened, walked.gaps_closed) == (1, 0)
+        session = ScrapeSession.objects.latest()
+        assert (session.gaps_opened, session.gaps_closed) == (1, 0)
+        assert session.outcomes["r/busyplace posts"]["outcome"] == "gap"
+        assert_missing_lies_in_gaps(reddit, "busyplace")
+
+    def test_what_lies_beyond_the_cap_an_import_closes(self, reddit, tmp_path):
+        bot = BotFactory(subreddits=["busyplace"])
+        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
+        fill(reddit, "busyplace", 5)
+        scrape(bot)
+        fill(reddit, "busyplace", 1_200, each=20)
+        scrape(bot)
+        walk_deep(bot)
+        gap = Gap.objects.get()
+        dump = tmp_path / "dump.ndjson"
+        posts = listed(reddit, "busyplace").items()
+        dump.write_text(
+            "\n".join(
+                json.dumps(PostData(name=name, id=name[3:], subreddit="busyplace", created_utc=at))
+                for name, at in posts
+            )
+        )
+
+        report = import_dump(dump, complete=(gap.starts_at, gap.ends_at))
+
+        gap.refresh_from_db()
+        assert report.closed.gaps == 1
+        assert str(dump) in gap.closed_by
+        assert set(listed(reddit, "busyplace")) <= stored("busyplace")
+
+    def test_of_one_that_reaches_beyond_the_cap_the_rest_stays(self, reddit):
+        bot = BotFactory(subreddits=["busyplace"], item_limit=100)
+        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
+        fill(reddit, "busyplace", 5)
+        scrape(bot)
+        fill(reddit, "busyplace", 1_300, each=20)
+        scrape(bot)
+        whole = Gap.objects.get()
+
+        walked = walk_deep(bot)
+
+        opened = Gap.objects.get(closed_at=None)
+        done = Gap.objects.exclude(closed_at=None).get()
+        assert walked.gaps_narrowed == 1
+        assert opened.starts_at == whole.starts_at
+        assert opened.ends_at == done.starts_at == Stream.objects.get().deep_read_since + SECOND
+        assert done.ends_at == whole.ends_at
+        assert set(listed(reddit, "busyplace")) - stored("busyplace")
+        assert_missing_lies_in_gaps(reddit, "busyplace")
+
+    def test_an_outage_within_reach_leaves_none_and_a_longer_one_says_so(self, reddit, no_pauses):
+        bot = BotFactory(subreddits=["busyplace"])
+        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
+        fill(reddit, "busyplace", 10)
+        scrape(bot)
+        reddit.control("faults", {"kind": "status", "status": 503})
+        fill(reddit, "busyplace", 200, each=20)
+        assert scrape(bot).outcomes["r/busyplace posts"]["outcome"] == "unavailable"
+        reddit.control("faults", method="DELETE")
+        scrape(bot)
+        assert not Gap.objects.exists()
+        last = Stream.objects.get().last_fetch_at
+
+        reddit.control("faults", {"kind": "status", "status": 503})
+        fill(reddit, "busyplace", 1_200, each=20)
+        scrape(bot)
+        reddit.control("faults", method="DELETE")
+        scrape(bot)
+
+        gap = Gap.objects.get()
+        assert (gap.reason, gap.unread_since) == ("listing_cap", last)
+        assert_missing_lies_in_gaps(reddit, "busyplace")
+
+
+class TestTruth:
+    def test_one_that_is_cut_short_changes_nothing_untrue(self, reddit, no_pauses):
+        bot = BotFactory(subreddits=["python"], item_limit=100)
+        scrape(bot)
+        fill(reddit, "python", 350)
+        scrape(bot)
+        before = Gap.objects.values().get(), Stream.objects.values().get()
+        reddit.control("faults", {"kind": "status", "status": 503, "path": "/new", "skip": 2})
+
+        walked = walk_deep(bot)
+
+        assert walked.read == 0
+        assert (Gap.objects.values().get(), Stream.objects.values().get()) == before
+        assert_missing_lies_in_gaps(reddit, "python")
+
+        reddit.control("faults", method="DELETE")
+        assert walk_deep(bot).gaps_closed == 1
+        assert set(listed(reddit, "python")) <= stored("python")
+
+    def test_one_that_is_killed_too(self, reddit):
+        bot = BotFactory(subreddits=["python"], item_limit=100)
+        scrape(bot)
+        fill(reddit, "python", 350)
+        scrape(bot)
+        before = Gap.objects.values().get(), Stream.objects.values().get()
+
+        def kill(progress):
+            raise Cancelled("asked to")
+
+        with pytest.raises(Cancelled):
+            deep_walks.walk_deep(bot.reddit_app, on_page=kill)
+
+        assert (Gap.objects.values().get(), Stream.objects.values().get()) == before
+        assert ScrapeSession.objects.latest().status == "cancelled"
+
+    def test_a_member_that_closed_is_noticed_and_proves_nothing(self, bot, reddit):
+        scrape(bot)
+        make_due()
+        Gap.objects.create(
+            stream=Stream.objects.get(subreddit__name="python", kind="posts"),
+            starts_at=Stream.objects.first().watermark - timedelta(hours=3),
+            ends_at=Stream.objects.first().watermark - timedelta(hours=2),
+            reason="item_limit",
+        )
+        reddit.control("subreddits", {"name": "python", "status": "private"})
+
+        walk_deep(bot)
+
+        assert Gap.objects.get().closed_at is None
+        assert Subreddit.objects.get(name="python").status == "private"
+        session = ScrapeSession.objects.latest()
+        assert session.status == "partial"
+        assert session.outcomes["r/python posts"]["outcome"] == "private"
+        assert session.outcomes["r/berlin posts"]["outcome"] == "ok"
+
+    @pytest.fixture
+    def both_with_gaps(self, reddit):
+        """A bot of two subreddits with a gap each, within the reach of one deep walk of several pages."""
+        bot = BotFactory(subreddits=["python", "berlin"], item_limit=100)
+        scrape(bot)
+        began = now(reddit)
+        advance(reddit, 300 * 30)
+        for index in range(300):
+            post(reddit, "python", created_utc=began + index * 30)
+            post(reddit, "berlin", created_utc=began + index * 30 + 1)
+        scrape(bot)
+        assert Gap.objects.filter(closed_at=None).count() == 2
+        Stream.objects.update(deep_read_at=None)
+        return bot
+
+    @pytest.mark.parametrize("page", [1, 3])
+    @pytest.mark.parametrize("state", ["private", "quarantined", "banned", "missing"])
+    def test_a_member_that_closes_in_mid_walk_proves_nothing(
+        self, reddit, both_with_gaps, state, page
+    ):
+        pages = 0
+
+        def close(progress):
+            nonlocal pages
+            pages += 1
+            if pages == page:
+                reddit.control("subreddits", {"name": "python", "status": state})
+
+        walked = deep_walks.walk_deep(both_with_gaps.reddit_app, on_page=close)
+
+        assert pages > page
+        assert_missing_lies_in_gaps(reddit, "python")
+        gaps = {gap.stream.subreddit.name: gap for gap in Gap.objects.all()}
+        assert (gaps["python"].closed_at, gaps["berlin"].closed_by) == (None, "a deep walk")
+        assert (walked.read, walked.gaps_closed) == (1, 1)
+        session = ScrapeSession.objects.latest()
+        assert session.outcomes["r/python posts"]["outcome"] == state
+        assert session.outcomes["r/berlin posts"]["outcome"] == "ok"
+        # It is still to be read deep, when it can be.
+        assert Stream.objects.get(subreddit__name="python").deep_read_at is None
+
+    def test_one_that_the_last_page_does_not_show_is_asked_about_and_was_read(self, reddit):
+        for name in ("quietplace", "busyplace"):
+            reddit.control("subreddits", {"name": name, "status": "ok"})
+        bot = BotFactory(subreddits=["quietplace", "busyplace"])
+        fill(reddit, "busyplace", 300, each=HOUR)
+        post(reddit, "quietplace")
+        scrape(bot)
+        Stream.objects.update(deep_read_at=None)
+
+        walked = walk_deep(bot)
+
+        assert (walked.due, walked.read) == (2, 2)
+        # Two pages, and one that shows it again.
+        session = ScrapeSession.objects.latest()
+        assert session.requests_by_kind == {"listing": 3}
+        assert Stream.objects.exclude(deep_read_at=None).count() == 2
+
+    def test_a_quiet_member_is_read_by_itself(self, reddit):
+        reddit.control("subreddits", {"name": "quietplace", "status": "ok"})
+        bot = BotFactory(subreddits=["quietplace", "python"])
+        scrape(bot)
+        make_due()
+
+        walked = walk_deep(bot)
+
+        assert (walked.due, walked.read) == (2, 2)
+        assert walk_deep(bot).due == 0
+
+    def test_a_listing_that_leads_back_to_itself_closes_nothing(self, reddit):
+        bot = BotFactory(subreddits=["python"], item_limit=100)
+        scrape(bot)
+        fill(reddit, "python", 250)
+        scrape(bot)
+        reddit.control("faults", {"kind": "alternate_after", "path": "/new"})
+
+        walked = walk_deep(bot)
+
+        assert walked.gaps_closed == walked.gaps_narrowed == 0
+
+
+class TestWhatIsDue:
+    def test_comments_have_their_turn_every_third_time(self, reddit):
+        scrape(BotFactory(subreddits=["python"], comments="stream"))
+        two_days_ago = timezone.now() - timedelta(days=2)
+        Stream.objects.update(deep_read_at=two_days_ago)
+        app = RedditApp.objects.get()
+        assert [stream.kind for stream in deep_walks.due_streams(app)] == ["posts"]
+        make_due()
+        assert len(deep_walks.due_streams(app)) == 2
+
+    def test_nothing_is_asked_when_nothing_is(self, bot):
+        scrape(bot)
+        make_due()
+        walk_deep(bot)
+        sessions = ScrapeSession.objects.count()
+
+        again = walk_deep(bot)
+
+        assert (again.due, again.requests) == (0, 0)
+        assert ScrapeSession.objects.count() == sessions
+
+    def test_what_no_active_bot_wants_is_left_alone(self, bot):
+        scrape(bot)
+        make_due()
+        bot.is_active = False
+        bot.save()
+
+        assert walk_deep(bot).due == 0
+
+    def test_the_oldest_come_first_and_new_gaps_before_them(self, reddit):
+        names = ["python", "berlin", "france"]
+        bot = BotFactory(subreddits=names)
+        long_ago = timezone.now() - timedelta(days=9)
+        for number, stream in enumerate(ensure_streams(names, "posts")):
+            Stream.objects.filter(pk=stream.pk).update(
+                watermark=long_ago, deep_read_at=long_ago - number * timedelta(days=1)
+            )
+        python = Stream.objects.get(subreddit__name="python")
+        assert [s.subreddit.name for s in deep_walks.due_streams(bot.reddit_app)] == names[::-1]
+
+        Gap.objects.create(
+            stream=python, starts_at=long_ago - timedelta(days=1), ends_at=long_ago,
+            reason="item_limit",
+        )  # fmt: skip
+
+        due = deep_walks.due_streams(bot.reddit_app)
+        assert [s.subreddit.name for s in due] == ["python", "france", "berlin"]
+
+    def test_pages_are_bounded_and_the_rest_has_its_turn_later(self, bot, settings):
+        scrape(bot)
+        make_due()
+        settings.DEEP_WALK_PAGES = 1
+
+        turns = [walk_deep(bot).read for _ in range(6)]
+
+        assert max(turns[:4]) < 4
+        assert sum(turns) == 4
+        assert turns[-1] == 0
+
+    def test_questions_about_silent_members_count_as_pages(self, reddit, settings):
+        names = ["quietplace", "busyplace", "emptyplace"]
+        for name in names:
+            reddit.control("subreddits", {"name": name, "status": "ok"})
+        bot = BotFactory(subreddits=names)
+        fill(reddit, "busyplace", 300, each=HOUR)
+        post(reddit, "quietplace")
+        scrape(bot)
+        Stream.objects.update(deep_read_at=None)
+        settings.DEEP_WALK_PAGES = 3
+
+        first, second = walk_deep(bot), walk_deep(bot)
+
+        # Two pages and a question, and nothing is left for the one that has to be read by itself.
+        assert (first.due, first.read, first.requests) == (3, 2, 3)
+        assert first.ended_early == "3 pages were read"
+        assert (second.due, second.read) == (1, 1)
+
+    def test_a_spent_budget_ends_it_truthfully(self, bot, reddit, no_pauses):
+        scrape(bot)
+        make_due()
+        reddit.control("faults", {"kind": "status", "status": 429, "path": "/comments"})
+
+        walked = walk_deep(bot)
+
+        assert walked.read < walked.due
+        assert "429" in walked.ended_early or "spent" in walked.ended_early
+        assert ScrapeSession.objects.latest().status == "partial"
+
+    def test_streams_of_very_different_depths_do_not_share_a_listing(self):
+        python, berlin, france = ensure_streams(["python", "berlin", "france"], "posts")
+        top = timezone.now()
+
+        made = packs(
+            [Depth(python, top), Depth(berlin, top - SPREAD), Depth(france, top - 2 * SPREAD)]
+        )
+
+        names = [[depth.stream.subreddit.name for depth in pack] for pack in made]
+        assert names == [["france", "berlin"], ["python"]]
+
+
+def test_it_is_scheduled_and_tells_what_each_app_did(bot):
+    scrape(bot)
+    make_due()
+    RedditAppFactory()
+    system.install()
+
+    result = tasks.deep_walk.run()
+
+    assert PeriodicTask.objects.get(name="deep-walk").task == "scraping.deep_walk"
+    assert list(result) == [str(bot.reddit_app)]
+    assert result[str(bot.reddit_app)]["read"] == 4

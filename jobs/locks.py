@@ -27,7 +27,7 @@ RESERVED_PREFIX = "jobs:"
 
 # A dead peer is noticed about six seconds after its last sign of life: by libpq here, by the server
 # there. (Neither does anything on a Unix socket, where the kernel knows at once.)
-LIFE_SIGNS = {
+KEEPALIVES = {
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 3,
@@ -35,7 +35,7 @@ LIFE_SIGNS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 6000,
 }
-SERVER_LIFE_SIGNS = """
+SERVER_KEEPALIVES = """
     SET tcp_keepalives_idle = 3;
     SET tcp_keepalives_interval = 1;
     SET tcp_keepalives_count = 3
@@ -166,9 +166,9 @@ class StandingLock(Lock):
             return True
         try:
             if self._connection is None:
-                self._connection = _connect(self.key, **LIFE_SIGNS)
+                self._connection = _connect(self.key, **KEEPALIVES)
                 with self._connection.cursor() as cursor:
-                    cursor.execute(SERVER_LIFE_SIGNS)
+                    cursor.execute(SERVER_KEEPALIVES)
             self.acquired = _acquire(self._connection, self.key, 0)
         except psycopg2.Error:
             self.release()

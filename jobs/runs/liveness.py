@@ -26,7 +26,7 @@ SETTLE_SECONDS = 15
 RETRY_SECONDS = (0.1, 0.5, 1, 2)
 
 
-class SignOfLife:
+class LivenessLock:
     """Holds the lock of this process until it ends."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class SignOfLife:
                 return
 
 
-_current: SignOfLife | None = None
+_current: LivenessLock | None = None
 _guard = threading.Lock()
 
 
@@ -78,7 +78,7 @@ def number() -> int:
     sign = _current
     if sign is None:
         with _guard:
-            sign = _current = _current or SignOfLife()
+            sign = _current = _current or LivenessLock()
     return sign.number
 
 

@@ -32,7 +32,7 @@ class DumpImportAdmin(EvidenceAdmin):
                     ("read", "lines", "rejected"),
                     ("posts", "comments", "filtered"),
                     ("new", "updated", "unchanged"),
-                    "withheld",
+                    "deleted",
                 ]
             },
         ),

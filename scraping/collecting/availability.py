@@ -206,7 +206,7 @@ def subreddits_of(page: Page) -> set[str]:
 def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, State]:
     """What Reddit says of each; those whose turn has not come are left out, or not known yet."""
     states: dict[str, State] = {}
-    nameless: list[Subreddit] = []
+    unexplained: list[Subreddit] = []
     unconfirmed: list[Subreddit] = []
     for start in range(0, len(subreddits), PAGE_SIZE):
         batch = subreddits[start : start + PAGE_SIZE]
@@ -221,7 +221,7 @@ def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, Sta
                 if state is not None:
                     states[subreddit.name] = state
                 else:
-                    nameless.append(subreddit)
+                    unexplained.append(subreddit)
             elif subreddit.status == Status.OK and data.get("quarantine") is not True:
                 states[subreddit.name] = State(Status.OK)
             else:
@@ -231,10 +231,10 @@ def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, Sta
         page = client.listing([s.name for s in unconfirmed[:PAGE_SIZE]], "new")
         seen = subreddits_of(page)
         states |= {s.name: State(Status.OK) for s in unconfirmed if s.name.lower() in seen}
-    rest = [*nameless, *(s for s in unconfirmed if s.name not in states)]
+    rest = [*unexplained, *(s for s in unconfirmed if s.name not in states)]
     for subreddit in rest[:SINGLE_REQUESTS]:
         states[subreddit.name] = _single(client, subreddit.name)
-    for subreddit in nameless[SINGLE_REQUESTS:]:
+    for subreddit in unexplained[SINGLE_REQUESTS:]:
         detail = "Reddit does not show it; why will be asked soon"
         states[subreddit.name] = State(Status.MISSING, detail, is_known=False)
     return states

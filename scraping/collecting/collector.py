@@ -265,7 +265,7 @@ class Collector:
             recorded = ledger.record_walk(streams, result, fetched_at=began)
             gaps = {gap.stream_id: gap for gap in recorded.gaps}
             self.progress.gaps_opened += len(recorded.gaps)
-            self.progress.gaps_closed += recorded.closed.gaps
+            self.progress.gaps_closed += recorded.closed.total_closed
         for stream in streams:
             if stream.pk in self._own:
                 self._outcomes.walked(stream, result, gaps.get(stream.pk))

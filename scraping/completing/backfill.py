@@ -11,7 +11,7 @@ from bots.models import BotConfig
 from jobs import locks
 from scraping.collecting.page_store import Progress
 from scraping.completing import deep_reader
-from scraping.completing.deep_reader import DeepReader, Depth, Reading, Told
+from scraping.completing.deep_reader import DeepReader, Depth, Reading, StreamOutcome
 from scraping.coverage import gaps
 from scraping.coverage.walk import End
 from scraping.models import Gap, ScrapeSession, Stream
@@ -47,7 +47,7 @@ class _Backfill:
             for stream in streams:
                 if stream.pk in done:
                     since = f"complete since {stream.complete_since:%Y-%m-%d %H:%M}"
-                    reader.note(stream, Told("ok", since))
+                    reader.note(stream, StreamOutcome("ok", since))
                 else:
                     bottom = min(filter(None, (self.since, stream.watermark)))
                     depths.append(Depth(stream, bottom))
@@ -61,7 +61,7 @@ class _Backfill:
         )
         return set(done.exclude(Exists(holes)).values_list("pk", flat=True))
 
-    def tell(self, reading: Reading) -> Told:
+    def tell(self, reading: Reading) -> StreamOutcome:
         """Write down what was not reached; return what is told of the stream."""
         stream = reading.depth.stream
         ended = reading.walk.end == End.LISTING_END and not reading.ended_early
@@ -69,22 +69,22 @@ class _Backfill:
             # There is nothing older that Reddit shows.
             gaps.close([gaps.Cover(stream.pk, self.since, reading.since + gaps.SECOND)], by=self.by)
             if reading.since > self.since:
-                return Told("ok", f"its listing begins at {reading.since:%Y-%m-%d %H:%M}")
+                return StreamOutcome("ok", f"its listing begins at {reading.since:%Y-%m-%d %H:%M}")
         if reading.ended_early and not reading.is_done:
-            return Told("error", "Reddit's listing ended above items of it that are known")
+            return StreamOutcome("error", "Reddit's listing ended above items of it that are known")
         if reading.since is None:
-            return Told("empty", "nothing in it")
+            return StreamOutcome("empty", "nothing in it")
         if reading.is_done:
-            return Told("ok", f"complete since {self.since:%Y-%m-%d %H:%M}")
-        owed = None
+            return StreamOutcome("ok", f"complete since {self.since:%Y-%m-%d %H:%M}")
+        unread = None
         if reading.cut_off:
-            owed = gaps.owe(stream, self.since, reason=Gap.Reason.LISTING_CAP)
+            unread = gaps.record_unread(stream, self.since, reason=Gap.Reason.LISTING_CAP)
         why = Gap.Reason.LISTING_CAP.label if reading.cut_off else "the listing broke off"
-        return Told(
+        return StreamOutcome(
             "gap",
             f"reached {reading.since:%Y-%m-%d %H:%M}: {why}; what was written from "
             f"{self.since:%Y-%m-%d %H:%M} to then remains, as far as it is not stored",
-            gaps_opened=1 if owed else 0,
+            gaps_opened=1 if unread else 0,
         )
 
 

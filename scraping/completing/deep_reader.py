@@ -68,7 +68,7 @@ class Reading:
         return ended and not self.cut_off
 
 
-class Told(NamedTuple):
+class StreamOutcome(NamedTuple):
     """What came of a stream, in a few words, and the gaps that were opened beside the walk's own."""
 
     outcome: str
@@ -95,7 +95,7 @@ class DeepReader:
         by: str,
         pages: int | None = None,
         on_reading: Callable[[Reading], None],
-        note: Callable[[Stream, Told], None],
+        note: Callable[[Stream, StreamOutcome], None],
     ) -> None:
         """`by` is what closed gaps say; `pages` bounds what is read in all; None: no bound.
 
@@ -126,14 +126,14 @@ class DeepReader:
         except SubredditUnavailable as error:
             name = pack[0].stream.subreddit.name
             gaps = availability.record(name, error, was_shown=was_shown)
-            self.note(pack[0].stream, Told(error.outcome, str(error), gaps_opened=gaps))
+            self.note(pack[0].stream, StreamOutcome(error.outcome, str(error), gaps_opened=gaps))
             self._fail(pack[1:], error)
         except RedditError as error:
             self._fail(pack, error)
 
     def _fail(self, pack: Sequence[Depth], error: RedditError) -> None:
         for depth in pack:
-            self.note(depth.stream, Told(error.outcome, str(error)))
+            self.note(depth.stream, StreamOutcome(error.outcome, str(error)))
 
     def _read(self, pack: Sequence[Depth]) -> None:
         began = timezone.now()
@@ -191,8 +191,8 @@ class DeepReader:
                     depth,
                     result,
                     gaps_opened=opened[key],
-                    gaps_closed=recorded.closed.wholly.get(key, 0),
-                    gaps_narrowed=recorded.closed.partly.get(key, 0),
+                    gaps_closed=recorded.closed.closed.get(key, 0),
+                    gaps_narrowed=recorded.closed.narrowed.get(key, 0),
                     ended_early=key in recorded.early,
                 )
             )
@@ -248,7 +248,7 @@ def run(
     *,
     by: str,
     name: str,
-    on_reading: Callable[[Reading], Told],
+    on_reading: Callable[[Reading], StreamOutcome],
     on_page: Callable[[Progress], None],
     pages: int | None = None,
     longest_wait: float | None = None,
@@ -261,7 +261,7 @@ def run(
     """
 
     def work(client: RedditClient, store: PageStore, progress: Progress) -> None:
-        def note(stream: Stream, told: Told) -> None:
+        def note(stream: Stream, told: StreamOutcome) -> None:
             progress.outcomes[str(stream)] = {"outcome": told.outcome, "detail": told.detail}
             progress.gaps_opened += told.gaps_opened
 

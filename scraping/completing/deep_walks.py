@@ -21,7 +21,7 @@ from bots.models import LISTING_CAP, RedditApp
 from jobs import locks
 from scraping.collecting.page_store import Progress
 from scraping.completing import deep_reader
-from scraping.completing.deep_reader import DeepReader, Depth, PagesSpent, Reading, Told
+from scraping.completing.deep_reader import DeepReader, Depth, PagesSpent, Reading, StreamOutcome
 from scraping.coverage.gaps import SECOND
 from scraping.models import Gap, RedditComment, RedditPost, ScrapeSession, Stream, Subreddit
 from scraping.planning import demand
@@ -60,11 +60,11 @@ class DeepWalk:
     requests: int = 0
     ended_early: str = ""
 
-    def note(self, reading: Reading) -> Told:
+    def note(self, reading: Reading) -> StreamOutcome:
         """Take down what came of one stream; return what is told of it."""
         if reading.ended_early and not reading.is_done:
             detail = "its listing ended above items of it that are known: read again soon"
-            return Told("error", detail)
+            return StreamOutcome("error", detail)
         self.read += 1
         self.gaps_closed += reading.gaps_closed
         self.gaps_narrowed += reading.gaps_narrowed
@@ -72,7 +72,7 @@ class DeepWalk:
         closed = f", {reading.gaps_closed} gaps closed" if reading.gaps_closed else ""
         cut = "" if reading.is_done or reading.cut_off else ", cut short: it has its turn again"
         missed = ", which is above known ground" if reading.gaps_opened else ""
-        return Told("gap" if reading.gaps_opened else "ok", since + missed + closed + cut)
+        return StreamOutcome("gap" if reading.gaps_opened else "ok", since + missed + closed + cut)
 
 
 def walk_deep(app: RedditApp, *, on_page: Callable[[Progress], None] = lambda _: None) -> DeepWalk:

@@ -201,7 +201,7 @@ class _Searcher:
             if not reasons[gap.pk]
         ]
         with transaction.atomic():
-            closed = gaps.close(covers, by=BY).gaps
+            closed = gaps.close(covers, by=BY).total_closed
             Gap.objects.filter(pk__in=list(reasons)).update(searched_at=timezone.now())
         left = [reason for reason in reasons.values() if reason]
         self._progress.gaps_closed += closed

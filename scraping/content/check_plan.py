@@ -170,7 +170,7 @@ def enrol(rows: Sequence[tuple[str, int | None, datetime, datetime]]) -> None:
         )
 
 
-def at_risk(*, now: datetime, subreddits: Sequence[int] | None, limit: int) -> list[Check]:
+def overdue(*, now: datetime, subreddits: Sequence[int] | None, limit: int) -> list[Check]:
     """Items that should have been verified by now for the promise to hold, the oldest first.
 
     There are some when the budget did not suffice lately, or after an import.
@@ -199,20 +199,20 @@ def _found(rows: QuerySet[ItemCheck], subreddits: Sequence[int] | None, limit: i
     return [Check(*row) for row in rows.values_list(*COLUMNS)[:limit]]
 
 
-def told(checks: Iterable[Check], *, now: datetime) -> None:
+def record_checked(checks: Iterable[Check], *, now: datetime) -> None:
     """Note that Reddit told of these items, and plan the next check of each."""
     rows = [(check.fullname, *next_check(check.created_at, now)) for check in checks]
     _write(rows, now=now, checked=True)
 
 
-def left_out(checks: Iterable[Check], *, now: datetime) -> None:
+def record_left_out(checks: Iterable[Check], *, now: datetime) -> None:
     """Note that an answer left these items out, and ask again soon."""
     _write(
         [(check.fullname, now + CONFIRM_AFTER, False) for check in checks], now=now, missing=True
     )
 
 
-def unreadable(checks: Iterable[Check], *, now: datetime) -> None:
+def record_unreadable(checks: Iterable[Check], *, now: datetime) -> None:
     """Note that nobody can tell of these items, as their subreddit cannot be read.
 
     That answers left them out says nothing, then, of now or before.

@@ -68,7 +68,7 @@ PARTS: dict[type[Content], dict[str, dict[str, str]]] = {
     },
 }
 # Emptied, too, but nothing to speak of in a receipt.
-SILENTLY = {"edited": "NULL", "edited_at": "NULL"}
+UNREPORTED_COLUMNS = {"edited": "NULL", "edited_at": "NULL"}
 
 KINDS = {RedditPost: DeletionReceipt.Kind.POST, RedditComment: DeletionReceipt.Kind.COMMENT}
 
@@ -84,13 +84,13 @@ def reason_to_purge(item: ParsedItem) -> Reason | None:
     return None
 
 
-def obey(model: type[Content], items: Iterable[ParsedItem], *, now: datetime) -> None:
+def purge_gone(model: type[Content], items: Iterable[ParsedItem], *, now: datetime) -> None:
     """Purge what Reddit shows as gone, before the page that shows it is stored.
 
     Of the given items themselves, those that are gone lose what they have, so that nobody stores it.
     """
     gone: dict[str, Reason] = {}
-    nameless: dict[str, Reason] = {}
+    authorless: dict[str, Reason] = {}
     for item in items:
         reason = reason_to_purge(item)
         if reason is not None:
@@ -98,11 +98,11 @@ def obey(model: type[Content], items: Iterable[ParsedItem], *, now: datetime) ->
             strip(item, reason)
         elif item.author == DELETED_AUTHOR:
             # Of a removed comment Reddit names no author. Whether his account still is cannot be told.
-            nameless[item.fullname] = Reason.REMOVED if item.removal else Reason.ACCOUNT
+            authorless[item.fullname] = Reason.REMOVED if item.removal else Reason.ACCOUNT
     if gone:
         purge(gone, seen_at=dict.fromkeys(gone, now), now=now)
-    if nameless:
-        forget_authors(model, nameless, now=now)
+    if authorless:
+        forget_authors(model, authorless, now=now)
 
 
 def strip(item: ParsedItem, reason: Reason) -> None:
@@ -115,7 +115,7 @@ def strip(item: ParsedItem, reason: Reason) -> None:
         "NULL": None,
     }
     model = RedditPost if isinstance(item, ParsedPost) else RedditComment
-    for columns in (*PARTS[model].values(), SILENTLY):
+    for columns in (*PARTS[model].values(), UNREPORTED_COLUMNS):
         for column, empty in columns.items():
             setattr(item, column, values[empty])
 
@@ -185,7 +185,7 @@ def _purge_statement(model: type[Content]) -> str:
     )
     emptied = ", ".join(
         f"{column} = {_MARKER_OF_REASON if empty == MARKER else empty}"
-        for columns in (*parts.values(), SILENTLY)
+        for columns in (*parts.values(), UNREPORTED_COLUMNS)
         for column, empty in columns.items()
     )
     return f"""

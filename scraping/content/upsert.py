@@ -29,7 +29,7 @@ from scraping.subreddits import ensure_subreddits
 STORED = ("subreddit_id", "first_seen_at", "refreshed_at")
 
 # What moderators have removed is not said by what Reddit shows in its place.
-TEXTS = frozenset(
+REPLACED_BY_REMOVAL = frozenset(
     {"title", "selftext", "body", "url", "domain", "link_flair_text", "post_hint", "permalink"}
 )
 
@@ -125,7 +125,7 @@ class Table:
             return _edited_at(given)
         if column == "retrieved_at":
             return f"{given}.retrieved_at"
-        if column in TEXTS:
+        if column in REPLACED_BY_REMOVAL:
             return (
                 f"CASE WHEN {given}.removal = 'removed' THEN COALESCE(t.{column}, {given}.{column}) "
                 f"ELSE COALESCE({given}.{column}, t.{column}) END"
@@ -192,7 +192,7 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
     if not page.items:
         return IngestResult()
     with transaction.atomic(savepoint=False):
-        deletion.obey(table.model, page.items, now=now)
+        deletion.purge_gone(table.model, page.items, now=now)
         subreddits = _subreddit_ids(page, refresh=True)
         too_old = retention.too_old(
             [(i.fullname, subreddits.get(i.subreddit), i.created_at) for i in page.items]

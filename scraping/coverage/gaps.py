@@ -31,21 +31,21 @@ class Cover:
 
 
 @dataclass(frozen=True)
-class Closed:
+class ClosedGaps:
     """What came of covers: how many gaps ended, and how many were narrowed or split, by stream."""
 
-    wholly: dict[int, int] = field(default_factory=dict)
-    partly: dict[int, int] = field(default_factory=dict)
+    closed: dict[int, int] = field(default_factory=dict)
+    narrowed: dict[int, int] = field(default_factory=dict)
 
     @property
-    def gaps(self) -> int:
+    def total_closed(self) -> int:
         """How many gaps there are no more."""
-        return sum(self.wholly.values())
+        return sum(self.closed.values())
 
     @property
-    def parts(self) -> int:
+    def total_narrowed(self) -> int:
         """How many gaps are smaller than they were."""
-        return sum(self.partly.values())
+        return sum(self.narrowed.values())
 
 
 # Streams that have something to gain. Mostly none: nothing is locked then.
@@ -118,7 +118,7 @@ WHERE s.id = c.stream_id
 """
 
 
-def close(covers: Iterable[Cover], *, by: str) -> Closed:
+def close(covers: Iterable[Cover], *, by: str) -> ClosedGaps:
     """Close what the covers hold of open gaps, and say by what.
 
     Also takes back since when a stream is complete, where a cover joins that moment. Its transaction
@@ -127,12 +127,12 @@ def close(covers: Iterable[Cover], *, by: str) -> Closed:
     """
     spans = [cover for cover in covers if cover.starts_at < cover.ends_at]
     if not spans:
-        return Closed()
+        return ClosedGaps()
     with connection.cursor() as cursor:
         cursor.execute(CONCERNED, _parameters(spans))
         concerned = {key for (key,) in cursor.fetchall()}
     if not concerned:
-        return Closed()
+        return ClosedGaps()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(LOCK, [list(concerned)])
         # A statement of its own: it sees what was committed while the lock was waited for.
@@ -140,9 +140,9 @@ def close(covers: Iterable[Cover], *, by: str) -> Closed:
         cursor.execute(CLOSE, parameters | {"now": timezone.now(), "by": by})
         rows = cursor.fetchall()
         cursor.execute(EXTEND, parameters)
-    return Closed(
-        wholly={stream: whole for stream, whole, _ in rows if whole},
-        partly={stream: part for stream, _, part in rows if part},
+    return ClosedGaps(
+        closed={stream: whole for stream, whole, _ in rows if whole},
+        narrowed={stream: part for stream, _, part in rows if part},
     )
 
 
@@ -175,7 +175,7 @@ def covers_of(streams: Iterable[Stream], walk: Walk, *, early: Collection[int] =
     return covers
 
 
-def owe(stream: Stream, since: datetime, *, reason: Gap.Reason) -> Gap | None:
+def record_unread(stream: Stream, since: datetime, *, reason: Gap.Reason) -> Gap | None:
     """Write down that a stream was to be read back to `since` and was not; return the gap, if any.
 
     From then on the stream is complete since that moment but for its gaps.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.db import connection, transaction
 from django.utils import timezone
 
-from scraping.coverage.gaps import Closed, close, covers_of
+from scraping.coverage.gaps import ClosedGaps, close, covers_of
 from scraping.coverage.rates import Rates, poll_by
 from scraping.coverage.walk import KNOWN_ITEMS, SURELY_WHOLE, End, Seen, Walk
 from scraping.models import Gap, Stream, item_model
@@ -52,7 +52,7 @@ class Recorded(NamedTuple):
     """What a walk opened and closed."""
 
     gaps: list[Gap]
-    closed: Closed
+    closed: ClosedGaps
     # Ids of the streams whose listing ended although it should go on.
     early: set[int]
 

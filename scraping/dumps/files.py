@@ -120,7 +120,7 @@ class _Lines:
         damage = None
         pending: list[bytes] = []
         size = 0
-        pieces = self._wanted()
+        pieces = self._pieces_from_position()
         while True:
             try:
                 piece = next(pieces, None)
@@ -177,7 +177,7 @@ class _Lines:
         yield self._made([b""], size, kept)
         return rest
 
-    def _wanted(self) -> Iterator[bytes]:
+    def _pieces_from_position(self) -> Iterator[bytes]:
         head = self._stream.read(4)
         self._stream.seek(0)
         if head == ZSTD_MAGIC or head[1:] == ZSTD_SKIPPABLE:

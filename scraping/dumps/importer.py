@@ -49,7 +49,7 @@ class ImportReport:
     """Why rejected lines could not be written, only counted."""
     was_finished: bool = False
     """It had been imported before; nothing was read."""
-    closed: gaps.Closed = field(default_factory=gaps.Closed)
+    closed: gaps.ClosedGaps = field(default_factory=gaps.ClosedGaps)
     """What came of open gaps."""
     gaps_left: str = ""
     """Why gaps that the declared span covers stay open."""
@@ -97,7 +97,7 @@ def import_dump(
 
 def close_gaps(
     record: DumpImport, filters: Filters, complete: tuple[datetime, datetime]
-) -> tuple[gaps.Closed, str]:
+) -> tuple[gaps.ClosedGaps, str]:
     """Close what a finished import covers of gaps; return that, and why it was nothing where so.
 
     A dump does not say what it lacks, so only a declared span closes gaps, as far as they lie in it
@@ -105,7 +105,7 @@ def close_gaps(
     for by name. Nothing is closed when lines were rejected: what they held is not known.
     """
     if record.rejected:
-        return gaps.Closed(), (
+        return gaps.ClosedGaps(), (
             f"{record.rejected:,} lines were rejected and may hold what is missing: mend them and "
             "import them with --restart"
         )
@@ -226,7 +226,7 @@ class _Writer:
                 items.leave_out(purged)
                 self._ingest(table, items)
             _count(record, batch)
-            record.withheld += len(purged)
+            record.deleted += len(purged)
             record.reject_bytes = self._rejects.write(reading.rejects)
             self._move(before)
 
@@ -279,7 +279,7 @@ def _count(record: DumpImport, batch: Batch) -> None:
     record.posts += reading.post_lines
     record.comments += reading.comment_lines
     record.filtered += reading.filtered
-    record.withheld += reading.withheld
+    record.deleted += reading.deleted
     record.rejected += len(reading.rejects)
     record.encoded_items += reading.encoded
     record.plain_items += reading.plain

@@ -93,7 +93,7 @@ class Reading:
     rejects: list[tuple[int, str, bytes]] = field(default_factory=list)
     """Number, reason and text of each line that is no item."""
     filtered: int = 0
-    withheld: int = 0
+    deleted: int = 0
     encoded: int = 0
     plain: int = 0
 
@@ -265,7 +265,7 @@ class LineReader:
         columns, faults = onto.parse(things, lambda place: _decoded(lines[place][1]))
         for place, fault in faults.items():
             reading.rejects.append((lines[place][0], fault.reason, lines[place][1]))
-        wanted = self._wanted(things, columns, faults, reading)
+        wanted = self._places_to_store(things, columns, faults, reading)
         if not wanted:
             return
         if len(wanted) < len(things):
@@ -285,7 +285,7 @@ class LineReader:
         decode = self._encoded + reading.encoded > self._plain + reading.plain
         onto.add(columns, encoded, decode=decode)
 
-    def _wanted(
+    def _places_to_store(
         self,
         things: list[Line],
         columns: Columns,
@@ -302,8 +302,8 @@ class LineReader:
                 continue
             if not self._filters.want_time(created_at):
                 reading.filtered += 1
-            elif isinstance(meta, dict) and not _obey(meta, columns["removal"], place):
-                reading.withheld += 1
+            elif isinstance(meta, dict) and not _apply_second_look(meta, columns["removal"], place):
+                reading.deleted += 1
             else:
                 wanted.append(place)
         return wanted
@@ -347,7 +347,7 @@ def _retrieved_at(thing: Line, created_at: float) -> float:
     return float(latest) if created_at < latest < LATEST else created_at
 
 
-def _obey(meta: dict[str, Any], removals: list[str], place: int) -> bool:
+def _apply_second_look(meta: dict[str, Any], removals: list[str], place: int) -> bool:
     """Heed what a second look of the dump's makers has shown; False where the author deleted it.
 
     Arctic Shift keeps the first look's texts and says beside them what has become of the item.

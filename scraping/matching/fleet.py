@@ -63,8 +63,8 @@ class Fleet:
         self._typed: list[list[str]] = []
         self._takes_all: list[int] = []
         # By place and number: the bots (by position) that look for the term there.
-        self._wanted: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        self._unwanted: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._included: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._excluded: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         numbers: dict[Term, int] = {}
         for position, bot in enumerate(bots):
             self._add(position, bot, numbers)
@@ -72,7 +72,7 @@ class Fleet:
         indexes: dict[frozenset[int], TermIndex] = {}
         self._places: list[tuple[str, TermIndex, tuple[str, ...]]] = []
         for place, attributes in PLACES.items():
-            used = frozenset(self._wanted[place]) | frozenset(self._unwanted[place])
+            used = frozenset(self._included[place]) | frozenset(self._excluded[place])
             if used and used not in indexes:
                 indexes[used] = TermIndex({number: terms[number] for number in used})
             if used:
@@ -92,16 +92,16 @@ class Fleet:
             self._takes_all.append(position)
         for place in set(bot.match_in):
             for found in include:
-                self._wanted[place][found].append(position)
+                self._included[place][found].append(position)
             for found in {number(raw) for raw in bot.exclude_terms}:
-                self._unwanted[place][found].append(position)
+                self._excluded[place][found].append(position)
 
     def match(self, item: Item | ParsedItem) -> list[Match]:
         """The matches of all bots with one item."""
         hits: dict[int, set[int]] = {}
         spoilt: set[int] = set()
         for place, index, attributes in self._places:
-            wanted, unwanted = self._wanted[place], self._unwanted[place]
+            wanted, unwanted = self._included[place], self._excluded[place]
             for attribute in attributes:
                 text = getattr(item, attribute, None)
                 if not text:

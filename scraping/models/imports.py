@@ -29,7 +29,7 @@ class DumpImport(models.Model):
     updated = models.BigIntegerField(default=0)
     unchanged = models.BigIntegerField(default=0)
     filtered = models.BigIntegerField(default=0, help_text="Of other subreddits or times.")
-    withheld = models.BigIntegerField(
+    deleted = models.BigIntegerField(
         default=0, help_text="Not stored, because their authors have deleted them."
     )
     rejected = models.BigIntegerField(default=0)

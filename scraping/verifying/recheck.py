@@ -103,8 +103,8 @@ def _check_of(
         try:
             with client_for(app, permits=budget) as client:
                 try:
-                    sweep = Sweep(client, subreddits, result, trusted=_is_trusted(app))
-                    sweep.run(lane, clock=clock, requests=requests, deadline=deadline)
+                    recheck = Recheck(client, subreddits, result, trusted=_is_trusted(app))
+                    recheck.run(lane, clock=clock, requests=requests, deadline=deadline)
                 finally:
                     result.requests += client.requests
         except BudgetSpent as error:
@@ -122,7 +122,7 @@ def _check_of(
                 refusals.accept(RedditApp.objects.filter(pk=app.pk))
 
 
-class Sweep:
+class Recheck:
     """One app's questions in one lane."""
 
     def __init__(
@@ -182,7 +182,7 @@ class Sweep:
         if lane == Lane.REFRESH:
             add(find(refresh=True, before=now, most=limit), limit)
         else:
-            add(check_plan.at_risk(now=now, subreddits=self._subreddits, limit=limit), limit)
+            add(check_plan.overdue(now=now, subreddits=self._subreddits, limit=limit), limit)
             if len(found) < limit:
                 add(find(refresh=False, before=now, most=limit), limit)
                 add(find(refresh=True, before=now - LATE, most=limit), limit)
@@ -235,7 +235,7 @@ class Sweep:
             for check in told
             if check.fullname in answer.emptied and now - check.created_at > check_plan.APPROVABLE
         ]
-        check_plan.told(told, now=now)
+        check_plan.record_checked(told, now=now)
         check_plan.forget(ended)
         self._store_missing(missing, now)
         scores.note_refreshed(
@@ -266,8 +266,8 @@ class Sweep:
             seen_at={check.fullname: check.missing_since for check in gone if check.missing_since},
             now=now,
         )
-        check_plan.left_out(once, now=now)
-        check_plan.unreadable(hidden, now=now)
+        check_plan.record_left_out(once, now=now)
+        check_plan.record_unreadable(hidden, now=now)
         self._result.left_out += len(once)
         self._result.unreadable += len(hidden)
 

@@ -36,7 +36,7 @@ COLUMNS = (
     "updated",
     "unchanged",
     "filtered",
-    "withheld",
+    "deleted",
     "rejected",
 )
 
@@ -187,10 +187,10 @@ def _notes(path: Path, report: ImportReport, *, dry_run: bool) -> list[str]:
         notes.append(f"Rejected lines: {report.rejects}")
     if report.rejects_fault:
         notes.append(report.rejects_fault)
-    if report.closed.gaps:
-        notes.append(f"{path}: closed {report.closed.gaps} gaps.")
-    if report.closed.parts:
-        notes.append(f"{path}: closed a part of {report.closed.parts} gaps.")
+    if report.closed.total_closed:
+        notes.append(f"{path}: closed {report.closed.total_closed} gaps.")
+    if report.closed.total_narrowed:
+        notes.append(f"{path}: closed a part of {report.closed.total_narrowed} gaps.")
     if report.gaps_left:
         notes.append(f"{path}: no gap was closed, because {report.gaps_left}.")
     return notes

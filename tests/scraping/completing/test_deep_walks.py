@@ -219,7 +219,7 @@ class TestGaps:
         report = import_dump(dump, complete=(gap.starts_at, gap.ends_at))
 
         gap.refresh_from_db()
-        assert report.closed.gaps == 1
+        assert report.closed.total_closed == 1
         assert str(dump) in gap.closed_by
         assert set(listed(reddit, "busyplace")) <= stored("busyplace")
 

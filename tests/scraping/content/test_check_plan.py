@@ -121,12 +121,12 @@ class TestThePromise:
     @pytest.fixture(autouse=True)
     def light(self, monkeypatch):
         """What is stored is not the matter here, and would take its time."""
-        monkeypatch.setattr(recheck.Sweep, "_store", self.store)
+        monkeypatch.setattr(recheck.Recheck, "_store", self.store)
 
     @staticmethod
     def store(sweep, batch, answer, missing, now):
         assert not missing
-        check_plan.told(batch, now=now)
+        check_plan.record_checked(batch, now=now)
 
     def test_every_item_is_verified_within_48_hours(self, answers):
         assert self.run(answers, days=6, per_run=300) <= timedelta(hours=48)

@@ -113,7 +113,7 @@ class TestItDoesNotComeBack:
         path = tmp_path / "posts.ndjson"
         path.write_text(json.dumps(purged.stale | {"retrieved_on": 2_000_000_000}) + "\n")
         report = import_dump(path)
-        assert (report.record.withheld, report.record.new) == (1, 0)
+        assert (report.record.deleted, report.record.new) == (1, 0)
         assert found_anywhere("My Tabby") == []
 
     def test_by_an_import_when_retention_has_removed_the_row(self, purged, tmp_path):
@@ -166,12 +166,12 @@ import os, signal, django
 django.setup()
 from datetime import UTC, datetime
 from scraping import refresh
-from scraping.verifying.recheck import Sweep
-store = Sweep._store
+from scraping.verifying.recheck import Recheck
+store = Recheck._store
 def dies(*arguments):
     {before}
     os.kill(os.getpid(), signal.SIGKILL)
-Sweep._store = dies
+Recheck._store = dies
 refresh.check_items(clock=lambda: datetime.fromtimestamp({now}, tz=UTC))
 """
 

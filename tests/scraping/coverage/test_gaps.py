@@ -228,7 +228,7 @@ class TestOwing:
     def test_what_was_asked_for_and_not_reached_is_a_gap(self):
         stream = stream_of(complete_since=at(10), watermark=NOW)
 
-        gaps.owe(stream, at(30), reason="listing_cap")
+        gaps.record_unread(stream, at(30), reason="listing_cap")
 
         assert spans() == [(30, 10)]
         assert stream_of().complete_since == at(30)
@@ -237,7 +237,7 @@ class TestOwing:
     def test_what_is_accounted_for_is_not_owed_again(self, since):
         stream = stream_of(complete_since=at(10), watermark=NOW)
 
-        assert gaps.owe(stream, since, reason="listing_cap") is None
+        assert gaps.record_unread(stream, since, reason="listing_cap") is None
         assert spans() == []
         assert stream_of().complete_since == at(10)
 

@@ -108,7 +108,7 @@ class TestWhatIsKnown:
             )
         )
 
-        assert report.record.withheld == 2
+        assert report.record.deleted == 2
         assert (self.stored().fullname, self.stored().removal) == ("t3_zz0003", "removed")
 
     def test_what_was_purged_stays_away(self, dump, monkeypatch):
@@ -118,7 +118,7 @@ class TestWhatIsKnown:
         report = import_dump(dump(*posts(1, 2)))
 
         assert self.stored().fullname == "t3_zz0002"
-        assert report.record.withheld == 1
+        assert report.record.deleted == 1
 
     def test_known_items_after_many_new_ones_are_known(self, dump, small_blocks):
         ingest_posts([parse_post(data) for data in posts(10, 11, 15)])

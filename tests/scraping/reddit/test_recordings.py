@@ -117,7 +117,7 @@ def purged(kind, data):
     if reason is None:
         return {}
     deletion.strip(item, reason)
-    parts = (*deletion.PARTS[MODELS[kind]].values(), deletion.SILENTLY)
+    parts = (*deletion.PARTS[MODELS[kind]].values(), deletion.UNREPORTED_COLUMNS)
     return {column: getattr(item, column) for columns in parts for column in columns}
 
 

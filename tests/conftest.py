@@ -8,7 +8,58 @@ import pytest
 import redis
 
 from config.environment import database_url
+from tests import needs
 from tests.processes import running_processes
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--must-run",
+        default="",
+        metavar="NEED,...",
+        help="fail when a test was skipped for want of one of these, or for a reason that is no need "
+        f"of tests/needs.py: {', '.join(needs.ALL)}",
+    )
+
+
+def pytest_configure(config):
+    config.stash[FORBIDDEN_SKIPS] = []
+    unknown = _must_run(config) - needs.ALL.keys()
+    if unknown:
+        raise pytest.UsageError(f"--must-run: no such need: {', '.join(sorted(unknown))}")
+    config.pluginmanager.register(_Skips(config), "forbidden-skips")
+
+
+def _must_run(config):
+    return set(filter(None, config.getoption("--must-run").split(",")))
+
+
+FORBIDDEN_SKIPS = pytest.StashKey()
+
+
+class _Skips:
+    """Fails the run for tests that were skipped though this machine has what they need."""
+
+    def __init__(self, config):
+        self.config = config
+        self.must_run = _must_run(config)
+
+    def pytest_runtest_logreport(self, report):
+        if not self.must_run or not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        need = needs.skipped_for(reason)
+        if need is None or need in self.must_run:
+            self.config.stash[FORBIDDEN_SKIPS].append(f"{report.nodeid}: {reason}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session, exitstatus):
+        if self.config.stash[FORBIDDEN_SKIPS] and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        for skip in self.config.stash[FORBIDDEN_SKIPS]:
+            terminalreporter.write_line(f"SKIPPED, but must run here: {skip}", red=True)
 
 
 @pytest.fixture

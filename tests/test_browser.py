@@ -5,7 +5,6 @@ Slow: starts headless Chromium. Skipped where there is no browser.
 
 import os
 import re
-import shutil
 from datetime import timedelta
 
 import pytest
@@ -16,19 +15,12 @@ from django_celery_beat.models import PeriodicTask
 from bots.models import BotConfig
 from scraping.models import Gap, ScrapeSession, Stream
 from scraping.subreddits import ensure_streams
+from tests import needs
 from tests.factories import PASSWORD, BotFactory, RedditAppFactory, SuperuserFactory
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no browser: none of chromium, chromium-browser, google-chrome"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs.CHROMIUM.mark()]
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def page(monkeypatch):
 
     complaints = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=needs.CHROMIUM_PATH, args=ARGUMENTS)
         page = browser.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(

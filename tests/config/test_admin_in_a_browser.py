@@ -1,27 +1,23 @@
 """The admin works in a browser under the content security policy."""
 
 import os
-import shutil
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests import needs
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def page():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on PATH")
+    needs.CHROMIUM.require()
     from playwright.sync_api import sync_playwright
 
     # It runs an event loop in this thread; whatever needs the database comes before or after.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
+            executable_path=needs.CHROMIUM_PATH, args=["--no-sandbox"] if os.geteuid() == 0 else []
         )
         page = browser.new_page()
         page.problems = []

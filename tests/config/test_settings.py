@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet
 
 from config.environment import BASE_DIR
 from local.servers.secrets import generated_secret
+from tests import needs
 
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
@@ -27,8 +28,7 @@ SHOW = "from django.conf import settings; print({})"
 @pytest.fixture
 def production(tmp_path):
     """Run Python with production settings and the given changes of the environment (None: unset)."""
-    if (BASE_DIR / ".env").exists():
-        pytest.skip("the .env of this checkout would fill in what these tests leave out")
+    needs.NO_DOTENV.require()
 
     def run(*arguments, **changes):
         environment = {"PATH": os.environ["PATH"], **PRODUCTION, **changes}
@@ -130,6 +130,7 @@ ours = {name for name in dir(settings) if name.startswith("CELERY_")}
 ours -= {"CELERY_DB_REUSE_MAX", "CELERY_VISIBILITY_TIMEOUT", "CELERY_SOFT_SHUTDOWN_TIMEOUT"}
 print(sorted(name for name in ours if name.removeprefix("CELERY_").lower() not in known))
 from config.celery import app
+from tests import needs
 print(app.conf.get("CELERY_DB_REUSE_MAX"), app.conf.task_acks_late, app.conf.result_backend)
 """
     done = production("-c", script)

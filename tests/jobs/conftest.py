@@ -1,6 +1,5 @@
 """Workers with jobs of the tests on either broker, beats inside the test process, and servers to kill."""
 
-import os
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +13,6 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_results.models import TaskResult
 from kombu import Connection
-from kombu.exceptions import KombuError
 
 from config.celery import app
 from config.environment import parse_database_url
@@ -24,22 +22,13 @@ from jobs.runs import liveness, store
 from jobs.runs import requests as runs
 from local.servers.postgres import PostgresServer
 from local.servers.redis import RedisServer
+from tests import needs
 from tests.jobs import worker_jobs
 from tests.processes import running_processes, wait_until
 from tests.tcp_proxy import TcpProxy
 
-RABBITMQ_URL = os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
 # A worker reads it as its visibility time-out; longer than most tests, shorter than patience.
 VISIBILITY_SECONDS = "6"
-
-
-def rabbitmq_answers():
-    try:
-        with Connection(RABBITMQ_URL, connect_timeout=2) as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-    except (KombuError, OSError):
-        return False
-    return True
 
 
 class Broker:
@@ -75,9 +64,8 @@ def either_broker(request, broker, monkeypatch):
     if request.param == "redis":
         used = Broker(broker)
     else:
-        if not rabbitmq_answers():
-            pytest.skip(f"no RabbitMQ answers at {RABBITMQ_URL}; set TEST_RABBITMQ_URL")
-        used = Broker(RABBITMQ_URL, queue=f"test-{uuid.uuid4().hex[:12]}")
+        needs.RABBITMQ.require()
+        used = Broker(needs.RABBITMQ_URL, queue=f"test-{uuid.uuid4().hex[:12]}")
     monkeypatch.setattr(store, "current_app", used.sender)
     yield used
     used.sender.close()
@@ -108,15 +96,14 @@ def breakable_broker(request, tmp_path, monkeypatch):
         proxy = TcpProxy(str(server.socket))
         used = Broker(f"redis://127.0.0.1:{proxy.port}/0")
     else:
-        if not rabbitmq_answers():
-            pytest.skip(f"no RabbitMQ answers at {RABBITMQ_URL}; set TEST_RABBITMQ_URL")
-        there = urlsplit(RABBITMQ_URL)
+        needs.RABBITMQ.require()
+        there = urlsplit(needs.RABBITMQ_URL)
         proxy = TcpProxy((there.hostname, there.port or 5672))
         login = there.netloc.rpartition("@")[0]
         address = there._replace(netloc=f"{login}{'@' if login else ''}127.0.0.1:{proxy.port}")
         # Its queue is removed past the proxy, which may be closed by then.
         used = Broker(
-            urlunsplit(address), queue=f"test-{uuid.uuid4().hex[:12]}", own_url=RABBITMQ_URL
+            urlunsplit(address), queue=f"test-{uuid.uuid4().hex[:12]}", own_url=needs.RABBITMQ_URL
         )
     used.proxy = proxy
     monkeypatch.setattr(store, "current_app", used.sender)

@@ -18,6 +18,7 @@ from config.environment import BASE_DIR
 from jobs.beat.firing import task_id_of
 from local.servers.postgres import PostgresServer
 from local.servers.redis import RedisServer
+from tests import needs
 from tests.jobs.conftest import TASK, interval, runs_of, schedule
 from tests.processes import wait_until
 
@@ -65,8 +66,7 @@ def redis(broker, settings):
     from config.celery import app
 
     with app.connection_for_write() as found:
-        if found.transport.driver_type != "redis":
-            pytest.skip("reads the messages that wait, which needs Redis")
+        needs.REDIS.require()
         client = found.default_channel.client
         # The client puts the prefix before the keys of some commands; LRANGE is none of them.
         yield lambda: client.lrange(f"{settings.BROKER_PREFIX}scraping", 0, -1)

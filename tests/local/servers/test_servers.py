@@ -19,6 +19,7 @@ from config.environment import BASE_DIR
 from local.servers import EmbeddedServerError, errors, launching, postgres
 from local.servers.postgres import PostgresServer
 from local.servers.redis import RedisServer
+from tests import needs
 from tests.processes import running_processes, wait_until
 
 pytestmark = pytest.mark.slow
@@ -326,7 +327,7 @@ def test_servers_in_use_can_be_stopped_by_force(users, folder):
     assert servers_in(folder) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@needs.ROOT.mark()
 def test_works_for_an_ordinary_user():
     """The other tests are run by root where this one is."""
     uid = 65534

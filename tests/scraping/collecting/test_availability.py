@@ -1,9 +1,7 @@
 """Whether subreddits can be read: told by few requests, never a zero in disguise, and they come back."""
 
 import json
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -19,6 +17,7 @@ from scraping.reddit.errors import SubredditUnavailable
 from scraping.sessions import services
 from scraping.simulator.server import SimulatorServer
 from scraping.tasks import probe_subreddits
+from tests import needs
 from tests.factories import BotFactory, RedditAppFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +25,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SHOWN_BY_INFO = ("private", "quarantined", "gated")
 HIDDEN_BY_INFO = ("banned", "missing")
 BUSY = "python"
-REFERENCE = os.environ.get("REDDIT_REFERENCE")
 
 
 def run(bot):
@@ -420,12 +418,10 @@ def test_what_a_description_tells_of_one_that_could_be_read(data, outcome):
     assert (found and found.outcome) == outcome
 
 
-@pytest.mark.skipif(
-    not REFERENCE, reason="REDDIT_REFERENCE does not name a folder of recorded answers"
-)
+@needs.RECORDINGS.mark()
 def test_in_recorded_descriptions_only_closed_ones_hide_their_subscribers():
     described = {}
-    for path in sorted((Path(REFERENCE) / "recordings").glob("*_api_info.json")):
+    for path in sorted((needs.RECORDINGS_FOLDER / "recordings").glob("*_api_info.json")):
         things = json.loads(path.read_text())["data"]["children"]
         described |= availability._described(thing for thing in things if thing["kind"] == "t5")
 

@@ -1,9 +1,7 @@
 """Many thousands of posts at once, out of the recorded volume file."""
 
 import gzip
-import os
 from itertools import islice
-from pathlib import Path
 
 import orjson
 import pytest
@@ -11,18 +9,17 @@ import pytest
 from scraping.content.upsert import ingest_posts
 from scraping.models import RedditPost
 from scraping.reddit.parse import parse_post
+from tests import needs
 from tests.database import row_versions
-
-REFERENCE = os.environ.get("REDDIT_REFERENCE")
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.skipif(not REFERENCE, reason="REDDIT_REFERENCE names no folder of recordings"),
+    needs.RECORDINGS.mark(),
 ]
 
 
 def test_re_ingest_of_unchanged_posts_writes_no_row_version():
-    with gzip.open(Path(REFERENCE) / "volume" / "posts_2013_pddl.ndjson.gz") as lines:
+    with gzip.open(needs.RECORDINGS_FOLDER / "volume" / "posts_2013_pddl.ndjson.gz") as lines:
         posts = [parse_post(orjson.loads(line)) for line in islice(lines, 12_000)]
     first = ingest_posts(posts)
     before = row_versions(RedditPost._meta.db_table, "fullname")

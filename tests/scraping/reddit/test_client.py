@@ -1,10 +1,8 @@
 """The client gives pages or errors that say what is the matter: nothing raw, nothing for ever."""
 
 import json
-import os
 import socket
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,9 +19,9 @@ from scraping.reddit.errors import (
     Unauthorized,
     Unavailable,
 )
+from tests import needs
 from tests.scraping.stub import stub_server
 
-REFERENCE = os.environ.get("REDDIT_REFERENCE")
 LISTING = {"kind": "Listing", "data": {"after": None, "children": []}}
 
 
@@ -381,11 +379,11 @@ class TestAnything:
         assert isinstance(page.things, list)
 
 
-@pytest.mark.skipif(not REFERENCE, reason="REDDIT_REFERENCE does not name a folder of recordings")
+@needs.RECORDINGS.mark()
 class TestRecorded:
     def test_every_recorded_error_has_its_error(self, stub, client_of, no_pauses, subtests):
         kinds = {401: Unauthorized, 429: Throttled, 408: Unavailable}
-        recorded = json.loads((Path(REFERENCE) / "errors.json").read_bytes())
+        recorded = json.loads((needs.RECORDINGS_FOLDER / "errors.json").read_bytes())
         for number, answer in enumerate(recorded):
             status = answer["status"]
             is_token = "access_token" in answer["uri"]

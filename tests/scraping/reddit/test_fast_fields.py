@@ -2,9 +2,7 @@
 
 import gzip
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 import pytest
@@ -22,9 +20,9 @@ from scraping.reddit.parse import (
     parse_post,
     post_columns,
 )
+from tests import needs
 from tests.factories import CommentData, PostData
 
-REFERENCE = os.environ.get("REDDIT_REFERENCE")
 WAYS = {
     "post": (PostData, post_columns, parse_post, ParsedPost),
     "comment": (CommentData, comment_columns, parse_comment, ParsedComment),
@@ -132,10 +130,10 @@ def test_only_what_is_odd_takes_the_careful_way(kind, monkeypatch):
     assert (columns["edited"][2], faults) == (True, {})
 
 
-@pytest.mark.skipif(not REFERENCE, reason="REDDIT_REFERENCE does not name a folder of recordings")
+@needs.RECORDINGS.mark()
 @pytest.mark.parametrize(("kind", "name"), [("post", "posts"), ("comment", "comments")])
 def test_both_ways_agree_on_what_was_recorded(kind, name):
-    with gzip.open(Path(REFERENCE) / f"{name}.ndjson.gz") as lines:
+    with gzip.open(needs.RECORDINGS_FOLDER / f"{name}.ndjson.gz") as lines:
         things = [orjson.loads(line) for line in lines]
     for start in range(0, len(things), 100):
         some = things[start : start + 100]

@@ -6,9 +6,7 @@ folder that holds them. Nothing here depends on which recordings they are.
 
 import gzip
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -16,15 +14,12 @@ from scraping.content import deletion
 from scraping.content.upsert import ingest_comments, ingest_posts
 from scraping.models import RedditComment, RedditPost
 from scraping.reddit.parse import PARSERS
+from tests import needs
 from tests.database import row_versions
-
-REFERENCE = os.environ.get("REDDIT_REFERENCE")
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),  # pages are committed one by one, as in a session
-    pytest.mark.skipif(
-        not REFERENCE, reason="REDDIT_REFERENCE does not name a folder of recorded answers"
-    ),
+    needs.RECORDINGS.mark(),
 ]
 
 INGEST = {"t3": ingest_posts, "t1": ingest_comments}
@@ -70,7 +65,7 @@ def things(value):
 
 
 def recordings():
-    folder = Path(REFERENCE) / "recordings"
+    folder = needs.RECORDINGS_FOLDER / "recordings"
     for path in sorted(folder.glob("*.json")):
         if path.name != "INDEX.json":
             yield path.name, list(things(json.loads(path.read_bytes())))
@@ -78,7 +73,7 @@ def recordings():
 
 def dumped(name, kind):
     """The lines of a file of items."""
-    with gzip.open(Path(REFERENCE) / name) as lines:
+    with gzip.open(needs.RECORDINGS_FOLDER / name) as lines:
         return [(kind, json.loads(line)) for line in lines]
 
 
@@ -174,7 +169,7 @@ def test_every_recorded_answer_is_stored_as_it_was(subtests):
         with subtests.test(name):
             check(items)
 
-    assert read > 0, f"{REFERENCE}/recordings holds no post and no comment"
+    assert read > 0, f"{needs.RECORDINGS_FOLDER}/recordings holds no post and no comment"
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,13 @@
 """Answers about comment trees are read whatever their shape: nothing is lost, nothing recurses."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from scraping.reddit.errors import BadResponse
 from scraping.reddit.tree import read_more_children, read_tree
+from tests import needs
 from tests.factories import CommentData, PostData
-
-REFERENCE = os.environ.get("REDDIT_REFERENCE")
 
 
 def listing(*things):
@@ -130,11 +127,9 @@ def things_of(value, kind):
             yield from things_of(entry, kind)
 
 
-@pytest.mark.skipif(
-    not REFERENCE, reason="REDDIT_REFERENCE does not name a folder of recorded answers"
-)
+@needs.RECORDINGS.mark()
 def test_recorded_trees_are_read_to_the_last_comment(subtests):
-    folder = Path(REFERENCE) / "recordings"
+    folder = needs.RECORDINGS_FOLDER / "recordings"
     read = {"tree": 0, "more": 0}
     for entry in json.loads((folder / "INDEX.json").read_bytes()):
         way, path = entry["method"], entry["path"]

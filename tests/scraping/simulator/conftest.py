@@ -1,11 +1,9 @@
 """Servers for the tests. A frozen clock makes every answer repeatable."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from scraping.simulator.server import SimulatorServer
+from tests import needs
 
 from .api import START, Api
 
@@ -41,7 +39,5 @@ def own(sim):
 @pytest.fixture(scope="session")
 def reference():
     """The folder of recorded Reddit data, which is not part of the project."""
-    folder = os.environ.get("REDDIT_REFERENCE")
-    if not folder:
-        pytest.skip("REDDIT_REFERENCE is not set: there are no recordings to compare with")
-    return Path(folder)
+    needs.RECORDINGS.require()
+    return needs.RECORDINGS_FOLDER

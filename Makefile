@@ -29,10 +29,16 @@ lock: install  ## pin and hash requirements/*.in into requirements/*.txt
 	    --custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; done
 
 .PHONY: lint
-lint: install  ## ruff (lint and format) and the import contracts
+lint: install  ## ruff (lint and format), the import contracts, and the links of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory docs
+
+# All pages are read anew each time: only then Sphinx sees that a page lost the target of a link.
+.PHONY: docs
+docs: install  ## the docs as a site in var/site; a dead link is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --write-all --conf-dir docs --doctree-dir var/doctrees . var/site
 
 # Parallel test processes; each has a database and keys in the broker of its own.
 JOBS ?= 2

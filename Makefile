@@ -8,7 +8,7 @@ ARGS ?=
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The stamp holds what was installed: a changed lock file or interpreter installs anew. Without
 # --no-compile pip spends a third of the time on modules that are never imported.
@@ -54,6 +54,13 @@ test: install  ## all tests (ARGS="-k words" for some); starts its own servers a
 .PHONY: test-fast
 test-fast: install  ## the tests that start no processes
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+# A report comes also out of tests that failed; the exit code is that of the tests.
+.PHONY: test-coverage
+test-coverage: install  ## all tests, with the lines that they miss in var/coverage/html
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS); status=$$?; \
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report; exit $$status
 
 .PHONY: bench
 bench: install  ## the benchmarks (ONLY="name ..." for some)

@@ -22,11 +22,14 @@ $(VENV)/.installed: requirements/test.txt
 .PHONY: install
 install: $(VENV)/.installed  ## create .venv and install everything into it
 
+# Dependabot reads these options in the header of each lock file, and recompiles the file with them.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes
+
 .PHONY: lock
-lock: install  ## pin and hash requirements/*.in into requirements/*.txt
+lock: install  ## pin and hash requirements/*.in into requirements/*.txt (ARGS="--upgrade")
 	@cd requirements && for name in base production local test; do \
-	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; done
+	  ../$(BIN)/$(LOCK) --quiet --no-emit-index-url --custom-compile-command "make lock ($(LOCK))" \
+	    --output-file $$name.txt $$name.in $(ARGS) || exit 1; done
 
 .PHONY: lint
 lint: install  ## ruff (lint and format), the import contracts, and the links of the docs

@@ -43,6 +43,10 @@ lint: install  ## ruff (lint and format), the import contracts, and the links of
 docs: install  ## the docs as a site in var/site; a dead link is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --write-all --conf-dir docs --doctree-dir var/doctrees . var/site
 
+.PHONY: audit
+audit: install  ## known vulnerabilities in the locked packages (asks PyPI)
+	$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/production.txt -r requirements/test.txt
+
 # Parallel test processes; each has a database and keys in the broker of its own.
 JOBS ?= 2
 
@@ -68,6 +72,11 @@ test-coverage: install  ## all tests, with the lines that they miss in var/cover
 .PHONY: bench
 bench: install  ## the benchmarks (ONLY="name ..." for some)
 	$(BIN)/python -m benchmarks $(ONLY)
+
+.PHONY: image
+image:  ## build the container image and check docker-compose.yml (needs Docker)
+	docker compose --env-file .ci/compose.env --profile "*" config --quiet
+	docker compose --env-file .ci/compose.env build web
 
 .PHONY: demo
 demo: install  ## everything on this machine, on simulated Reddit (ARGS="--once", ARGS="--help")

@@ -8,7 +8,7 @@ ARGS ?=
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The stamp holds what was installed: a changed lock file or interpreter installs anew. Without
 # --no-compile pip spends a third of the time on modules that are never imported.
@@ -22,17 +22,30 @@ $(VENV)/.installed: requirements/test.txt
 .PHONY: install
 install: $(VENV)/.installed  ## create .venv and install everything into it
 
+# Dependabot reads these options in the header of each lock file, and recompiles the file with them.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes
+
 .PHONY: lock
-lock: install  ## pin and hash requirements/*.in into requirements/*.txt
+lock: install  ## pin and hash requirements/*.in into requirements/*.txt (ARGS="--upgrade")
 	@cd requirements && for name in base production local test; do \
-	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; done
+	  ../$(BIN)/$(LOCK) --quiet --no-emit-index-url --custom-compile-command "make lock ($(LOCK))" \
+	    --output-file $$name.txt $$name.in $(ARGS) || exit 1; done
 
 .PHONY: lint
-lint: install  ## ruff (lint and format) and the import contracts
+lint: install  ## ruff (lint and format), the import contracts, and the links of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory docs
+
+# All pages are read anew each time: only then Sphinx sees that a page lost the target of a link.
+.PHONY: docs
+docs: install  ## the docs as a site in var/site; a dead link is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --write-all --conf-dir docs --doctree-dir var/doctrees . var/site
+
+.PHONY: audit
+audit: install  ## known vulnerabilities in the locked packages (asks PyPI)
+	$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/production.txt -r requirements/test.txt
 
 # Parallel test processes; each has a database and keys in the broker of its own.
 JOBS ?= 2
@@ -49,9 +62,21 @@ test: install  ## all tests (ARGS="-k words" for some); starts its own servers a
 test-fast: install  ## the tests that start no processes
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
+# A report comes also out of tests that failed; the exit code is that of the tests.
+.PHONY: test-coverage
+test-coverage: install  ## all tests, with the lines that they miss in var/coverage/html
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS); status=$$?; \
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report; exit $$status
+
 .PHONY: bench
 bench: install  ## the benchmarks (ONLY="name ..." for some)
 	$(BIN)/python -m benchmarks $(ONLY)
+
+.PHONY: image
+image:  ## build the container image and check docker-compose.yml (needs Docker)
+	docker compose --env-file .ci/compose.env --profile "*" config --quiet
+	docker compose --env-file .ci/compose.env build web
 
 .PHONY: demo
 demo: install  ## everything on this machine, on simulated Reddit (ARGS="--once", ARGS="--help")

@@ -176,7 +176,16 @@ class Processes:
         )
 
     def end(self) -> None:
-        """Kill every process group that was started, including what its leader left behind."""
+        """Kill every process group that was started, including what its leader left behind.
+
+        `make test-coverage` asks the processes to end first: a killed one saves no coverage.
+        """
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:
+            for process in self.started:
+                process.popen.terminate()
+            for process in self.started:
+                with suppress(subprocess.TimeoutExpired):
+                    process.popen.wait(10)
         for process in self.started:
             process.kill()
         self.started.clear()

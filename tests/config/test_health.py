@@ -1,6 +1,7 @@
 """Probes say the truth: 200 while the work can be done, an error with its reason otherwise."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -80,11 +81,11 @@ def test_a_heartbeat_must_be_fresh(tmp_path):
 
     file.touch()
     assert health("worker", HEARTBEAT_FILE=str(file)).returncode == 0
-    minutes_ago = time.time() - 90
-    os.utime(file, (minutes_ago, minutes_ago))
+    a_while_ago = time.time() - 90
+    os.utime(file, (a_while_ago, a_while_ago))
     stale = health("worker", HEARTBEAT_FILE=str(file))
     assert stale.returncode == 1
-    assert "was touched 90 s ago" in stale.stderr
+    assert re.search(r"was touched 9\d s ago", stale.stderr)
 
 
 def test_a_probe_without_a_file_says_what_to_set():

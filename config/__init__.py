@@ -1,4 +1,4 @@
-"""Lurker's settings, entry points and the servers that it brings along.
+"""Lurker's settings and the entry points of its processes.
 
 Importing this package imports nothing else, so that `local.servers`, `config.environment` and
 the health checks stay quick; `celery_app` is there once it is asked for.

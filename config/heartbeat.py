@@ -1,4 +1,4 @@
-"""The sign of life of workers and beats: a file that is touched while they do their work.
+"""The heartbeat of workers and beats: a file that is touched while they do their work.
 
 Set HEARTBEAT_FILE to have it; `python -m config.health worker|beat` reads it. Asking a worker over
 the broker (`celery inspect ping`) would start a whole Celery for each question, and would call all

@@ -25,7 +25,7 @@ APPLICATION_NAME_BYTES = 63
 # Keys that begin with this are this app's own; a job cannot declare one.
 RESERVED_PREFIX = "jobs:"
 
-# A dead peer is noticed about six seconds after its last sign of life: by libpq here, by the server
+# A dead peer is noticed about six seconds after its last packet: by libpq here, by the server
 # there. (Neither does anything on a Unix socket, where the kernel knows at once.)
 KEEPALIVES = {
     "connect_timeout": 5,

@@ -317,7 +317,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
         "health_check_interval": 10,
     }
 )
-# Seconds between signs of life on a connection to RabbitMQ, which is given up after two without
+# Seconds between heartbeats on a connection to RabbitMQ, which is given up after two without
 # any. With these two a worker whose connection is half-open (nothing passes, and nobody has been
 # told) has another within a minute. Celery's own figures leave it deaf for up to four minutes.
 CELERY_BROKER_HEARTBEAT = 15

@@ -127,7 +127,7 @@ class RunBackend(DatabaseBackend):
             if meta is not None:
                 _tell(job.name, task_id, state, reason, in_batch="batch" in meta)
             elif request is not None:
-                # A stranger's message that never came so far as to get its row.
+                # A message without a row: it ended before the claim that would have written one.
                 arguments = job.parameters.by_name
                 named = dict(zip(arguments, request.args or (), strict=False))
                 transitions.insert_ended(

@@ -119,7 +119,7 @@ def write_end(claim: Claim, write: Callable[[], bool]) -> bool:
     """Write how a run ended, however long the database is away.
 
     Raises `Reject` when it stays away: the broker keeps the message, and who gets it finds this
-    process's sign of life gone, and may run it again.
+    process's liveness lock gone, and may run it again.
     """
     deadline = time.monotonic() + result_patience_seconds()
     while True:

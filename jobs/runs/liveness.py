@@ -1,4 +1,4 @@
-"""The sign of life of a process that runs jobs: an advisory lock under a number of its own.
+"""The liveness lock of a process that runs jobs: an advisory lock under a number of its own.
 
 A started run names the number. PostgreSQL frees the lock when the process dies, however it dies,
 and so everybody can see which started runs have nobody any more: no heartbeat is written, and no
@@ -53,7 +53,7 @@ class LivenessLock:
                 self._take_again()
 
     def _take_again(self) -> None:
-        logger.warning("The sign of life of process %s was lost; taking it again.", self.pid)
+        logger.warning("The liveness lock of process %s was lost; taking it again.", self.pid)
         attempt = 0
         while not self._ended.is_set():
             try:

@@ -52,7 +52,7 @@ class RunRequest:
     task: str
     kwargs: dict[str, Any]
     queue: str
-    # Which door: schedule, manual, command, api, batch, task, or message (sent by a stranger).
+    # Which door: schedule, manual, command, api, batch, task, or message (sent without a row).
     trigger: str
     task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     # The name of the schedule that fired it.

@@ -6,8 +6,9 @@ comes late or twice changes nothing. The database's clock is the only one.
 
 What the columns of `django_celery_results.TaskResult` have no place for is in `meta`, as JSON:
 queue, trigger, attempts (times claimed), failures (attempts that count against max_retries),
-holder (the sign of life of who runs it), history (how earlier attempts ended), reason, duration
-(seconds), not_before and sweep_at (seconds since 1970; when the sweep has to look at it next).
+holder (the number of the liveness lock of the process that runs it), history (how earlier attempts
+ended), reason, duration (seconds), not_before and sweep_at (seconds since 1970; when the sweep has to
+look at it next).
 """
 
 import json
@@ -158,7 +159,7 @@ def claim(task_id: str, *, task: str, worker: str, holder: int) -> Claim | None:
 def claim_without_row(
     task_id: str, *, task: str, worker: str, holder: int, meta: dict[str, Any], kwargs: str
 ) -> Claim | None:
-    """Take a run that a stranger sent, writing its row, or return None when there is one."""
+    """Take a run whose message has no row, and write the row, or return None when there is one."""
     columns = json.dumps(meta | {"holder": holder, "attempts": 1})
     rows = _execute(CLAIM_WITHOUT_ROW, [task_id, task, kwargs, columns, worker[:WORKER_LENGTH]])
     return _claim_of(task_id, task, rows)

@@ -71,7 +71,7 @@ STATE = f"""
 def state_of(*, bot: str, fullname: str) -> str:
     """SQL for the state of a match, of the row `bot` of a bot and the item with this name.
 
-    Its parameter `decided` is `checks.decided_after()`.
+    Its parameter `decided` is `check_plan.decided_after()`.
     """
     return STATE.format(b=bot, fullname=fullname)
 

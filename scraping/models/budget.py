@@ -7,7 +7,7 @@ from bots.models import RedditApp
 
 
 class RequestBudget(models.Model):
-    """What is left of one app's requests, for all workers on all machines. Written by `budget` alone.
+    """What is left of one app's requests, for all workers on all machines. Only `budget` writes it.
 
     A window is Reddit's: it begins with the first request after the last one's end. All moments are
     the database's, so that no worker's clock matters.

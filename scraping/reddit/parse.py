@@ -205,7 +205,7 @@ _plain_comments = PlainParser(
 )
 
 
-# Of the things that the following take, with the types of their values: see `plain.thing_type`.
+# Of the things that the following take, with the types of their values: see `fast_fields.thing_type`.
 PLAIN_KEYS = _plain_posts.keys | _plain_comments.keys
 
 # What the JSON of the thing at a place is, decoded in any other way.

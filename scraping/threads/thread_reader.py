@@ -1,7 +1,7 @@
 """One session's reading of comment trees, within its budgets of requests.
 
 Asked in the lane `refresh`. What an answer holds and what it leaves to do are stored in one
-transaction, so that any end is gone on from. Which threads, and when: `threads`.
+transaction, so that any end is gone on from. Which threads, and when: `due_threads`.
 """
 
 import logging

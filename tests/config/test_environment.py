@@ -223,7 +223,7 @@ def test_dotenv_adds_and_does_not_replace(tmp_path, monkeypatch):
 
 def test_nothing_of_django_is_needed():
     script = (
-        "import sys; from config import environment, embedded, health; "
+        "import sys; from config import environment, health; from local import servers; "
         "loaded = {'django.conf', 'django.db', 'celery'} & set(sys.modules); "
         "assert not loaded, loaded"
     )
@@ -233,7 +233,7 @@ def test_nothing_of_django_is_needed():
 def variables_read():
     """The names with which our code calls the readers, found in its text."""
     names = set()
-    for folder in ("config", "accounts", "jobs", "bots", "scraping"):
+    for folder in ("local", "config", "accounts", "jobs", "bots", "scraping"):
         for path in (BASE_DIR / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if (

@@ -249,7 +249,7 @@ def test_a_run_that_goes_on_over_a_restart_of_postgresql_is_not_taken_for_dead(
     sweep.run()
 
     assert state_of(run) == "STARTED"
-    worker.wait_for("sign of life")
+    worker.wait_for("liveness lock")
     folder.release()
     assert ended_row(run).status == "SUCCESS"
     assert meta_of(run)["attempts"] == 1

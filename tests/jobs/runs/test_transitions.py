@@ -324,7 +324,7 @@ def test_outside_a_run_there_is_nothing_to_cancel(django_assert_num_queries):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stranger_s_message_gets_its_row_at_the_claim():
+def test_a_message_without_a_row_gets_one_at_the_claim():
     run = store.RunRequest("tests.body", {"name": "x"}, "default", "nobody")
     deliver(run)
     deliver(run)
@@ -336,7 +336,7 @@ def test_a_stranger_s_message_gets_its_row_at_the_claim():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stranger_s_wrong_arguments_are_named():
+def test_wrong_arguments_of_a_message_without_a_row_are_named():
     run = store.RunRequest("tests.body", {"nam": 3}, "default", "nobody")
     deliver(run)
 

@@ -29,10 +29,15 @@ lock: install  ## pin and hash requirements/*.in into requirements/*.txt
 	    --custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; done
 
 .PHONY: lint
-lint: install  ## ruff (lint and format) and the import contracts
+lint: install  ## ruff (lint and format), the import contracts and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+
+.PHONY: types
+types: install  ## mypy, strictly
+	$(BIN)/mypy
 
 # Parallel test processes; each has a database and keys in the broker of its own.
 JOBS ?= 2

@@ -32,10 +32,11 @@ lock: install  ## pin and hash requirements/*.in into requirements/*.txt (ARGS="
 	    --output-file $$name.txt $$name.in $(ARGS) || exit 1; done
 
 .PHONY: lint
-lint: install  ## ruff (lint and format), the import contracts, and the links of the docs
+lint: install  ## ruff (lint and format), the import contracts, the types and the links of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 	@$(MAKE) --no-print-directory docs
 
 # All pages are read anew each time: only then Sphinx sees that a page lost the target of a link.
@@ -46,6 +47,10 @@ docs: install  ## the docs as a site in var/site; a dead link is an error
 .PHONY: audit
 audit: install  ## known vulnerabilities in the locked packages (asks PyPI)
 	$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/production.txt -r requirements/test.txt
+
+.PHONY: types
+types: install  ## mypy, strictly
+	$(BIN)/mypy
 
 # Parallel test processes; each has a database and keys in the broker of its own.
 JOBS ?= 2

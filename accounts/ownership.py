@@ -1,32 +1,45 @@
 """Who sees what in the admin: people their own, superusers everything."""
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from accounts.models import User
 
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def logged_in(user: User | AnonymousUser) -> User:
+    """Return the user of a page that only people who are logged in can open.
+
+    Raises PermissionDenied for anybody else.
+    """
+    if not isinstance(user, User):
+        raise PermissionDenied("Log in first.")
+    return user
+
 
 def owned_by(
-    queryset: QuerySet[Any], user: User | AnonymousUser, *, path: str = "owner"
-) -> QuerySet[Any]:
+    queryset: QuerySet[AnyModel], user: User | AnonymousUser, *, path: str = "owner"
+) -> QuerySet[AnyModel]:
     """Narrow a queryset to what belongs to the user; `path` leads from its model to the owner."""
     return queryset if user.is_superuser else queryset.filter(**{path: user.pk})
 
 
-class OwnedForm(ModelForm):
+class OwnedForm(ModelForm):  # type: ignore[type-arg]  # not generic at runtime
     """A form whose new instances belong to whoever fills it in."""
 
     user: User
 
     @classmethod
-    def of(cls, user: User) -> type["OwnedForm"]:
-        """The form as this user fills it in."""
-        return type(cls.__name__, (cls,), {"user": user})
+    def of(cls, user: User | AnonymousUser) -> type["OwnedForm"]:
+        """The form as this user fills it in; raise PermissionDenied for nobody in particular."""
+        return type(cls.__name__, (cls,), {"user": logged_in(user)})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,12 +48,14 @@ class OwnedForm(ModelForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         # The owner is no field of the form, but names are unique among what is his.
-        return super()._get_validation_exclusions() - {"owner"}
+        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # not in the stubs
+        return excluded - {"owner"}
 
 
 class OwnedModelAdmin(ModelAdmin):
     """An admin of things that have an owner. Others' are not there: no list, no page, no action."""
 
+    form: type[OwnedForm]
     owner_path = "owner"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -49,4 +64,6 @@ class OwnedModelAdmin(ModelAdmin):
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[OwnedForm]:
         """The form, knowing who fills it in."""
-        return super().get_form(request, *args, **kwargs).of(request.user)
+        form = super().get_form(request, *args, **kwargs)
+        # Django derives it from `form` above.
+        return cast("type[OwnedForm]", form).of(request.user)

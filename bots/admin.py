@@ -1,5 +1,5 @@
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.contrib import admin, messages
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -15,11 +15,14 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
-from accounts.ownership import OwnedModelAdmin, owned_by
+from accounts.ownership import OwnedModelAdmin, logged_in, owned_by
 from bots import refusals, services
 from bots.forms import BotConfigForm, RedditAppForm
 from bots.models import BotConfig, RedditApp
 from jobs.schedules import services as schedules
+
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import WithAnnotations
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -142,8 +145,8 @@ class BotConfigAdmin(OwnedModelAdmin):
         return self.fieldsets if obj else self.fieldsets[:-1]
 
     def formfield_for_foreignkey(
-        self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any
-    ) -> ModelChoiceField | None:
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> "ModelChoiceField[Any] | None":
         """Offer the user's own apps only."""
         if db_field.name == "reddit_app":
             kwargs["queryset"] = owned_by(RedditApp.objects.all(), request.user)
@@ -269,7 +272,7 @@ class BotConfigAdmin(OwnedModelAdmin):
     def run_as_batch(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
         """Request one session of each selected bot, with one summary of all at the end."""
         try:
-            requested = services.run_batch(queryset, by=request.user)
+            requested = services.run_batch(queryset, by=logged_in(request.user))
         except ValueError as error:
             messages.error(request, str(error))
             return
@@ -313,6 +316,12 @@ class BotConfigAdmin(OwnedModelAdmin):
         messages.success(request, f"{services.resume(queryset)} bot(s) resumed.")
 
 
+class BotCount(TypedDict):
+    """What the list of apps adds to each app."""
+
+    bot_count: int
+
+
 @admin.register(RedditApp)
 class RedditAppAdmin(OwnedModelAdmin):
     """API apps, by which Reddit knows who asks."""
@@ -346,10 +355,11 @@ class RedditAppAdmin(OwnedModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RedditApp]:
         """With the number of bots that use each app."""
-        return super().get_queryset(request).annotate(bot_count=Count("bots"))
+        apps: QuerySet[RedditApp] = super().get_queryset(request)
+        return apps.annotate(bot_count=Count("bots"))
 
     @admin.display(description="Bots", ordering="bot_count")
-    def bots_using_it(self, app: RedditApp) -> int:
+    def bots_using_it(self, app: "WithAnnotations[RedditApp, BotCount]") -> int:
         """How many bots share its budget."""
         return app.bot_count
 

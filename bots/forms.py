@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.db.models import Field
 from django.utils.html import escape
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -28,7 +29,7 @@ class ListField(forms.CharField):
         """Show one value a line."""
         return "\n".join(value) if isinstance(value, list) else value
 
-    def to_python(self, value: Any) -> list[str]:
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]  # text is only its input
         """Read the values, typed or given as a list."""
         return value if isinstance(value, list) else self._split(value or "")
 
@@ -37,17 +38,23 @@ class ListField(forms.CharField):
         return list(initial or []) != self.to_python(data)
 
 
-def _model_text(name: str) -> dict[str, str]:
-    field = BotConfig._meta.get_field(name)
-    return {"label": field.verbose_name.capitalize(), "help_text": field.help_text}
+def _text_of(field: "Field[Any, Any]") -> dict[str, str]:
+    return {"label": str(field.verbose_name).capitalize(), "help_text": str(field.help_text)}
+
+
+_meta = BotConfig._meta
 
 
 class BotConfigForm(OwnedForm):
     """A bot, with its lists typed into text areas."""
 
-    subreddits = ListField(split=split_names, **_model_text("subreddits"))
-    include_terms = ListField(split=split_lines, required=False, **_model_text("include_terms"))
-    exclude_terms = ListField(split=split_lines, required=False, **_model_text("exclude_terms"))
+    subreddits = ListField(split=split_names, **_text_of(_meta.get_field("subreddits")))
+    include_terms = ListField(
+        split=split_lines, required=False, **_text_of(_meta.get_field("include_terms"))
+    )
+    exclude_terms = ListField(
+        split=split_lines, required=False, **_text_of(_meta.get_field("exclude_terms"))
+    )
     match_in = forms.MultipleChoiceField(
         choices=BotConfig.MatchIn,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -107,4 +114,5 @@ class RedditAppForm(OwnedForm):
         """Keep the present secret unless a new one was typed."""
         if secret := self.cleaned_data.get("client_secret"):
             self.instance.client_secret = secret
-        return super().save(commit)
+        app: RedditApp = super().save(commit)
+        return app

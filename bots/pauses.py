@@ -9,10 +9,10 @@ import logging
 from collections.abc import Iterable
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from bots.models import BotConfig, BotConfigQuerySet
+from bots.models import BotConfig
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,6 @@ def subreddits_opened(names: Iterable[str]) -> int:
     return clear(paused.filter(pk__in=watching)) if watching else 0
 
 
-def clear(bots: BotConfigQuerySet) -> int:
+def clear(bots: QuerySet[BotConfig]) -> int:
     """End the pauses of these bots and count from zero; return how many bots had failed."""
     return bots.filter(~Q(failures_in_a_row=0) | Q(paused_at__isnull=False)).update(**CLEAR)

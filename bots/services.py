@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.dispatch import Signal
 
 from accounts.models import User
 from bots import pauses
-from bots.models import BotConfig, BotConfigQuerySet
+from bots.models import BotConfig
 from jobs.models import Batch
 from jobs.runs import batches
 from jobs.runs import requests as runs
@@ -99,12 +99,12 @@ def reconcile_schedules(*, dry_run: bool = False) -> ScheduleChanges:
     )
 
 
-def pause(bots: BotConfigQuerySet) -> int:
+def pause(bots: QuerySet[BotConfig]) -> int:
     """Take bots off their schedules until they are resumed; return how many were on."""
     return bots.filter(auto_scrape_enabled=True).update(auto_scrape_enabled=False)
 
 
-def resume(bots: BotConfigQuerySet) -> int:
+def resume(bots: QuerySet[BotConfig]) -> int:
     """Put active bots on their schedules, those that were paused for failing too; return how many."""
     off = Q(auto_scrape_enabled=False) | Q(paused_at__isnull=False)
     return bots.filter(off, is_active=True).update(auto_scrape_enabled=True, **pauses.CLEAR)

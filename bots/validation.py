@@ -96,7 +96,8 @@ def compile_pattern(pattern: str | bytes, *, case_sensitive: bool = False) -> "r
     options.log_errors = False
     if not pattern:
         raise re2.error("the pattern is empty")
-    return re2.compile(pattern, options)
+    compiled: re2._Regexp = re2.compile(pattern, options)
+    return compiled
 
 
 def clean_crontab(expression: str) -> str:
@@ -107,8 +108,9 @@ def clean_crontab(expression: str) -> str:
             f"“{expression}” has {len(fields)} fields, a crontab has five: {', '.join(CRONTAB_FIELDS)}. "
             "Every day at 09:30 is “30 9 * * *”."
         )
+    minute, hour, day_of_month, month_of_year, day_of_week = fields
     try:
-        crontab(*fields[:2], day_of_month=fields[2], month_of_year=fields[3], day_of_week=fields[4])
+        crontab(minute, hour, day_of_week, day_of_month, month_of_year)
     except (CrontabParseException, ValueError) as error:
         raise ValidationError(f"“{expression}” is not a crontab: {error}") from error
     for (name, room), text in zip(CRONTAB_FIELDS.items(), fields, strict=True):

@@ -17,17 +17,23 @@ fifth of what a worker's main process does for a short task. A client holds no c
 pool, so one for each pool serves (`benchmarks/task_path.py`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import redis
 from kombu.transport.redis import Channel
+from kombu.transport.virtual import Transport
 
-_connparams = Channel._connparams
-_create_client = Channel._create_client
+# The two methods are private, and so kombu's stubs leave them out.
+_Patched: Any = Channel
+_connparams: Callable[..., dict[str, Any]] = _Patched._connparams
+_create_client: Callable[..., redis.Redis] = _Patched._create_client
 
 
 def _connparams_while_connected(self: Channel, asynchronous: bool = False) -> dict[str, Any]:
-    if self.connection is None or self.connection.client is None:
+    # The stubs say that a channel has a transport; one that was closed has none.
+    transport: Transport | None = getattr(self, "connection", None)
+    if transport is None or transport.client is None:
         raise redis.ConnectionError("The connection of this channel was given up.")
     return _connparams(self, asynchronous=asynchronous)
 
@@ -44,9 +50,9 @@ def _one_client_for_each_pool(self: Channel, asynchronous: bool = False) -> redi
 
 def survive_lost_connections() -> None:
     """Install the work-around; once is enough, and again does no harm."""
-    Channel._connparams = _connparams_while_connected
+    _Patched._connparams = _connparams_while_connected
 
 
 def reuse_clients() -> None:
     """Make one client for each pool of connections; again does no harm."""
-    Channel._create_client = _one_client_for_each_pool
+    _Patched._create_client = _one_client_for_each_pool

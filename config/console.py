@@ -109,11 +109,12 @@ UNFOLD = {
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the front page's figures to the admin's context."""
+    from accounts.ownership import logged_in
     from scraping.content import receipts
     from scraping.sessions import selectors
 
     return context | {
         "title": "Overview",
-        "overview": selectors.overview(request.user),
+        "overview": selectors.overview(logged_in(request.user)),
         "verification": receipts.verification(),
     }

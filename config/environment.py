@@ -279,7 +279,7 @@ def parse_database_url(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in POSTGRES_SCHEMES:
         raise ValueError(f"{parts.scheme or without_password(url)!r} is not PostgreSQL")
-    config = environ.Env.db_url_config(url, engine="django.db.backends.postgresql")
+    config: dict[str, Any] = environ.Env.db_url_config(url, engine="django.db.backends.postgresql")
     if not config["NAME"]:
         raise ValueError(f"{without_password(url)!r} names no database")
     # urlsplit() lower-cases a host name, which would spoil the path of a socket directory.

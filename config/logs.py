@@ -4,9 +4,10 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.typing import Processor
 
 # What both kinds of log record pass before they are written.
-SHARED_PROCESSORS = [
+SHARED_PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,

@@ -57,4 +57,5 @@ def _name_models() -> None:
     for label, fields in LABELS.items():
         for name, told in fields.items():
             apps.get_model(label)._meta.get_field(name).verbose_name = told
-    apps.get_model("django_celery_results.TaskResult").__str__ = titles.title
+    run = apps.get_model("django_celery_results.TaskResult")
+    run.__str__ = titles.title  # type: ignore[method-assign]  # the model is another package's

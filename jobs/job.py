@@ -13,7 +13,7 @@ from celery.contrib.django.task import DjangoTask
 from jobs.parameters import Parameters
 
 
-class Job(DjangoTask):
+class Job(DjangoTask[..., Any]):
     """The base of all jobs. `jobs.task.job` explains the attributes. Nothing is kept on `self`."""
 
     abstract = True
@@ -60,5 +60,5 @@ class Job(DjangoTask):
 
         Without the random half, all that failed together would come back together.
         """
-        full = min(self.backoff_cap, self.backoff * 2**failures)
+        full: float = min(self.backoff_cap, self.backoff * 2**failures)
         return full * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import psycopg2
 from django.conf import settings
@@ -137,7 +138,8 @@ def _acquire(lock_connection: Psycopg2Connection, key: str, wait: float) -> bool
     with lock_connection.cursor() as cursor:
         if wait <= 0:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock_id(key)])
-            return bool(cursor.fetchone()[0])
+            row = cursor.fetchone()
+            return row is not None and bool(row[0])
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{wait * 1000:.0f}ms"])
         try:
             cursor.execute("SELECT pg_advisory_lock(%s)", [lock_id(key)])
@@ -268,13 +270,14 @@ def holders(keys: list[str]) -> dict[str, LockHolder]:
 
 
 def _connect(key: str, **options: int) -> Psycopg2Connection:
+    parameters: dict[str, Any]
     if settings.LOCK_DATABASE_URL:
-        lock_connection = psycopg2.connect(settings.LOCK_DATABASE_URL, **options)
+        parameters = {"dsn": settings.LOCK_DATABASE_URL}
     else:
         parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
         for django_only in ("cursor_factory", "context"):
             parameters.pop(django_only, None)
-        lock_connection = psycopg2.connect(**parameters | options)
+    lock_connection: Psycopg2Connection = psycopg2.connect(**parameters | options)
     lock_connection.autocommit = True
     name = f"lurker {socket.gethostname()}:{os.getpid()} {key}"
     with lock_connection.cursor() as cursor:

@@ -1,5 +1,7 @@
 """The jobs there are: what Celery has registered, no list beside it."""
 
+from typing import Any
+
 from celery import Task, current_app
 
 from jobs.errors import UnknownJob
@@ -12,7 +14,7 @@ def all_jobs() -> dict[str, Job]:
     return {name: task for name, task in sorted(current_app.tasks.items()) if isinstance(task, Job)}
 
 
-def find(name: str) -> Task:
+def find(name: str) -> Task[..., Any]:
     """Return the task of this name, a job or one of a library; raise `UnknownJob`."""
     task = current_app.tasks.get(name)
     if task is None:

@@ -53,7 +53,7 @@ def keep_last_run(instance: PeriodicTask, **_: Any) -> None:
     hours, has missed none of those that are past: beat, this admin and a beat that was restarted
     meanwhile all count from the edit.
     """
-    if instance.pk is None:
+    if not instance.pk:
         return
     stored = PeriodicTask.objects.filter(pk=instance.pk)
     before = stored.values("last_run_at", "crontab_id", "enabled").first()

@@ -10,7 +10,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import shared_task, states
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
@@ -24,6 +24,7 @@ from jobs.errors import Cancelled, Ended, InvalidJob, Skip
 from jobs.job import Job
 from jobs.parameters import Parameters
 from jobs.runs import execution, store, transitions
+from jobs.runs.transitions import Claim
 
 # What goes away by itself: the database or the broker is restarted, a deadlock was broken up.
 TRANSIENT = (OperationalError, InterfaceError, BrokerError)
@@ -54,20 +55,22 @@ class JobTask(Job):
 
     abstract = True
 
-    def apply_async(
+    def apply_async(  # type: ignore[override]  # refuses options by name that a run cannot keep
         self,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Any,
-    ) -> AsyncResult:
+    ) -> AsyncResult[Any]:
         """Record a run in the caller's transaction, and publish it on commit.
 
         Takes Celery's `queue`, `countdown`, `eta` and `expires`. Raises ValidationError for
         arguments that do not fit, and `InvalidJob` for options that a run cannot keep.
         """
         if self.app.conf.task_always_eager:
-            return super().apply_async(args, kwargs, task_id=task_id, **options)
+            return super().apply_async(
+                tuple(args or ()), dict(kwargs or {}), task_id=task_id, **options
+            )
         if unsupported := [name for name in UNSUPPORTED_OPTIONS if options.get(name)]:
             raise InvalidJob(
                 f"{self.name}: a run's row cannot keep {', '.join(unsupported)}. "
@@ -75,30 +78,38 @@ class JobTask(Job):
             )
         run = store.RunRequest(
             task=self.name,
+            task_id=task_id or store.new_task_id(),
             kwargs=self.parameters.bind(args or (), kwargs or {}),
             queue=options.get("queue") or self.queue_name,
             trigger="task",
             expires_at=_moment(options.get("expires")),
             not_before=_moment(options.get("eta") or options.get("countdown")),
-            **({"task_id": task_id} if task_id else {}),
         )
         return self.AsyncResult(store.request(run).task_id)
 
     def retry(
-        self, *args: Any, exc: Exception | None = None, countdown: float | None = None, **_: Any
-    ) -> None:
+        self,
+        args: object = None,
+        kwargs: object = None,
+        exc: Exception | None = None,
+        throw: object = True,
+        eta: object = None,
+        countdown: float | None = None,
+        max_retries: object = None,
+        **_: object,
+    ) -> NoReturn:
         """End this attempt and run again, after the job's back-off or `countdown` seconds.
 
         Raises `Retry`, or, when all tries are used up, `exc`.
         """
         error = exc or OperationalError("The job asked for another try.")
-        claim = getattr(self.request, "claim", None)
+        claim: Claim | None = getattr(self.request, "claim", None)
         if claim is None or claim.failures >= self.max_retries:
             raise error
         claim.retry_delay = self.delay_before_retry(claim.failures)
         if countdown is not None:
             claim.retry_delay = countdown
-        raise Retry(exc=error, when=claim.retry_delay)
+        raise Retry(exc=error, when=claim.retry_delay)  # type: ignore[arg-type]  # a float is a Real
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body: directly, or, in a worker, for the one message that gets the claim."""
@@ -108,7 +119,7 @@ class JobTask(Job):
         claim = execution.claim(self, request, args, kwargs)
         if claim is None:
             raise Ignore(f"Run {request.id} is waiting for its time, taken, or has ended.")
-        request.claim = claim
+        request.update(claim=claim)
         if claim.meta.get("trigger") == "message":
             self.parameters.bind(args, kwargs)  # the other doors have validated their arguments
         if self.parameters.enumerations:
@@ -117,6 +128,7 @@ class JobTask(Job):
             lock = self._locked(args, kwargs)
         except locks.LockHeld as held:
             return Ended(transitions.SKIPPED, str(held))
+        transient: tuple[type[Exception], ...] = (*self.retry_on, *TRANSIENT)
         try:
             with lock:
                 return self.run(*args, **kwargs)
@@ -128,7 +140,7 @@ class JobTask(Job):
             return Ended(transitions.SKIPPED, str(reason) or "ignored")
         except (Retry, Reject, SoftTimeLimitExceeded):
             raise
-        except (*self.retry_on, *TRANSIENT) as error:
+        except transient as error:
             self.retry(exc=error)
         except DatabaseError as error:
             if not execution.is_away(error):
@@ -200,7 +212,8 @@ def job(
     def declare(function: Callable[..., Any]) -> Job:
         if not NAME.fullmatch(name):
             raise InvalidJob(f"{name!r} is no name of a job. Name it like scraping.scrape_bot.")
-        for error in (*retry_on, *expected):
+        errors: tuple[object, ...] = (*retry_on, *expected)
+        for error in errors:
             if not (isinstance(error, type) and issubclass(error, Exception)):
                 raise InvalidJob(f"{name}: {error!r} is no class of exceptions.")
         if soft_time_limit and time_limit and soft_time_limit >= time_limit:
@@ -212,7 +225,9 @@ def job(
         _check_lock(name, lock, parameters)
         doc = (function.__doc__ or "").strip()
         limits = {"soft_time_limit": soft_time_limit, "time_limit": time_limit}
-        return shared_task(
+        # Left out rather than None, for which Celery's stubs have no place.
+        given: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
+        declared: Job = shared_task(
             base=JobTask,
             name=name,
             bind=bind,
@@ -229,8 +244,9 @@ def job(
             lock=lock,
             lock_wait=lock_wait,
             history_days=history_days,
-            **{key: value for key, value in limits.items() if value is not None},
+            **given,
         )(function)
+        return declared
 
     return declare
 

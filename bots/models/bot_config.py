@@ -9,8 +9,10 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.dispatch import Signal
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 from timezone_field import TimeZoneField
 
+from bots.models.marking import alters_data, queryset_only
 from bots.models.reddit_app import RedditApp
 from bots.validation import clean_crontab, clean_subreddits, clean_terms
 
@@ -43,6 +45,7 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
         """Bots that collect by themselves."""
         return self.filter(is_active=True, auto_scrape_enabled=True, paused_at=None)
 
+    @alters_data
     def update(self, **values: Any) -> int:
         """Update rows and their schedules in one transaction, and tell who matches by them."""
         scheduling = SCHEDULING_FIELDS.intersection(values)
@@ -61,8 +64,6 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
                 matching_changed.send(sender=BotConfig, bot_ids=keys)
         return updated
 
-    update.alters_data = True
-
     def bulk_create(
         self, objs: Iterable["BotConfig"], *args: Any, **options: Any
     ) -> list["BotConfig"]:
@@ -72,6 +73,8 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
             scheduling_changed.send(sender=BotConfig, bot_ids=[bot.pk for bot in created])
         return created
 
+    @alters_data
+    @queryset_only
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete bots with their schedules, the latter in one statement."""
         with transaction.atomic():
@@ -80,9 +83,6 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
             keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
             bots_removed.send(sender=BotConfig, bot_ids=keys)
             return super().delete()
-
-    delete.alters_data = True
-    delete.queryset_only = True
 
 
 class BotConfig(models.Model):
@@ -251,6 +251,10 @@ class BotConfig(models.Model):
 
     objects = BotConfigQuerySet.as_manager()
 
+    # Not columns: the admin's list attaches the schedule, and saving whether what is matched differs.
+    periodic_task: PeriodicTask | None
+    matching_differs: bool
+
     class Meta:
         verbose_name = "bot"
         ordering = ["name"]
@@ -273,13 +277,12 @@ class BotConfig(models.Model):
         with transaction.atomic():
             super().save(*args, **kwargs)
 
+    @alters_data
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete the bot and, through the signal, its schedule: both or neither."""
         with transaction.atomic():
             BotConfig.objects.select_for_update().filter(pk=self.pk).first()
             return super().delete(*args, **kwargs)
-
-    delete.alters_data = True
 
     @property
     def interval(self) -> timedelta:
@@ -338,10 +341,12 @@ class BotConfig(models.Model):
             except ValidationError as error:
                 return {"crontab": error.messages}
             return {}
-        if self.every is None or self.period not in self.Period.values:
+        if self.period not in self.Period.values:
             return {}
         try:
             interval = self.interval
+        except TypeError:  # `every` is empty, which its field's own check tells
+            return {}
         except OverflowError:
             interval = timedelta.max
         if not MIN_INTERVAL <= interval <= MAX_INTERVAL:

@@ -54,7 +54,8 @@ def _page(
         )
         for row in rows[:SHOWN]
     ]
-    wanted = admin.get_actions(request)[name][2]
+    found = admin.get_actions(request)[name]
+    wanted = found[2] if found else name
     context = {
         **admin.admin_site.each_context(request),
         "opts": opts,

@@ -130,10 +130,12 @@ class AskedForFilter(_Choices):
         return queryset.filter(date_created__gte=timezone.now() - span) if span else queryset
 
 
-class CappedPaginator(Paginator):
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at runtime
     """Counts no further than an operator would turn pages: a history has millions of rows."""
 
     MOST = 10_000
+    # The admin pages through nothing else.
+    object_list: QuerySet[Any]
 
     @cached_property
     def count(self) -> int:
@@ -244,7 +246,8 @@ class TaskResultAdmin(_ReadOnly):
     @admin.display(description="Attempts")
     def attempts(self, run: TaskResult) -> int:
         """How often it was started."""
-        return _meta(run).get("attempts", 0)
+        attempts: int = _meta(run).get("attempts", 0)
+        return attempts
 
     @admin.display(description="Arguments")
     def arguments(self, run: TaskResult) -> SafeString:
@@ -306,7 +309,7 @@ class DeadLetterAdmin(TaskResultAdmin):
 
 class _Members(TabularInline):
     model = BatchRun
-    fields = readonly_fields = ["task_id", "status"]
+    fields = readonly_fields = ("task_id", "status")
     extra = 0
     can_delete = False
     per_page = 50

@@ -1,5 +1,6 @@
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -65,7 +66,7 @@ class _TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
 class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
     """django-celery-beat's form with themed widgets; takes only what could run."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = _TaskSelect()
@@ -75,7 +76,7 @@ class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
         self.fields["task"].help_text = "Its name, if it is not in the list above."
         task = self.instance.task
         if task and task in dict(self.fields["regtask"].widget.choices):
-            self.initial |= {"regtask": task, "task": ""}
+            self.initial.update(regtask=task, task="")
         for name, text in HELP_TEXTS.items():
             if name in self.fields:
                 self.fields[name].help_text = text
@@ -240,9 +241,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
         """How its runs went and how long they took."""
         if not row.pk:
             return "-"
-        if not hasattr(row, "statistics"):
-            row.statistics = statistics.of_schedule(row.name)
-        found = row.statistics
+        found = _once(row, "statistics", lambda: statistics.of_schedule(row.name))
         runs = _link_to_runs(row, found.runs)
         if not found.ended:
             return format_html("{}, none of which has ended", runs) if found.runs else "none"
@@ -259,12 +258,24 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
         """What keeps it from running, with the remedies."""
         if not row.pk:
             return "-"
-        # Kept on the row: the page reads a field several times, and workers take a second to answer.
-        if not hasattr(row, "findings"):
-            row.findings = diagnosis.why(row.name)
-        if not row.findings:
+        findings = _once(row, "findings", lambda: diagnosis.why(row.name))
+        if not findings:
             return "Nothing keeps it from running."
-        return format_html_join("", "<div>{} {}</div>", ((f.cause, f.remedy) for f in row.findings))
+        return format_html_join("", "<div>{} {}</div>", ((f.cause, f.remedy) for f in findings))
+
+
+Found = TypeVar("Found")
+
+
+def _once(row: PeriodicTask, name: str, find: Callable[[], Found]) -> Found:
+    """Find out once what the page shows, and keep it on the row.
+
+    The page reads a field several times, and workers take a second to answer.
+    """
+    kept: dict[str, Found] = vars(row)
+    if name not in kept:
+        kept[name] = find()
+    return kept[name]
 
 
 def _link_to_runs(row: PeriodicTask, count: int) -> str:
@@ -276,7 +287,7 @@ def _link_to_runs(row: PeriodicTask, count: int) -> str:
 
 
 class _UsedBy(TabularInline, beat_admin.PeriodicTaskInline):
-    fields = readonly_fields = ["name", "task", "kwargs"]
+    fields = readonly_fields = ("name", "task", "kwargs")
 
 
 class _TimingAdmin(ModelAdmin):

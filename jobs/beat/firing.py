@@ -18,7 +18,7 @@ from django.db import connection, transaction
 
 from jobs.beat.loaded import VERSION, LoadedSchedules
 from jobs.beat.rows import Schedule, options_of, queue_of
-from jobs.beat.slots import Moment, due, expiry
+from jobs.beat.slots import Moment, Timing, due, expiry
 from jobs.runs import requests as runs
 from jobs.runs.requests import RunRequest
 
@@ -40,6 +40,7 @@ class Decision:
     """What is to become of one schedule that is due."""
 
     schedule: Schedule
+    timing: Timing
     # To run now, oldest first.
     slots: tuple[datetime, ...]
     # The newest slot that is decided by this, run or not; None leaves the last one as it is.
@@ -49,9 +50,7 @@ class Decision:
     @property
     def is_last(self) -> bool:
         """Whether the schedule is switched off with it."""
-        once = self.schedule.one_off and (
-            bool(self.slots) or isinstance(self.schedule.timing, Moment)
-        )
+        once = self.schedule.one_off and (bool(self.slots) or isinstance(self.timing, Moment))
         return once or self.has_expired
 
 
@@ -117,12 +116,13 @@ def fire(app: Celery, loaded: LoadedSchedules, batch: Sequence[Schedule], now: d
 
 def decide(schedule: Schedule, now: datetime) -> Decision | None:
     """Return what is to become of a schedule now; None if nothing is due or it cannot be fired."""
-    if schedule.problem:
+    timing = schedule.timing
+    if schedule.problem or isinstance(timing, str):
         return None
     if schedule.expires is not None and now >= schedule.expires:
-        return Decision(schedule, (), None, has_expired=True)
-    found = due(schedule.timing, schedule.anchor, now, schedule.rule, schedule.jitter)
-    return None if found is None else Decision(schedule, found.slots, found.newest)
+        return Decision(schedule, timing, (), None, has_expired=True)
+    found = due(timing, schedule.anchor, now, schedule.rule, schedule.jitter)
+    return None if found is None else Decision(schedule, timing, found.slots, found.newest)
 
 
 def _limit(decisions: Iterable[Decision]) -> None:
@@ -197,7 +197,7 @@ def _run(
         task_id=task_id_of(schedule.id, slot),
         schedule=row["name"],
         expires_at=expiry(
-            schedule.timing,
+            decision.timing,
             slot,
             now,
             expire_seconds=schedule.expire_seconds,

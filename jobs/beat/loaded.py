@@ -248,7 +248,9 @@ class LoadedSchedules:
             self._timings.pop(key, None)
         read = [pk for pk, version in there.items() if known.get(pk) != version]
         for start in range(0, len(read), ROWS_AT_A_TIME):
-            for row in model.objects.filter(pk__in=read[start : start + ROWS_AT_A_TIME]).order_by():
+            for row in model._default_manager.filter(
+                pk__in=read[start : start + ROWS_AT_A_TIME]
+            ).order_by():
                 key, timing = (kind, row.pk), timing_of_row(kind, row)
                 if self._timings.get(key) != timing:
                     self._timings[key] = timing

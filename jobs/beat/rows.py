@@ -128,6 +128,8 @@ class Schedule:
     @property
     def anchor(self) -> datetime:
         """The moment up to which its slots are decided. It must have a timing."""
+        if isinstance(self.timing, str):
+            raise ValueError(f"schedule {self.name} has no timing")
         return anchor_of(
             self.timing,
             last_run_at=self.last_run_at,
@@ -258,4 +260,5 @@ def queue_of(app: Celery, task: str, queue: str | None) -> str:
     if queue:
         return queue
     routed = app.amqp.router.route({}, task).get("queue")
-    return getattr(routed, "name", routed) or app.conf.task_default_queue
+    named: str = getattr(routed, "name", routed) or app.conf.task_default_queue
+    return named

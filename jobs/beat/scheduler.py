@@ -11,10 +11,10 @@ import time
 import weakref
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
-from celery.beat import Scheduler, event_t
+from celery.beat import Scheduler
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import (
@@ -51,6 +51,12 @@ RETRY_SECONDS = 1.0
 DATABASE_ERRORS = (DatabaseError, InterfaceError, psycopg2.Error)
 
 
+class _Due(NamedTuple):
+    time: datetime
+    priority: int
+    entry: Schedule
+
+
 class Entry(ModelEntry):
     """django-celery-beat's entry, which here saves what is the beat's and nothing else."""
 
@@ -78,7 +84,7 @@ class LeaderScheduler(DatabaseScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._dirty: set[str] = set()
-        self._due_heap: list[event_t] = []
+        self._due_heap: list[_Due] = []
         # Past DatabaseScheduler's own, which has the process hold on to it, and write at its end.
         Scheduler.__init__(self, *args, **kwargs)
         self.max_interval = (
@@ -133,8 +139,9 @@ class LeaderScheduler(DatabaseScheduler):
 
     def _inherit_leadership(self) -> None:
         """Take over from another scheduler of this process: it is the process that leads."""
-        predecessor = LeaderScheduler._leader_here and LeaderScheduler._leader_here()
-        if predecessor not in (None, self) and predecessor.leadership.acquired:
+        reference = LeaderScheduler._leader_here
+        predecessor = None if reference is None else reference()
+        if predecessor is not None and predecessor is not self and predecessor.leadership.acquired:
             self.leadership, predecessor.leadership = predecessor.leadership, self.leadership
             predecessor._step_down("another scheduler of this process took over")
         LeaderScheduler._leader_here = weakref.ref(self)
@@ -171,14 +178,14 @@ class LeaderScheduler(DatabaseScheduler):
 
     def _push(self, schedule: Schedule) -> None:
         if schedule.due is not None and not schedule.gone:
-            heapq.heappush(self._due_heap, event_t(schedule.due, schedule.id, schedule))
+            heapq.heappush(self._due_heap, _Due(schedule.due, schedule.id, schedule))
             # What was replaced stays in the heap until its time comes, or until it is most of it.
             if len(self._due_heap) > 2 * len(self.loaded.by_id) + 1000:
                 self._rebuild_heap()
 
     def _rebuild_heap(self) -> None:
         self._due_heap = [
-            event_t(schedule.due, schedule.id, schedule)
+            _Due(schedule.due, schedule.id, schedule)
             for schedule in self.loaded.by_id.values()
             if schedule.due is not None
         ]
@@ -259,7 +266,7 @@ class LeaderScheduler(DatabaseScheduler):
     # --- The surface of django-celery-beat --------------------------------------------------------
 
     @property
-    def _heap(self) -> list[event_t]:
+    def _heap(self) -> list[_Due]:
         return self._due_heap
 
     @_heap.setter
@@ -286,7 +293,8 @@ class LeaderScheduler(DatabaseScheduler):
 
     def enabled_models_qs(self) -> QuerySet[PeriodicTask]:
         """Return all enabled schedules: a filter by the hour hides what was missed."""
-        return self.Model.objects.enabled()
+        enabled: QuerySet[PeriodicTask] = self.Model.objects.enabled()
+        return enabled
 
     def all_as_schedule(self) -> dict[str, ModelEntry]:
         """Return an entry for each enabled schedule, by name. Reads all of them."""
@@ -316,7 +324,7 @@ class LeaderScheduler(DatabaseScheduler):
             self._replace_old_connection()
             for name in sorted(self._dirty):
                 try:
-                    self._schedule[name].save()
+                    (self._schedule or {})[name].save()
                 except (KeyError, TypeError, ObjectDoesNotExist):
                     continue
                 written.add(name)

@@ -10,7 +10,7 @@ import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Protocol
+from typing import Protocol, cast
 from zoneinfo import ZoneInfo
 
 from celery import schedules
@@ -80,17 +80,15 @@ class Solar:
     def __init__(self, event: str, latitude: float, longitude: float) -> None:
         """Raise ValueError for an unknown event or a place that is not on Earth."""
         self._event = (event, float(latitude), float(longitude))
-        self._solar = schedules.solar(*self._event)
+        self._solar = schedules.solar(*self._event)  # type: ignore[arg-type]  # it checks the event
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Solar) and self._event == other._event
 
-    __hash__ = None
-
     def next_after(self, after: datetime) -> datetime:
         """Return the next such event. In polar night that may be months away."""
         # It answers with what is left from "now" on, whatever now is.
-        self._solar.nowfun = lambda: after.astimezone(UTC)
+        self._solar.nowfun = lambda: after.astimezone(UTC)  # type: ignore[attr-defined]  # not in the stubs
         return after.astimezone(UTC) + self._solar.remaining_estimate(after.astimezone(UTC))
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
@@ -100,6 +98,16 @@ class Solar:
         while slot <= until:
             last, slot = slot, self.next_after(slot)
         return last
+
+
+class CrontabFields(Protocol):
+    """What Celery's crontab has read from its five fields."""
+
+    minute: set[int]
+    hour: set[int]
+    day_of_month: set[int]
+    month_of_year: set[int]
+    day_of_week: set[int]
 
 
 class Crontab:
@@ -113,7 +121,7 @@ class Crontab:
 
     __slots__ = ("_days", "_known", "_months", "_times", "_weekdays", "any_hour", "zone")
 
-    def __init__(self, spec: schedules.crontab, zone: ZoneInfo) -> None:
+    def __init__(self, spec: CrontabFields, zone: ZoneInfo) -> None:
         self.zone = zone
         self.any_hour = len(spec.hour) == 24
         self._days = frozenset(spec.day_of_month)
@@ -128,8 +136,6 @@ class Crontab:
             getattr(self, part) == getattr(other, part)
             for part in ("zone", "_times", "_days", "_months", "_weekdays")
         )
-
-    __hash__ = None
 
     @classmethod
     def parse(
@@ -147,7 +153,9 @@ class Crontab:
             spec = schedules.crontab(minute, hour, day_of_week, day_of_month, month_of_year)
         except schedules.ParseException as error:
             raise ValueError(str(error)) from error
-        crontab = cls(spec, zone if isinstance(zone, ZoneInfo) else ZoneInfo(zone))
+        # Celery's stubs leave the fields out.
+        fields = cast("CrontabFields", spec)
+        crontab = cls(fields, zone if isinstance(zone, ZoneInfo) else ZoneInfo(zone))
         # Celery finds 31 February itself, not a day of month that no such weekday ever falls on.
         if crontab.next_after(datetime(2000, 1, 1, tzinfo=UTC)) is None:
             raise ValueError("no date matches it")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
@@ -37,7 +37,8 @@ class RowsCommand(BaseCommand):
             )
         for row in rows:
             table.add_row(*(escape(_text(value)) for value in row.values()))
-        Console(file=self.stdout._out).print(table)
+        # The stream beneath, to which Django's wrapper adds line ends; the stubs call it a function.
+        Console(file=cast("IO[str]", self.stdout._out)).print(table)
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,8 @@ class DeadLetterManager(models.Manager["DeadLetter"]):
 class DeadLetter(TaskResult):
     """A run that failed for good, from where it can be run again with its arguments."""
 
-    objects = DeadLetterManager()
+    # Not the manager of all runs: those that it gives are of this class.
+    objects = DeadLetterManager()  # type: ignore[assignment]  # see above
 
     class Meta:
         proxy = True

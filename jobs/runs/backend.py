@@ -2,14 +2,15 @@
 
 import logging
 import time
-from typing import Any
+from typing import Any, TypedDict
 
 from billiard.exceptions import WorkerLostError
-from celery import Celery, Task, states
+from celery import Celery, states
 from celery.app.task import Context
 from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
 from django.core.exceptions import ValidationError
 from django_celery_results.backends.database import DatabaseBackend
+from kombu.utils.json import dumps
 
 from jobs.errors import Ended
 from jobs.job import Job
@@ -22,6 +23,14 @@ logger = logging.getLogger(__name__)
 # What the main process of a worker waits for the database: all its tasks wait meanwhile. What it
 # cannot write, the sweep finds out.
 MAIN_PROCESS_PATIENCE_SECONDS = 1
+
+
+class _Written(TypedDict):
+    """What is written of a run that ended outside its body."""
+
+    result: str
+    traceback: str | None
+    reason: str
 
 
 class RunBackend(DatabaseBackend):
@@ -43,8 +52,9 @@ class RunBackend(DatabaseBackend):
         Waits for a database that is away. Raises `Reject` when it stays away at the end of a run.
         """
         claim = getattr(request, "claim", None)
-        task = self.app.tasks.get(getattr(request, "task", None))
-        if claim is not None:
+        task = self.app.tasks.get(getattr(request, "task", None) or "")
+        # A claim comes with its request, and only jobs claim.
+        if claim is not None and request is not None and isinstance(task, Job):
             self._end_claimed(claim, task, result, state, traceback, request)
         elif isinstance(task, Job):
             self._end_from_outside(task_id, task, result, state, traceback, request)
@@ -113,7 +123,7 @@ class RunBackend(DatabaseBackend):
                 _wait_for_lost(task_id)
                 return
             reason = _reason(result, job, request)
-            values = {
+            values: _Written = {
                 "result": self._encoded(result, state),
                 "traceback": None if _is_expected(result, job) else traceback,
                 "reason": reason,
@@ -134,7 +144,7 @@ class RunBackend(DatabaseBackend):
                     task_id,
                     state,
                     task=job.name,
-                    kwargs=self.encode(named | dict(request.kwargs or {})),
+                    kwargs=dumps(named | dict(request.kwargs or {})),
                     **values,
                 )
         except execution.DATABASE_AWAY as error:
@@ -183,11 +193,11 @@ def _wait_for_lost(task_id: str) -> None:
     sweep.send_due()
 
 
-def _is_expected(error: Any, job: Task) -> bool:
+def _is_expected(error: Any, job: Job) -> bool:
     return isinstance(error, (*job.throws, ValidationError, TaskRevokedError, TimeLimitExceeded))
 
 
-def _reason(error: Any, job: Task, request: Context | None) -> str:
+def _reason(error: Any, job: Job, request: Context | None) -> str:
     """What went wrong in one line."""
     soft, hard = _limits(job, request)
     if isinstance(error, SoftTimeLimitExceeded):
@@ -204,6 +214,6 @@ def _reason(error: Any, job: Task, request: Context | None) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _limits(job: Task, request: Context | None) -> tuple[Any, Any]:
+def _limits(job: Job, request: Context | None) -> tuple[Any, Any]:
     hard, soft = getattr(request, "timelimit", None) or (None, None)
     return soft or job.soft_time_limit, hard or job.time_limit

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import psycopg2
 from celery.app.task import Context
@@ -43,7 +43,8 @@ LONGEST_COUNTDOWN_SECONDS = 30
 def result_patience_seconds() -> float:
     """How long the end of a run waits for the database: well below the visibility time-out."""
     options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
-    return min(options.get("visibility_timeout", 1800), 1800) / 2
+    visibility_timeout: float = options.get("visibility_timeout", 1800)
+    return min(visibility_timeout, 1800) / 2
 
 
 def is_away(error: BaseException) -> bool:
@@ -98,20 +99,33 @@ def claim(
         raise Reject(error, requeue=True) from error
 
 
+class _Claimant(TypedDict):
+    task: str
+    worker: str
+    holder: int
+
+
 def _claim(
     job: Job, request: Context, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Claim | None:
-    who = {"task": job.name, "worker": request.hostname or "", "holder": liveness.number()}
-    taken = transitions.claim(request.id, **who)
+    run_id = request.id
+    if run_id is None:  # no message is without one
+        return None
+    who: _Claimant = {
+        "task": job.name,
+        "worker": request.hostname or "",
+        "holder": liveness.number(),
+    }
+    taken = transitions.claim(run_id, **who)
     if taken is None:
         meta = store.first_meta(
             queue=(request.delivery_info or {}).get("routing_key") or job.queue_name,
             trigger="message",
         )
         named = dict(zip(job.parameters.by_name, args, strict=False)) | dict(kwargs)
-        taken = transitions.claim_without_row(request.id, meta=meta, kwargs=dumps(named), **who)
-    if taken is None and sweep.close_lost([request.id]):
-        taken = transitions.claim(request.id, **who)
+        taken = transitions.claim_without_row(run_id, meta=meta, kwargs=dumps(named), **who)
+    if taken is None and sweep.close_lost([run_id]):
+        taken = transitions.claim(run_id, **who)
     return taken
 
 

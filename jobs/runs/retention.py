@@ -1,5 +1,6 @@
 """The history's end: old runs are removed, in batches that hold no lock for long."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -47,12 +48,15 @@ def delete_old_runs(*, now: datetime | None = None, batch_size: int = BATCH_SIZE
     return deleted
 
 
-def _delete(statement: str, parameters: list[object], batch_size: int) -> int:
+def _delete(
+    statement: str, parameters: Sequence[datetime | str | int | None], batch_size: int
+) -> int:
     deleted = 0
     while True:
         # Each batch is a transaction of its own.
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
-            deleted += cursor.rowcount
-            if cursor.rowcount < batch_size:
-                return deleted
+            removed: int = cursor.rowcount
+        deleted += removed
+        if removed < batch_size:
+            return deleted

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import connection
 from django.utils import timezone
@@ -51,5 +52,8 @@ def of_schedule(name: str) -> Statistics:
             [name, timezone.now() - WINDOW],
         )
         runs, ended, succeeded, mean, p95, p99, last_at = cursor.fetchone()
-    numbers = [None if value is None else float(value) for value in (mean, p95, p99)]
-    return Statistics(runs, ended, succeeded, *numbers, last_at)
+    return Statistics(runs, ended, succeeded, _number(mean), _number(p95), _number(p99), last_at)
+
+
+def _number(value: Decimal | float | None) -> float | None:
+    return None if value is None else float(value)

@@ -45,6 +45,11 @@ SEND_SECONDS = 5
 QUICK_SECONDS = 1
 
 
+def new_task_id() -> str:
+    """Return an id that no run has yet."""
+    return str(uuid.uuid4())
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """One run of a task that is to happen, by whatever door it was asked for."""
@@ -54,7 +59,7 @@ class RunRequest:
     queue: str
     # Which door: schedule, manual, command, api, batch, task, or message (sent without a row).
     trigger: str
-    task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    task_id: str = field(default_factory=new_task_id)
     # The name of the schedule that fired it.
     schedule: str | None = None
     # After this moment it is too late to start it.

@@ -290,18 +290,24 @@ _prepared: "WeakKeyDictionary[Any, set[str]]" = WeakKeyDictionary()
 
 
 def _execute(statement: str | _Statement, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    # Django would ask `SELECT 1` first; a statement that fails says the same at no cost.
-    connection.health_check_done = True
+    _skip_health_check()
     with connection.cursor() as cursor:
         cursor.execute(_text(statement), parameters)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 def _changed(statement: str | _Statement, parameters: list[Any]) -> bool:
-    connection.health_check_done = True
+    _skip_health_check()
     with connection.cursor() as cursor:
         cursor.execute(_text(statement), parameters)
-        return cursor.rowcount == 1
+        changed: int = cursor.rowcount
+        return changed == 1
+
+
+def _skip_health_check() -> None:
+    # Django would ask `SELECT 1` first; a statement that fails says the same at no cost.
+    connection.health_check_done = True  # type: ignore[attr-defined]  # not in Django's stubs
 
 
 def _text(statement: str | _Statement) -> str:

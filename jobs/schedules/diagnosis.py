@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 from celery import current_app, states
 from django.core.exceptions import ValidationError
@@ -49,7 +50,9 @@ def why(name: str, *, ask_workers: bool = True) -> list[Finding]:
     row = schedules.find([name]).get(name)
     if row is None:
         return [Finding(f"There is no schedule named {name}.", "./manage.py schedules lists them.")]
-    answers = schedule_diagnosed.send(sender=PeriodicTask, row=row)
+    sent = schedule_diagnosed.send(sender=PeriodicTask, row=row)
+    # Django's stubs take every answer for a text.
+    answers = cast("list[tuple[object, Iterable[Finding]]]", sent)
     return [
         *(finding for _, findings in answers for finding in findings),
         *_of_row(row),

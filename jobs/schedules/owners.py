@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.dispatch import Signal
 
@@ -22,5 +22,7 @@ owner_sought = Signal()
 
 def owner_of(schedule: str | None, kwargs: Mapping[str, Any]) -> Owner | None:
     """What a schedule of this name, or a run of it, with these arguments works for, if anything."""
-    answers = owner_sought.send(sender=Owner, schedule=schedule, kwargs=kwargs)
+    sent = owner_sought.send(sender=Owner, schedule=schedule, kwargs=kwargs)
+    # Django's stubs take every answer for a text.
+    answers = cast("list[tuple[object, Owner | None]]", sent)
     return next((owner for _, owner in answers if owner is not None), None)

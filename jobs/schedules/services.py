@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django_celery_beat.models import (
     CrontabSchedule,
@@ -208,11 +208,13 @@ def next_run_at(row: PeriodicTask, now: datetime | None = None) -> datetime | No
         return None
     rule = Rule() if policy is None else rule_of(policy)
     jitter = jitter_of(row.name, rule.jitter_seconds)
+    # The column holds no NULL, but a row that was never saved has None there.
+    changed_at: datetime | None = getattr(row, "date_changed", None)
     decided = anchor_of(
         timing,
         last_run_at=row.last_run_at,
         start_time=row.start_time,
-        known_since=row.date_changed or now,
+        known_since=changed_at or now,
     )
     missed = due(timing, decided, now, rule, jitter)
     at = now if missed and missed.slots else None
@@ -258,14 +260,14 @@ class _Timings:
             timezone=ZoneInfo(zone),
         )
 
-    def _id(self, model: type, **values: Any) -> int | None:
+    def _id(self, model: type[Model], **values: Any) -> int | None:
         key = (model, *values.values())
         if key not in self._ids:
             # Neither table has a unique constraint, so duplicates may exist: any of them will do.
-            row = model.objects.filter(**values).order_by("pk").first()
+            row = model._default_manager.filter(**values).order_by("pk").first()
             if row is None and self._create:
                 # Not create(): its signal would tell beat before the commit, see `_announce`.
-                (row,) = model.objects.bulk_create([model(**values)])
+                (row,) = model._default_manager.bulk_create([model(**values)])
             self._ids[key] = row.pk if row else None
         return self._ids[key]
 

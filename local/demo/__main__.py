@@ -73,7 +73,7 @@ class Demo:
         self._console = console
         self._password = secrets.token_urlsafe(9)
         self._ports = self._choose_ports()
-        self._children: Children | None = None
+        self._children: Children
         self._bots: list[Any] = []
 
     def run(self) -> None:
@@ -189,7 +189,8 @@ class Demo:
         from scraping.models import ScrapeSession
 
         waiting = {bot.pk: bot.name for bot in self._bots}
-        begin, shown = timezone.now(), set()
+        begin = timezone.now()
+        shown: set[int] = set()
         deadline = time.monotonic() + FIRST_SESSIONS_SECONDS
         ends: Counter[str] = Counter()
         self._console.print(HEADING, style="bold")

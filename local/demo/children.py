@@ -32,7 +32,8 @@ def free_port(wanted: int) -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return probe.getsockname()[1]
+            number: int = probe.getsockname()[1]
+            return number
     raise ChildError("No port of 127.0.0.1 is free.")
 
 

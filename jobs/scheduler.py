@@ -5,7 +5,6 @@ surface, and has another engine. What `schedule`, `all_as_schedule()`, `reserve(
 is for those who look in from outside; `tick()` uses none of it.
 """
 
-import heapq
 import logging
 import time
 import weakref
@@ -31,6 +30,7 @@ from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from jobs import problems
+from jobs.due_heap import DueHeap
 from jobs.firing import Outcome, fire
 from jobs.loaded_schedules import LoadedSchedules, Refreshed
 from jobs.locks import StandingLock
@@ -78,7 +78,7 @@ class LeaderScheduler(DatabaseScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._dirty: set[str] = set()
-        self._due_heap: list[event_t] = []
+        self._due = DueHeap()
         # Past DatabaseScheduler's own, which has the process hold on to it, and write at its end.
         Scheduler.__init__(self, *args, **kwargs)
         self.max_interval = (
@@ -104,7 +104,7 @@ class LeaderScheduler(DatabaseScheduler):
             self._replace_old_connection()
             self._look()
             now = timezone.now()
-            while batch := self._pop_due(now):
+            while batch := self._due.pop_due(now, BATCH_SIZE):
                 if not self._fire(batch, now):
                     return min(RETRY_SECONDS, self.max_interval)
         except DATABASE_ERRORS as error:
@@ -146,7 +146,7 @@ class LeaderScheduler(DatabaseScheduler):
 
     def _forget_all(self) -> None:
         self.loaded = LoadedSchedules(self.app)
-        self._due_heap = []
+        self._due = DueHeap()
         self._resync_at = 0.0
 
     def _look(self) -> None:
@@ -163,35 +163,17 @@ class LeaderScheduler(DatabaseScheduler):
     def _plan(self, found: Refreshed) -> None:
         for schedule in found.changed:
             schedule.plan()
-        if len(found.changed) + len(found.removed) > len(self._due_heap) // 8:
-            self._rebuild_heap()
+        if len(found.changed) + len(found.removed) > len(self._due) // 8:
+            self._due.rebuild(self.loaded.by_id.values())
         else:
             for schedule in found.changed:
                 self._push(schedule)
 
     def _push(self, schedule: Schedule) -> None:
-        if schedule.due is not None and not schedule.gone:
-            heapq.heappush(self._due_heap, event_t(schedule.due, schedule.id, schedule))
-            # What was replaced stays in the heap until its time comes, or until it is most of it.
-            if len(self._due_heap) > 2 * len(self.loaded.by_id) + 1000:
-                self._rebuild_heap()
-
-    def _rebuild_heap(self) -> None:
-        self._due_heap = [
-            event_t(schedule.due, schedule.id, schedule)
-            for schedule in self.loaded.by_id.values()
-            if schedule.due is not None
-        ]
-        heapq.heapify(self._due_heap)
-
-    def _pop_due(self, now: datetime) -> list[Schedule]:
-        batch: dict[int, Schedule] = {}
-        heap = self._due_heap
-        while heap and heap[0].time <= now and len(batch) < BATCH_SIZE:
-            moment, schedule_id, schedule = heapq.heappop(heap)
-            if not schedule.gone and schedule.due == moment:
-                batch[schedule_id] = schedule
-        return list(batch.values())
+        self._due.push(schedule)
+        # What was replaced stays in the heap until its time comes, or until it is most of it.
+        if len(self._due) > 2 * len(self.loaded.by_id) + 1000:
+            self._due.rebuild(self.loaded.by_id.values())
 
     def _fire(self, batch: list[Schedule], now: datetime) -> bool:
         """Fire a batch; whether to go on with the next."""
@@ -234,9 +216,10 @@ class LeaderScheduler(DatabaseScheduler):
         return self._fire_apart(batch[:middle], now) + self._fire_apart(batch[middle:], now)
 
     def _pause(self) -> float:
-        if not self._due_heap:
+        first = self._due.first()
+        if first is None:
             return self.max_interval
-        left = (self._due_heap[0].time - timezone.now()).total_seconds()
+        left = (first - timezone.now()).total_seconds()
         return min(max(left, SHORTEST_PAUSE), self.max_interval)
 
     def _note_trouble(self, trouble: str) -> None:
@@ -260,7 +243,7 @@ class LeaderScheduler(DatabaseScheduler):
 
     @property
     def _heap(self) -> list[event_t]:
-        return self._due_heap
+        return self._due.items
 
     @_heap.setter
     def _heap(self, _: Any) -> None:

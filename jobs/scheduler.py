@@ -31,6 +31,7 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from jobs import problems
 from jobs.due_heap import DueHeap
+from jobs.error_log import ErrorLog
 from jobs.firing import Outcome, fire
 from jobs.loaded_schedules import LoadedSchedules, Refreshed
 from jobs.locks import StandingLock
@@ -47,6 +48,10 @@ BATCH_SIZE = 500
 SHORTEST_PAUSE = 0.05
 # Seconds until what failed or was locked is tried again, and between a standby's tries to lead.
 RETRY_SECONDS = 1.0
+# The longest pause before a schedule is tried again whose firing fails; the pauses double.
+LONGEST_RETRY_SECONDS = 60.0
+
+FIRING = "beat: firing a schedule"
 
 DATABASE_ERRORS = (DatabaseError, InterfaceError, psycopg2.Error)
 
@@ -90,6 +95,12 @@ class LeaderScheduler(DatabaseScheduler):
         self._resync_seconds: float = settings.BEAT_RESYNC_SECONDS
         self._seen_stamp: Any = None
         self._resync_at = 0.0
+        # After a look that failed: when the next one may be tried.
+        self._look_again_at = 0.0
+        # Schedules whose problem may have changed, and those that cannot be fired, by id.
+        self._to_report: dict[int, Schedule] = {}
+        self._failing: dict[int, Schedule] = {}
+        self._errors = ErrorLog(logger)
         # What is wrong with the database or with leading, as it was logged last.
         self._trouble = ""
         self._leads: bool | None = None
@@ -97,20 +108,35 @@ class LeaderScheduler(DatabaseScheduler):
     # --- The engine -------------------------------------------------------------------------------
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Fire all that is due; return how many seconds there are to sleep."""
-        try:
-            if not self._is_leader():
-                return min(RETRY_SECONDS, self.max_interval)
-            self._replace_old_connection()
-            self._look()
-            now = timezone.now()
-            while batch := self._due.pop_due(now, BATCH_SIZE):
-                if not self._fire(batch, now):
-                    return min(RETRY_SECONDS, self.max_interval)
-        except DATABASE_ERRORS as error:
-            self._note_trouble(f"the database cannot be used: {str(error).strip()}")
-            self._drop_connection()
-            return min(RETRY_SECONDS, self.max_interval)
+        """Fire all that is due; return how many seconds there are to sleep.
+
+        No error leaves it: the beat would end, and with it all schedules.
+        """
+        with self._errors.watching("beat: a tick"):
+            try:
+                return self._tick()
+            except DATABASE_ERRORS as error:
+                self._look_again_at = 0.0
+                self._note_trouble(f"the database cannot be used: {str(error).strip()}")
+                self._drop_connection()
+        return min(RETRY_SECONDS, self.max_interval)
+
+    def _tick(self) -> float:
+        retry = min(RETRY_SECONDS, self.max_interval)
+        if not self._is_leader():
+            return retry
+        self._replace_old_connection()
+        # What is known already is fired even if the look fails.
+        if time.monotonic() >= self._look_again_at:
+            with self._errors.watching("beat: looking for changes", unless=DATABASE_ERRORS):
+                self._look_again_at = time.monotonic() + RETRY_SECONDS
+                self._look()
+                self._look_again_at = 0.0
+        now = timezone.now()
+        while batch := self._due.pop_due(now, BATCH_SIZE):
+            if not self._fire(batch, now):
+                return retry
+        self._report_problems()
         self._note_trouble("")
         return self._pause()
 
@@ -147,22 +173,24 @@ class LeaderScheduler(DatabaseScheduler):
     def _forget_all(self) -> None:
         self.loaded = LoadedSchedules(self.app)
         self._due = DueHeap()
+        self._failing = {}
+        self._to_report = {}
         self._resync_at = 0.0
+        self._look_again_at = 0.0
 
     def _look(self) -> None:
         """Take in what changed: after each announced change, and now and then unasked."""
         stamp = self.Changes.last_change()
         if stamp == self._seen_stamp and time.monotonic() < self._resync_at:
             return
-        found = self.loaded.refresh()
+        self._plan(self.loaded.refresh())
         self._seen_stamp = stamp
         self._resync_at = time.monotonic() + self._resync_seconds
-        self._plan(found)
-        problems.report(found.changed)
 
     def _plan(self, found: Refreshed) -> None:
         for schedule in found.changed:
             schedule.plan()
+            self._note_problem(schedule)
         if len(found.changed) + len(found.removed) > len(self._due) // 8:
             self._due.rebuild(self.loaded.by_id.values())
         else:
@@ -182,38 +210,84 @@ class LeaderScheduler(DatabaseScheduler):
             if not self.leadership.is_alive():
                 self._step_down("its connection to the database was lost")
                 return False
+            for schedule in batch:
+                if schedule.failures:
+                    schedule.row_problem = ""  # it may have been no fault of the schedule's
             outcome = self._fire_apart(batch, now)
             done = True
         finally:
             if not done:  # nothing was written: all of it is due as before
                 for schedule in batch:
                     self._push(schedule)
-        self.publisher.put(outcome.runs)
         for schedule in outcome.decided:
+            schedule.failures = 0
             if schedule.problem:
                 # Its slots wait until it is mended; look again when the next one comes.
                 schedule.due = schedule.next_after(now)
             else:
                 schedule.plan()
+            if schedule.due is not None and schedule.due <= now:
+                # Its timing contradicts itself; without a pause this tick would never end.
+                schedule.due = now + timedelta(seconds=RETRY_SECONDS)
             self._push(schedule)
+            self._note_problem(schedule)
         for schedule in outcome.contested:
             schedule.due = now + timedelta(seconds=RETRY_SECONDS)
             self._push(schedule)
+        for schedule in outcome.failed:
+            pause = min(RETRY_SECONDS * 2 ** min(schedule.failures, 10), LONGEST_RETRY_SECONDS)
+            schedule.failures += 1
+            schedule.due = now + timedelta(seconds=pause)
+            self._push(schedule)
+            self._note_problem(schedule)
         if outcome.contested:
             self._resync_at = 0.0
-        problems.report(outcome.decided)
+        self._note_failing(outcome)
+        with self._errors.watching("beat: handing runs to the publisher"):
+            self.publisher.put(outcome.runs)
         return True
 
     def _fire_apart(self, batch: list[Schedule], now: datetime) -> Outcome:
-        """Fire a batch, and without the ones that the database refuses to take."""
+        """Fire a batch, and without the schedules that keep it from being fired."""
         try:
             return fire(self.app, self.loaded, batch, now)
         except (DataError, IntegrityError) as error:
+            problem = f"The database refuses its run: {str(error).strip()}. The beat tries again."
+        except DATABASE_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged, and reported as the schedule's problem
+            problem = f"It cannot be fired ({type(error).__name__}: {str(error).strip()})."
+            problem += " The beat tries again; its log has the traceback."
             if len(batch) == 1:
-                batch[0].row_problem = f"The database refuses its run: {str(error).strip()}"
-                return Outcome(decided=batch)
+                self._errors.failed(FIRING, error)
+        if len(batch) == 1:
+            batch[0].row_problem = problem
+            return Outcome(failed=batch)
         middle = len(batch) // 2
         return self._fire_apart(batch[:middle], now) + self._fire_apart(batch[middle:], now)
+
+    def _note_failing(self, outcome: Outcome) -> None:
+        """Keep account of the schedules that cannot be fired; log when none is left."""
+        if not self._failing and not outcome.failed:
+            return
+        decided = {schedule.id for schedule in outcome.decided}
+        failing = self._failing | {schedule.id: schedule for schedule in outcome.failed}
+        self._failing = {
+            schedule_id: schedule
+            for schedule_id, schedule in failing.items()
+            if schedule_id not in decided and not schedule.gone
+        }
+        if not self._failing:
+            self._errors.worked(FIRING)
+
+    def _note_problem(self, schedule: Schedule) -> None:
+        if schedule.problem != schedule.recorded_problem:
+            self._to_report[schedule.id] = schedule
+
+    def _report_problems(self) -> None:
+        with self._errors.watching("beat: reporting problems", unless=DATABASE_ERRORS):
+            problems.report(self._to_report.values())
+            self._to_report = {}
 
     def _pause(self) -> float:
         first = self._due.first()
@@ -298,11 +372,12 @@ class LeaderScheduler(DatabaseScheduler):
         try:
             self._replace_old_connection()
             for name in sorted(self._dirty):
-                try:
-                    self._schedule[name].save()
-                except (KeyError, TypeError, ObjectDoesNotExist):
-                    continue
-                written.add(name)
+                with self._errors.watching(f"beat: entry {name}", unless=DATABASE_ERRORS):
+                    try:
+                        self._schedule[name].save()
+                    except (KeyError, TypeError, ObjectDoesNotExist):
+                        continue
+                    written.add(name)
         except DATABASE_ERRORS as error:
             self._note_trouble(f"the database cannot be used: {str(error).strip()}")
         finally:

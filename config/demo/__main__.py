@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +21,8 @@ from rich.panel import Panel
 
 from config import health
 from config.demo.children import Child, ChildError, Children, free_port
+from config.demo.servers import Servers
+from config.embedded import EmbeddedServerError
 from config.environment import BASE_DIR
 
 FOLDER = BASE_DIR / "var" / "demo"
@@ -74,13 +77,15 @@ class Demo:
         self._password = secrets.token_urlsafe(9)
         self._ports = self._choose_ports()
         self._children: Children | None = None
+        self._servers = Servers(BASE_DIR / "var", self._say)
         self._bots: list[Any] = []
+        self._database_away_since: float | None = None
 
     def run(self) -> None:
         """Start everything, show the sessions, and end everything."""
         lock = _only_one()
         self._prepare()
-        self._children = Children(FOLDER)
+        self._children = Children(FOLDER, self._say)
         try:
             self._start()
             self._seed()
@@ -148,11 +153,14 @@ class Demo:
             FLOWER_BASIC_AUTH=f"demo:{self._password}",
         )
         self._say("Starting simulator, web, worker, beat and Flower ...")
-        simulator.wait_until(lambda: "ready at" in simulator.log.read_text(), seconds=READY_SECONDS)
-        web.wait_until(_answers(self._url("web") + "/healthz"), seconds=READY_SECONDS)
-        worker.wait_until(worker_is_ready, seconds=READY_SECONDS)
-        beat.wait_until(beat_is_ready, seconds=READY_SECONDS)
-        flower.wait_until(_answers(self._url("flower") + "/healthcheck"), seconds=READY_SECONDS)
+        for child, is_ready in (
+            (simulator, lambda: "ready at" in simulator.log.read_text()),
+            (web, _answers(self._url("web") + "/healthz")),
+            (worker, worker_is_ready),
+            (beat, beat_is_ready),
+            (flower, _answers(self._url("flower") + "/healthcheck")),
+        ):
+            self._children.wait_until(child, is_ready, seconds=READY_SECONDS)
 
     def _beating(
         self, name: str, *command: str, **environment: str
@@ -186,21 +194,15 @@ class Demo:
         """Print each scheduled session as it ends, for ever or until each bot has had one."""
         from django.utils import timezone
 
-        from scraping.models import ScrapeSession
-
         waiting = {bot.pk: bot.name for bot in self._bots}
         begin, shown = timezone.now(), set()
         deadline = time.monotonic() + FIRST_SESSIONS_SECONDS
         ends: Counter[str] = Counter()
         self._console.print(HEADING, style="bold")
         while True:
+            self._servers.check()
             self._children.check()
-            ended = ScrapeSession.objects.filter(
-                trigger=ScrapeSession.Trigger.SCHEDULE,
-                started_at__gte=begin,
-                ended_at__isnull=False,
-            )
-            for session in ended.exclude(pk__in=shown).order_by("ended_at"):
+            for session in self._ended_sessions(begin, shown):
                 shown.add(session.pk)
                 self._print_session(session)
                 if waiting.pop(session.bot_id, None):
@@ -215,8 +217,32 @@ class Demo:
                 message = (
                     f"No scheduled session of {names} ended within {FIRST_SESSIONS_SECONDS} s."
                 )
-                raise DemoError(f"{message} The logs are in {FOLDER.relative_to(BASE_DIR)}/.")
+                raise DemoError(f"{message} The logs are in {_shown(FOLDER)}/.")
             time.sleep(POLL_SECONDS)
+
+    def _ended_sessions(self, begin: datetime, shown: Collection[int]) -> list[Any]:
+        """The scheduled sessions that ended and are not shown; none while PostgreSQL is away."""
+        from django.db import DatabaseError, InterfaceError, connection
+
+        from scraping.models import ScrapeSession
+
+        ended = ScrapeSession.objects.filter(
+            trigger=ScrapeSession.Trigger.SCHEDULE, started_at__gte=begin, ended_at__isnull=False
+        )
+        try:
+            sessions = list(ended.exclude(pk__in=shown).order_by("ended_at"))
+        except (DatabaseError, InterfaceError) as error:
+            connection.close()
+            if self._database_away_since is None:
+                self._database_away_since = time.monotonic()
+                self._say(f"PostgreSQL does not answer: {str(error).partition(chr(10))[0]}")
+            elif time.monotonic() - self._database_away_since > READY_SECONDS:
+                raise DemoError(f"PostgreSQL has not answered for {READY_SECONDS} s.") from error
+            return []
+        if self._database_away_since is not None:
+            self._database_away_since = None
+            self._say("PostgreSQL answers again.")
+        return sessions
 
     def _print_session(self, session: Any) -> None:
         seconds = session.duration.total_seconds()
@@ -237,7 +263,7 @@ class Demo:
                 f"Flower     {self._url('flower')}\n"
                 f"  login    demo  {self._password}\n"
                 f"Simulator  {self._url('simulator')}\n"
-                f"Logs       {FOLDER.relative_to(BASE_DIR)}/\n"
+                f"Logs       {_shown(FOLDER)}/\n"
                 "Ctrl-C ends everything.",
                 title="Lurker is collecting",
                 expand=False,
@@ -255,6 +281,10 @@ HEADING = (
     f"\n{'Ended':8} {'Bot':21} {'Status':11}"
     f"{'Posts':>5}{'Comments':>9}{'New':>7}{'Requests':>9}{'Seconds':>8}"
 )
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path, BASE_DIR)
 
 
 def _judge(ends: Counter[str]) -> None:
@@ -325,7 +355,7 @@ def main() -> int:
         Demo(options, console).run()
     except KeyboardInterrupt:
         console.print("Ended.")
-    except (DemoError, ChildError) as error:
+    except (DemoError, ChildError, EmbeddedServerError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
         return 1
     return 0

@@ -3,7 +3,6 @@
 import argparse
 import fcntl
 import os
-import secrets
 import signal
 import sys
 import time
@@ -26,7 +25,7 @@ from config.embedded import EmbeddedServerError
 from config.environment import BASE_DIR
 
 FOLDER = BASE_DIR / "var" / "demo"
-EMAIL = "demo@example.org"
+PASSWORD_FILE = BASE_DIR / "var" / "demo-password"
 READY_SECONDS = 60
 FIRST_SESSIONS_SECONDS = 120
 POLL_SECONDS = 0.5
@@ -74,7 +73,6 @@ class Demo:
     def __init__(self, options: argparse.Namespace, console: Console) -> None:
         self._options = options
         self._console = console
-        self._password = secrets.token_urlsafe(9)
         self._ports = self._choose_ports()
         self._children: Children | None = None
         self._servers = Servers(BASE_DIR / "var", self._say)
@@ -113,13 +111,11 @@ class Demo:
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        from accounts.models import User
+        from config.demo.account import EMAIL, ensure_account
 
-        user = User.objects.filter(email=EMAIL).first() or User(email=EMAIL)
-        user.is_staff = user.is_superuser = True
-        user.set_password(self._password)
-        user.save()
-        self._owner = user
+        self._account = ensure_account(PASSWORD_FILE)
+        if self._account.is_reset:
+            self._say(f"{EMAIL} has a new password, which is kept in {_shown(PASSWORD_FILE)}.")
 
     def _start(self) -> None:
         simulator = self._child(
@@ -150,7 +146,7 @@ class Demo:
         flower = self._child(
             *("flower", "celery", "-A", "config", "flower", "--address=127.0.0.1"),
             f"--port={self._ports['flower']}",
-            FLOWER_BASIC_AUTH=f"demo:{self._password}",
+            FLOWER_BASIC_AUTH=f"demo:{self._account.password}",
         )
         self._say("Starting simulator, web, worker, beat and Flower ...")
         for child, is_ready in (
@@ -180,7 +176,7 @@ class Demo:
 
         names = _recorded_subreddits(self._options.load, self._say) if self._options.load else None
         self._bots = demo.seed(
-            self._owner, every=timedelta(seconds=self._options.every), subreddits=names
+            self._account.user, every=timedelta(seconds=self._options.every), subreddits=names
         )
         for bot in self._bots:
             shown = ", ".join(f"r/{name}" for name in bot.subreddits[:6])
@@ -259,9 +255,9 @@ class Demo:
         self._console.print(
             Panel(
                 f"Admin      {self._url('web')}/admin/\n"
-                f"  login    {EMAIL}  {self._password}\n"
+                f"  login    {self._account.user.email}  {self._account.sign_in}\n"
                 f"Flower     {self._url('flower')}\n"
-                f"  login    demo  {self._password}\n"
+                f"  login    demo  {self._account.password}\n"
                 f"Simulator  {self._url('simulator')}\n"
                 f"Logs       {_shown(FOLDER)}/\n"
                 "Ctrl-C ends everything.",

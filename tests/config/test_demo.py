@@ -1,16 +1,21 @@
-"""The demo outlives the death of its processes."""
+"""The demo outlives the death of its processes, and its login is the same from start to start."""
 
 import json
 import re
 import signal
+import stat
 import time
 
 import psutil
 import pytest
+from django.conf import global_settings
 
+from accounts.models import User
 from config.demo import children
+from config.demo.account import EMAIL, ensure_account
 from config.demo.children import ChildError, Children
 from config.embedded import ensure_redis, launching
+from config.environment import BASE_DIR
 from tests.processes import wait_until
 
 # A process that has a child of its own, and one that ends at once.
@@ -118,6 +123,57 @@ def test_an_embedded_server_that_was_killed_returns(tmp_path, lines, monkeypatch
             launching.end_all(name, cwd=tmp_path / "redis")
 
 
+# --- The login ------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_password_is_the_same_from_start_to_start(tmp_path):
+    file = tmp_path / "demo-password"
+    first = ensure_account(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    again = ensure_account(file)
+    assert first.password == again.password == again.sign_in == file.read_text().strip()
+    assert User.objects.get(email=EMAIL).check_password(first.password)
+    # Nobody is signed out by another start of the demo.
+    assert first.user.get_session_auth_hash() == again.user.get_session_auth_hash()
+    assert not again.is_reset
+
+
+@pytest.mark.django_db
+def test_a_password_that_the_user_has_set_is_kept_and_told(tmp_path):
+    file = tmp_path / "demo-password"
+    password = ensure_account(file).password
+    user = User.objects.get(email=EMAIL)
+    user.set_password("of my own")
+    user.save()
+    account = ensure_account(file)
+    assert User.objects.get(email=EMAIL).check_password("of my own")
+    assert account.password == password  # Flower's still
+    assert password not in account.sign_in
+    assert f"./manage.py changepassword {EMAIL}" in account.sign_in
+
+
+@pytest.mark.django_db
+def test_without_the_file_the_user_has_a_new_password(tmp_path):
+    """As in a checkout whose demo had another password at each start."""
+    file = tmp_path / "demo-password"
+    password = ensure_account(file).password
+    file.unlink()
+    account = ensure_account(file)
+    assert account.is_reset
+    assert account.password == account.sign_in != password
+    assert User.objects.get(email=EMAIL).check_password(account.password)
+
+
+@pytest.mark.django_db
+def test_a_user_who_was_deactivated_stays_so(tmp_path):
+    file = tmp_path / "demo-password"
+    ensure_account(file)
+    User.objects.update(is_active=False)
+    assert "deactivated" in ensure_account(file).sign_in
+    assert not User.objects.get(email=EMAIL).is_active
+
+
 # --- The whole of it ------------------------------------------------------------------------------
 
 DEMO = """
@@ -125,6 +181,7 @@ import sys
 from pathlib import Path
 from config.demo import __main__ as demo
 demo.FOLDER = Path(sys.argv.pop(1)) / "demo"
+demo.PASSWORD_FILE = demo.FOLDER / "password"
 sys.exit(demo.main())
 """
 
@@ -146,13 +203,17 @@ def processes_in(folder):
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_demo_goes_on_when_its_processes_are_killed(processes, tmp_path):
+def test_a_demo_goes_on_when_its_processes_are_killed(processes, tmp_path, settings):
+    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS  # the tests' own is a quick one
     environment = {"DJANGO_SETTINGS_MODULE": "config.settings.local", "COLUMNS": "200"}
     demo = processes.start(
         *("-c", DEMO, str(tmp_path), "--every", "10"), name="demo", environment=environment
     )
     try:
         demo.wait_for("Lurker is collecting", seconds=120)
+        password = (tmp_path / "demo" / "password").read_text().strip()
+        assert f"{EMAIL}  {password}" in demo.output
+        assert User.objects.get(email=EMAIL).check_password(password)
         before = processes_in(tmp_path / "demo")
         for name in ("beat", "simulator"):
             psutil.Process(before[name]).kill()
@@ -172,3 +233,9 @@ def test_a_demo_goes_on_when_its_processes_are_killed(processes, tmp_path):
         demo.send(signal.SIGTERM)
         demo.popen.wait(60)
         Children(tmp_path / "demo", print)  # ends what is left
+
+
+def test_the_constants_of_the_demo_lie_below_var():
+    from config.demo.__main__ import FOLDER, PASSWORD_FILE
+
+    assert {FOLDER.parent, PASSWORD_FILE.parent} == {BASE_DIR / "var"}

@@ -5,12 +5,15 @@ the broker (`celery inspect ping`) would start a whole Celery for each question,
 workers ill when the broker is away.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
 
 from config import environment
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5
 
@@ -47,10 +50,18 @@ def start_beat_pulse(sender: Any, **_: Any) -> None:
     """Touch the file after every pass over the schedules; `sender` is the beat's service."""
     scheduler = sender.scheduler
     tick = scheduler.tick
+    fault = ""
 
     def tick_and_touch(*arguments: Any, **options: Any) -> Any:
+        nonlocal fault
         seconds = tick(*arguments, **options)
-        touch()
+        try:
+            touch()
+            fault = ""
+        except OSError as error:  # a full disk must not end the beat; the next touch may work
+            if not fault:
+                logger.error("beat: its sign of life cannot be written: %s", error)
+            fault = str(error)
         return seconds
 
     scheduler.tick = tick_and_touch

@@ -64,12 +64,15 @@ class Outcome:
     decided: list[Schedule] = field(default_factory=list)
     # Changed or locked by someone else since they were read: to be read and tried again.
     contested: list[Schedule] = field(default_factory=list)
+    # An unexpected error kept them from being fired: to be tried again later.
+    failed: list[Schedule] = field(default_factory=list)
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
             runs=self.runs + other.runs,
             decided=self.decided + other.decided,
             contested=self.contested + other.contested,
+            failed=self.failed + other.failed,
         )
 
 

@@ -11,13 +11,15 @@ Only rows that are enabled are held, each as a small object; see `Schedule`.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from celery import Celery
-from django.db import connection
+from django.core.exceptions import ValidationError
+from django.db import DataError, connection
 from django.utils import timezone
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -26,7 +28,15 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from jobs.beat.rows import Registry, Row, Schedule, examine, rule_of, timing_of_row
+from jobs.beat.rows import (
+    Registry,
+    Row,
+    Schedule,
+    examine,
+    rule_of,
+    timing_of_row,
+    unusable,
+)
 from jobs.beat.slots import Timing
 
 logger = logging.getLogger(__name__)
@@ -42,6 +52,20 @@ SCHEDULES = """
     django_celery_beat_periodictask t
     LEFT JOIN jobs_schedulepolicy p ON p.periodic_task_id = t.id
 """
+
+# The columns of a `Row`, and the same for a row with a moment that Python cannot hold.
+SELECTED = f"""
+    t.id, {VERSION}, t.name, t.task, t.args, t.kwargs, t.headers, t.queue, t.exchange, t.routing_key,
+    t.interval_id, t.crontab_id, t.solar_id, t.clocked_id, t.one_off, t.start_time, t.expires,
+    t.expire_seconds, t.last_run_at, t.date_changed, p.misfire_grace_seconds, p.coalesce,
+    p.jitter_seconds, p.max_instances, p.skip_if_running, p.problem
+"""
+SELECTED_WITHOUT_MOMENTS = re.sub(
+    r"t\.(start_time|expires|last_run_at|date_changed)\b", "NULL", SELECTED
+)
+
+# What a driver raises for a value of PostgreSQL that Python has none for, such as the year 12000.
+UNREADABLE = (ValueError, ArithmeticError, DataError)
 
 TimingKey = tuple[str, int]
 
@@ -73,10 +97,14 @@ class LoadedSchedules:
         self._timing_rows: dict[str, dict[int, int]] = {}
         self._shared: dict[Any, Any] = {}
         self._looked_at: datetime | None = None
+        self._found = Refreshed()
 
     def refresh(self) -> Refreshed:
-        """Make what is in memory what is in the database; read only what differs."""
-        found = Refreshed()
+        """Make what is in memory what is in the database; read only what differs.
+
+        What a refresh found before it raised is returned by the next refresh.
+        """
+        found = self._found
         began = timezone.now()
         self._refresh_timings(found)
         blocks = self._changed_blocks()
@@ -92,8 +120,9 @@ class LoadedSchedules:
                 if schedule_id not in self.by_id or self.by_id[schedule_id].version != version
             ]
             for start in range(0, len(changed), ROWS_AT_A_TIME):
-                self._read(changed[start : start + ROWS_AT_A_TIME], found)
+                self._read_apart(changed[start : start + ROWS_AT_A_TIME], found)
         self._looked_at = began
+        self._found = Refreshed()
         return found
 
     def set_version(self, schedule: Schedule, version: int) -> None:
@@ -165,29 +194,40 @@ class LoadedSchedules:
             )
             return dict(cursor.fetchall())
 
-    def _read(self, ids: Sequence[int], found: Refreshed) -> None:
+    def _read_apart(self, ids: Sequence[int], found: Refreshed) -> None:
+        """Read rows, and apart from the others those that have a value which Python cannot hold."""
+        try:
+            rows = self._rows(SELECTED, ids)
+        except UNREADABLE as error:
+            if len(ids) == 1:
+                for schedule in map(self._schedule, self._rows(SELECTED_WITHOUT_MOMENTS, ids)):
+                    schedule.row_problem = f"Its row cannot be read ({error}): correct it."
+                    self._take_in(schedule, found)
+                return
+            middle = len(ids) // 2
+            self._read_apart(ids[:middle], found)
+            self._read_apart(ids[middle:], found)
+        else:
+            for schedule in map(self._schedule, rows):
+                self._take_in(schedule, found)
+
+    def _rows(self, columns: str, ids: Sequence[int]) -> list[Row]:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"""
-                SELECT t.id, {VERSION}, t.name, t.task, t.args, t.kwargs, t.headers, t.queue,
-                       t.exchange, t.routing_key, t.interval_id, t.crontab_id, t.solar_id,
-                       t.clocked_id, t.one_off, t.start_time, t.expires, t.expire_seconds,
-                       t.last_run_at, t.date_changed, p.misfire_grace_seconds, p.coalesce,
-                       p.jitter_seconds, p.max_instances, p.skip_if_running, p.problem
-                FROM {SCHEDULES} WHERE t.enabled AND t.id = ANY(%s)
-                """,  # noqa: S608
+                f"SELECT {columns} FROM {SCHEDULES} WHERE t.enabled AND t.id = ANY(%s)",  # noqa: S608
                 [list(ids)],
             )
-            for row in cursor:
-                schedule = self._schedule(Row._make(row))
-                known = self.by_id.get(schedule.id)
-                if known is not None:
-                    schedule.take_over(known, self._looked_at)
-                    known.gone = True
-                    self._fold(schedule.id, known.version)
-                self.by_id[schedule.id] = schedule
-                self._fold(schedule.id, schedule.version)
-                found.changed.append(schedule)
+            return [Row._make(row) for row in cursor.fetchall()]
+
+    def _take_in(self, schedule: Schedule, found: Refreshed) -> None:
+        known = self.by_id.get(schedule.id)
+        if known is not None:
+            schedule.take_over(known, self._looked_at)
+            known.gone = True
+            self._fold(schedule.id, known.version)
+        self.by_id[schedule.id] = schedule
+        self._fold(schedule.id, schedule.version)
+        found.changed.append(schedule)
 
     def _schedule(self, row: Row) -> Schedule:
         schedule = Schedule(
@@ -220,39 +260,54 @@ class LoadedSchedules:
             for kind, *version in cursor.fetchall():
                 if self._timing_versions.get(kind) != version:
                     changed_kinds[kind] = version
-        if not changed_kinds:
-            return
+        # First everything is read, then everything is taken in: an error in between changes nothing.
+        read = [(kind, *self._read_timings(kind)) for kind in changed_kinds]
         different: set[TimingKey] = set()
-        for kind in changed_kinds:
-            different |= self._refresh_timings_of(kind)
+        for kind, versions, timings in read:
+            gone = {
+                (kind, timing_id) for timing_id in self._timing_rows.get(kind, {}).keys() - versions
+            }
+            for key in gone:
+                self._timings.pop(key, None)
+            different |= gone
+            different |= {
+                key for key, timing in timings.items() if self._timings.get(key) != timing
+            }
+            self._timings |= timings
+            self._timing_rows[kind] = versions
         self._timing_versions |= changed_kinds
+        if not different:
+            return
         for schedule in self.by_id.values():
             if schedule.timing_key in different:
                 self._time(schedule)
                 schedule.retimed(self._looked_at)
                 found.changed.append(schedule)
 
-    def _refresh_timings_of(self, kind: str) -> set[TimingKey]:
-        """Read the rows of one kind that differ; return the keys whose timing changed or is gone."""
+    def _read_timings(self, kind: str) -> tuple[dict[int, int], dict[TimingKey, Timing | str]]:
+        """Return the versions of all rows of a kind, and the timings of those that differ."""
         model = TIMING_MODELS[kind]
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT id, hash_record_extended(ROW(xmin, ctid), id)"  # noqa: S608
                 f" FROM {model._meta.db_table}"
             )
-            there = dict(cursor.fetchall())
+            versions = dict(cursor.fetchall())
         known = self._timing_rows.get(kind, {})
-        self._timing_rows[kind] = there
-        different = {(kind, gone) for gone in known.keys() - there.keys()}
-        for key in different:
-            self._timings.pop(key, None)
-        read = [pk for pk, version in there.items() if known.get(pk) != version]
-        for start in range(0, len(read), ROWS_AT_A_TIME):
-            for row in model._default_manager.filter(
-                pk__in=read[start : start + ROWS_AT_A_TIME]
-            ).order_by():
-                key, timing = (kind, row.pk), timing_of_row(kind, row)
-                if self._timings.get(key) != timing:
-                    self._timings[key] = timing
-                    different.add(key)
-        return different
+        differing = [pk for pk, version in versions.items() if known.get(pk) != version]
+        timings: dict[TimingKey, Timing | str] = {}
+        for start in range(0, len(differing), ROWS_AT_A_TIME):
+            timings |= _timings_apart(kind, differing[start : start + ROWS_AT_A_TIME])
+        return versions, timings
+
+
+def _timings_apart(kind: str, ids: Sequence[int]) -> dict[TimingKey, Timing | str]:
+    """Read timings, and apart from the others those that have a value which Python cannot hold."""
+    rows = TIMING_MODELS[kind]._default_manager.filter(pk__in=ids).order_by()
+    try:
+        return {(kind, row.pk): timing_of_row(kind, row) for row in rows}
+    except (*UNREADABLE, ValidationError) as error:  # ValidationError: an unknown time zone
+        if len(ids) == 1:
+            return {(kind, ids[0]): unusable(kind, error)}
+    middle = len(ids) // 2
+    return _timings_apart(kind, ids[:middle]) | _timings_apart(kind, ids[middle:])

@@ -35,7 +35,7 @@ def report(schedules: Iterable[Schedule]) -> None:
             [
                 timezone.now(),
                 [schedule.id for schedule in changed],
-                [schedule.problem for schedule in changed],
+                [_storable(schedule.problem) for schedule in changed],
             ],
         )
     for schedule in changed:
@@ -44,3 +44,8 @@ def report(schedules: Iterable[Schedule]) -> None:
         else:
             logger.warning("schedule %s can run again", schedule.name)
         schedule.recorded_problem = schedule.problem
+
+
+def _storable(text: str) -> str:
+    """Replace what PostgreSQL has no character for; errors quote any text."""
+    return text.encode(errors="replace").decode().replace("\x00", "?")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from celery import Celery
 
+from jobs.beat.error_log import ErrorLog
 from jobs.runs import requests as runs
 from jobs.runs.requests import RunRequest
 
@@ -31,6 +32,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._broker_is_away = False
+        self._errors = ErrorLog(logger)
         self._idle = threading.Event()
         self._idle.set()
 
@@ -44,14 +46,22 @@ class Publisher:
                 return
             self._count += len(batch)
             self._idle.clear()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
-            self._thread.start()
-        self._waiting.put(batch)
+            self._waiting.put(batch)
+        self._have_a_thread()
+
+    def _have_a_thread(self) -> None:
+        """Start the thread, again if it ended. If it cannot start, the runs go to the next one."""
+        if not self._is_working():
+            thread = threading.Thread(target=self._work, name="publisher", daemon=True)
+            thread.start()
+            self._thread = thread
+
+    def _is_working(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def drain(self, seconds: float = CLOSING_SECONDS) -> bool:
         """Wait until all has been tried, for so many seconds at most; whether it has."""
-        return self._idle.wait(seconds)
+        return self._idle.wait(seconds if self._is_working() else 0)
 
     def close(self) -> None:
         """Send what waits, within `CLOSING_SECONDS`, and end the thread."""
@@ -79,13 +89,12 @@ class Publisher:
             except runs.BROKER_ERRORS as error:
                 self._set_away(str(error))
                 return
-            except Exception:
-                logger.exception(
-                    "run %s of schedule %s cannot be sent and stays PENDING",
-                    run.task_id,
-                    run.schedule,
+            except Exception as error:  # noqa: BLE001 - logged
+                self._errors.failed(
+                    f"sending runs of schedule {run.schedule}", error, outcome="they stay PENDING"
                 )
             else:
+                self._errors.worked(f"sending runs of schedule {run.schedule}")
                 if self._broker_is_away:
                     self._broker_is_away = False
                     logger.warning("the broker takes runs again")

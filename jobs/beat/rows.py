@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from celery import Celery
 from celery.exceptions import ImproperlyConfigured
+from django.core.exceptions import ValidationError
 
 from jobs.beat.slots import (
     Crontab,
@@ -75,6 +76,7 @@ class Schedule:
         "due",
         "expire_seconds",
         "expires",
+        "failures",
         "gone",
         "id",
         "known_since",
@@ -111,6 +113,8 @@ class Schedule:
         self.due: datetime | None = None
         # Whether another object, or none, stands for the row by now.
         self.gone = False
+        # How often in a row firing it has failed.
+        self.failures = 0
 
     def __repr__(self) -> str:
         return f"<Schedule {self.id} {self.name!r} due {self.due}>"
@@ -155,12 +159,15 @@ class Schedule:
             if moment is not None:
                 decided = self.timing.latest(decided, moment) or decided
             return next_fire(self.timing, decided, self.jitter)
-        except (ArithmeticError, ValueError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - reported as the schedule's problem
             self.timing = f"Its next run cannot be computed ({error}): choose another timing."
             return None
 
     def take_over(self, known: "Schedule", looked_at: datetime | None) -> None:
         """Keep what an edit of the row must not change; `known` stood for it until `looked_at`."""
+        if known.failures and not self.row_problem:
+            # Recording the problem has changed the row. It is solved when the schedule is fired.
+            self.failures, self.row_problem = known.failures, known.row_problem
         if self.last_run_at is None and self.timing_key == known.timing_key:
             # Saving a schedule sets `date_changed`, and switching it off and on empties
             # `last_run_at`: neither is a reason to begin its interval anew.
@@ -207,7 +214,13 @@ def timing_of_row(kind: str, row: Any) -> Timing | str:
             zone=row.timezone,
         )
     except (ValueError, TypeError, OverflowError, ImproperlyConfigured) as error:
-        return f"Its {kind} cannot be used: {str(error).strip()}. Correct it or choose another."
+        return unusable(kind, error)
+
+
+def unusable(kind: str, error: Exception) -> str:
+    """Say what is wrong with a timing."""
+    told = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+    return f"Its {kind} cannot be used: {told.strip()}. Correct it or choose another."
 
 
 class Registry:
@@ -232,7 +245,7 @@ def examine(registry: Registry, row: Row) -> str:
             continue
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return f"Its {column} are not JSON ({error}): correct them."
         if not isinstance(value, wanted):
             return f"Its {column} are {value!r}, not a JSON {KINDS[wanted]}: correct them."

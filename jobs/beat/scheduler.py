@@ -5,13 +5,12 @@ surface, and has another engine. What `schedule`, `all_as_schedule()`, `reserve(
 is for those who look in from outside; `tick()` uses none of it.
 """
 
-import heapq
 import logging
 import time
 import weakref
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 from celery.beat import Scheduler
@@ -31,6 +30,8 @@ from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from jobs.beat import problems
+from jobs.beat.due_heap import DueHeap, DueItem
+from jobs.beat.error_log import ErrorLog
 from jobs.beat.firing import Outcome, fire
 from jobs.beat.loaded import LoadedSchedules, Refreshed
 from jobs.beat.publisher import Publisher
@@ -47,14 +48,12 @@ BATCH_SIZE = 500
 SHORTEST_PAUSE = 0.05
 # Seconds until what failed or was locked is tried again, and between a standby's tries to lead.
 RETRY_SECONDS = 1.0
+# The longest pause before a schedule is tried again whose firing fails; the pauses double.
+LONGEST_RETRY_SECONDS = 60.0
+
+FIRING = "beat: firing a schedule"
 
 DATABASE_ERRORS = (DatabaseError, InterfaceError, psycopg2.Error)
-
-
-class _Due(NamedTuple):
-    time: datetime
-    priority: int
-    entry: Schedule
 
 
 class Entry(ModelEntry):
@@ -84,7 +83,7 @@ class LeaderScheduler(DatabaseScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._dirty: set[str] = set()
-        self._due_heap: list[_Due] = []
+        self._due = DueHeap()
         # Past DatabaseScheduler's own, which has the process hold on to it, and write at its end.
         Scheduler.__init__(self, *args, **kwargs)
         self.max_interval = (
@@ -96,6 +95,12 @@ class LeaderScheduler(DatabaseScheduler):
         self._resync_seconds: float = settings.BEAT_RESYNC_SECONDS
         self._seen_stamp: Any = None
         self._resync_at = 0.0
+        # After a look that failed: when the next one may be tried.
+        self._look_again_at = 0.0
+        # Schedules whose problem may have changed, and those that cannot be fired, by id.
+        self._to_report: dict[int, Schedule] = {}
+        self._failing: dict[int, Schedule] = {}
+        self._errors = ErrorLog(logger)
         # What is wrong with the database or with leading, as it was logged last.
         self._trouble = ""
         self._leads: bool | None = None
@@ -103,20 +108,35 @@ class LeaderScheduler(DatabaseScheduler):
     # --- The engine -------------------------------------------------------------------------------
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Fire all that is due; return how many seconds there are to sleep."""
-        try:
-            if not self._is_leader():
-                return min(RETRY_SECONDS, self.max_interval)
-            self._replace_old_connection()
-            self._look()
-            now = timezone.now()
-            while batch := self._pop_due(now):
-                if not self._fire(batch, now):
-                    return min(RETRY_SECONDS, self.max_interval)
-        except DATABASE_ERRORS as error:
-            self._note_trouble(f"the database cannot be used: {str(error).strip()}")
-            self._drop_connection()
-            return min(RETRY_SECONDS, self.max_interval)
+        """Fire all that is due; return how many seconds there are to sleep.
+
+        No error leaves it: the beat would end, and with it all schedules.
+        """
+        with self._errors.watching("beat: a tick"):
+            try:
+                return self._tick()
+            except DATABASE_ERRORS as error:
+                self._look_again_at = 0.0
+                self._note_trouble(f"the database cannot be used: {str(error).strip()}")
+                self._drop_connection()
+        return min(RETRY_SECONDS, self.max_interval)
+
+    def _tick(self) -> float:
+        retry = min(RETRY_SECONDS, self.max_interval)
+        if not self._is_leader():
+            return retry
+        self._replace_old_connection()
+        # What is known already is fired even if the look fails.
+        if time.monotonic() >= self._look_again_at:
+            with self._errors.watching("beat: looking for changes", unless=DATABASE_ERRORS):
+                self._look_again_at = time.monotonic() + RETRY_SECONDS
+                self._look()
+                self._look_again_at = 0.0
+        now = timezone.now()
+        while batch := self._due.pop_due(now, BATCH_SIZE):
+            if not self._fire(batch, now):
+                return retry
+        self._report_problems()
         self._note_trouble("")
         return self._pause()
 
@@ -153,52 +173,36 @@ class LeaderScheduler(DatabaseScheduler):
 
     def _forget_all(self) -> None:
         self.loaded = LoadedSchedules(self.app)
-        self._due_heap = []
+        self._due = DueHeap()
+        self._failing = {}
+        self._to_report = {}
         self._resync_at = 0.0
+        self._look_again_at = 0.0
 
     def _look(self) -> None:
         """Take in what changed: after each announced change, and now and then unasked."""
         stamp = self.Changes.last_change()
         if stamp == self._seen_stamp and time.monotonic() < self._resync_at:
             return
-        found = self.loaded.refresh()
+        self._plan(self.loaded.refresh())
         self._seen_stamp = stamp
         self._resync_at = time.monotonic() + self._resync_seconds
-        self._plan(found)
-        problems.report(found.changed)
 
     def _plan(self, found: Refreshed) -> None:
         for schedule in found.changed:
             schedule.plan()
-        if len(found.changed) + len(found.removed) > len(self._due_heap) // 8:
-            self._rebuild_heap()
+            self._note_problem(schedule)
+        if len(found.changed) + len(found.removed) > len(self._due) // 8:
+            self._due.rebuild(self.loaded.by_id.values())
         else:
             for schedule in found.changed:
                 self._push(schedule)
 
     def _push(self, schedule: Schedule) -> None:
-        if schedule.due is not None and not schedule.gone:
-            heapq.heappush(self._due_heap, _Due(schedule.due, schedule.id, schedule))
-            # What was replaced stays in the heap until its time comes, or until it is most of it.
-            if len(self._due_heap) > 2 * len(self.loaded.by_id) + 1000:
-                self._rebuild_heap()
-
-    def _rebuild_heap(self) -> None:
-        self._due_heap = [
-            _Due(schedule.due, schedule.id, schedule)
-            for schedule in self.loaded.by_id.values()
-            if schedule.due is not None
-        ]
-        heapq.heapify(self._due_heap)
-
-    def _pop_due(self, now: datetime) -> list[Schedule]:
-        batch: dict[int, Schedule] = {}
-        heap = self._due_heap
-        while heap and heap[0].time <= now and len(batch) < BATCH_SIZE:
-            moment, schedule_id, schedule = heapq.heappop(heap)
-            if not schedule.gone and schedule.due == moment:
-                batch[schedule_id] = schedule
-        return list(batch.values())
+        self._due.push(schedule)
+        # What was replaced stays in the heap until its time comes, or until it is most of it.
+        if len(self._due) > 2 * len(self.loaded.by_id) + 1000:
+            self._due.rebuild(self.loaded.by_id.values())
 
     def _fire(self, batch: list[Schedule], now: datetime) -> bool:
         """Fire a batch; whether to go on with the next."""
@@ -207,43 +211,90 @@ class LeaderScheduler(DatabaseScheduler):
             if not self.leadership.is_alive():
                 self._step_down("its connection to the database was lost")
                 return False
+            for schedule in batch:
+                if schedule.failures:
+                    schedule.row_problem = ""  # it may have been no fault of the schedule's
             outcome = self._fire_apart(batch, now)
             done = True
         finally:
             if not done:  # nothing was written: all of it is due as before
                 for schedule in batch:
                     self._push(schedule)
-        self.publisher.put(outcome.runs)
         for schedule in outcome.decided:
+            schedule.failures = 0
             if schedule.problem:
                 # Its slots wait until it is mended; look again when the next one comes.
                 schedule.due = schedule.next_after(now)
             else:
                 schedule.plan()
+            if schedule.due is not None and schedule.due <= now:
+                # Its timing contradicts itself; without a pause this tick would never end.
+                schedule.due = now + timedelta(seconds=RETRY_SECONDS)
             self._push(schedule)
+            self._note_problem(schedule)
         for schedule in outcome.contested:
             schedule.due = now + timedelta(seconds=RETRY_SECONDS)
             self._push(schedule)
+        for schedule in outcome.failed:
+            pause = min(RETRY_SECONDS * 2 ** min(schedule.failures, 10), LONGEST_RETRY_SECONDS)
+            schedule.failures += 1
+            schedule.due = now + timedelta(seconds=pause)
+            self._push(schedule)
+            self._note_problem(schedule)
         if outcome.contested:
             self._resync_at = 0.0
-        problems.report(outcome.decided)
+        self._note_failing(outcome)
+        with self._errors.watching("beat: handing runs to the publisher"):
+            self.publisher.put(outcome.runs)
         return True
 
     def _fire_apart(self, batch: list[Schedule], now: datetime) -> Outcome:
-        """Fire a batch, and without the ones that the database refuses to take."""
+        """Fire a batch, and without the schedules that keep it from being fired."""
         try:
             return fire(self.app, self.loaded, batch, now)
         except (DataError, IntegrityError) as error:
+            problem = f"The database refuses its run: {str(error).strip()}. The beat tries again."
+        except DATABASE_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged, and reported as the schedule's problem
+            problem = f"It cannot be fired ({type(error).__name__}: {str(error).strip()})."
+            problem += " The beat tries again; its log has the traceback."
             if len(batch) == 1:
-                batch[0].row_problem = f"The database refuses its run: {str(error).strip()}"
-                return Outcome(decided=batch)
+                self._errors.failed(FIRING, error)
+        if len(batch) == 1:
+            batch[0].row_problem = problem
+            return Outcome(failed=batch)
         middle = len(batch) // 2
         return self._fire_apart(batch[:middle], now) + self._fire_apart(batch[middle:], now)
 
+    def _note_failing(self, outcome: Outcome) -> None:
+        """Keep account of the schedules that cannot be fired; log when none is left."""
+        if not self._failing and not outcome.failed:
+            return
+        decided = {schedule.id for schedule in outcome.decided}
+        failing = self._failing | {schedule.id: schedule for schedule in outcome.failed}
+        self._failing = {
+            schedule_id: schedule
+            for schedule_id, schedule in failing.items()
+            if schedule_id not in decided and not schedule.gone
+        }
+        if not self._failing:
+            self._errors.worked(FIRING)
+
+    def _note_problem(self, schedule: Schedule) -> None:
+        if schedule.problem != schedule.recorded_problem:
+            self._to_report[schedule.id] = schedule
+
+    def _report_problems(self) -> None:
+        with self._errors.watching("beat: reporting problems", unless=DATABASE_ERRORS):
+            problems.report(self._to_report.values())
+            self._to_report = {}
+
     def _pause(self) -> float:
-        if not self._due_heap:
+        first = self._due.first()
+        if first is None:
             return self.max_interval
-        left = (self._due_heap[0].time - timezone.now()).total_seconds()
+        left = (first - timezone.now()).total_seconds()
         return min(max(left, SHORTEST_PAUSE), self.max_interval)
 
     def _note_trouble(self, trouble: str) -> None:
@@ -266,8 +317,8 @@ class LeaderScheduler(DatabaseScheduler):
     # --- The surface of django-celery-beat --------------------------------------------------------
 
     @property
-    def _heap(self) -> list[_Due]:
-        return self._due_heap
+    def _heap(self) -> list[DueItem]:
+        return self._due.items
 
     @_heap.setter
     def _heap(self, _: Any) -> None:
@@ -323,11 +374,12 @@ class LeaderScheduler(DatabaseScheduler):
         try:
             self._replace_old_connection()
             for name in sorted(self._dirty):
-                try:
-                    (self._schedule or {})[name].save()
-                except (KeyError, TypeError, ObjectDoesNotExist):
-                    continue
-                written.add(name)
+                with self._errors.watching(f"beat: entry {name}", unless=DATABASE_ERRORS):
+                    try:
+                        (self._schedule or {})[name].save()
+                    except (KeyError, TypeError, ObjectDoesNotExist):
+                        continue
+                    written.add(name)
         except DATABASE_ERRORS as error:
             self._note_trouble(f"the database cannot be used: {str(error).strip()}")
         finally:

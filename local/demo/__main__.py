@@ -3,13 +3,13 @@
 import argparse
 import fcntl
 import os
-import secrets
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,9 +21,11 @@ from rich.panel import Panel
 from config import health
 from config.environment import BASE_DIR
 from local.demo.children import Child, ChildError, Children, free_port
+from local.demo.servers import Servers
+from local.servers import EmbeddedServerError
 
 FOLDER = BASE_DIR / "var" / "demo"
-EMAIL = "demo@example.org"
+PASSWORD_FILE = BASE_DIR / "var" / "demo-password"
 READY_SECONDS = 60
 FIRST_SESSIONS_SECONDS = 120
 POLL_SECONDS = 0.5
@@ -71,16 +73,17 @@ class Demo:
     def __init__(self, options: argparse.Namespace, console: Console) -> None:
         self._options = options
         self._console = console
-        self._password = secrets.token_urlsafe(9)
         self._ports = self._choose_ports()
         self._children: Children
+        self._servers = Servers(BASE_DIR / "var", self._say)
         self._bots: list[Any] = []
+        self._database_away_since: float | None = None
 
     def run(self) -> None:
         """Start everything, show the sessions, and end everything."""
         lock = _only_one()
         self._prepare()
-        self._children = Children(FOLDER)
+        self._children = Children(FOLDER, self._say)
         try:
             self._start()
             self._seed()
@@ -108,13 +111,11 @@ class Demo:
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        from accounts.models import User
+        from local.demo.account import EMAIL, ensure_account
 
-        user = User.objects.filter(email=EMAIL).first() or User(email=EMAIL)
-        user.is_staff = user.is_superuser = True
-        user.set_password(self._password)
-        user.save()
-        self._owner = user
+        self._account = ensure_account(PASSWORD_FILE)
+        if self._account.is_reset:
+            self._say(f"{EMAIL} has a new password, which is kept in {_shown(PASSWORD_FILE)}.")
 
     def _start(self) -> None:
         simulator = self._child(
@@ -145,14 +146,17 @@ class Demo:
         flower = self._child(
             *("flower", "celery", "-A", "config", "flower", "--address=127.0.0.1"),
             f"--port={self._ports['flower']}",
-            FLOWER_BASIC_AUTH=f"demo:{self._password}",
+            FLOWER_BASIC_AUTH=f"demo:{self._account.password}",
         )
         self._say("Starting simulator, web, worker, beat and Flower ...")
-        simulator.wait_until(lambda: "ready at" in simulator.log.read_text(), seconds=READY_SECONDS)
-        web.wait_until(_answers(self._url("web") + "/healthz"), seconds=READY_SECONDS)
-        worker.wait_until(worker_is_ready, seconds=READY_SECONDS)
-        beat.wait_until(beat_is_ready, seconds=READY_SECONDS)
-        flower.wait_until(_answers(self._url("flower") + "/healthcheck"), seconds=READY_SECONDS)
+        for child, is_ready in (
+            (simulator, lambda: "ready at" in simulator.log.read_text()),
+            (web, _answers(self._url("web") + "/healthz")),
+            (worker, worker_is_ready),
+            (beat, beat_is_ready),
+            (flower, _answers(self._url("flower") + "/healthcheck")),
+        ):
+            self._children.wait_until(child, is_ready, seconds=READY_SECONDS)
 
     def _beating(
         self, name: str, *command: str, **environment: str
@@ -172,7 +176,7 @@ class Demo:
 
         names = _recorded_subreddits(self._options.load, self._say) if self._options.load else None
         self._bots = demo.seed(
-            self._owner, every=timedelta(seconds=self._options.every), subreddits=names
+            self._account.user, every=timedelta(seconds=self._options.every), subreddits=names
         )
         for bot in self._bots:
             shown = ", ".join(f"r/{name}" for name in bot.subreddits[:6])
@@ -186,8 +190,6 @@ class Demo:
         """Print each scheduled session as it ends, for ever or until each bot has had one."""
         from django.utils import timezone
 
-        from scraping.models import ScrapeSession
-
         waiting = {bot.pk: bot.name for bot in self._bots}
         begin = timezone.now()
         shown: set[int] = set()
@@ -195,13 +197,9 @@ class Demo:
         ends: Counter[str] = Counter()
         self._console.print(HEADING, style="bold")
         while True:
+            self._servers.check()
             self._children.check()
-            ended = ScrapeSession.objects.filter(
-                trigger=ScrapeSession.Trigger.SCHEDULE,
-                started_at__gte=begin,
-                ended_at__isnull=False,
-            )
-            for session in ended.exclude(pk__in=shown).order_by("ended_at"):
+            for session in self._ended_sessions(begin, shown):
                 shown.add(session.pk)
                 self._print_session(session)
                 if waiting.pop(session.bot_id, None):
@@ -216,8 +214,32 @@ class Demo:
                 message = (
                     f"No scheduled session of {names} ended within {FIRST_SESSIONS_SECONDS} s."
                 )
-                raise DemoError(f"{message} The logs are in {FOLDER.relative_to(BASE_DIR)}/.")
+                raise DemoError(f"{message} The logs are in {_shown(FOLDER)}/.")
             time.sleep(POLL_SECONDS)
+
+    def _ended_sessions(self, begin: datetime, shown: Collection[int]) -> list[Any]:
+        """The scheduled sessions that ended and are not shown; none while PostgreSQL is away."""
+        from django.db import DatabaseError, InterfaceError, connection
+
+        from scraping.models import ScrapeSession
+
+        ended = ScrapeSession.objects.filter(
+            trigger=ScrapeSession.Trigger.SCHEDULE, started_at__gte=begin, ended_at__isnull=False
+        )
+        try:
+            sessions = list(ended.exclude(pk__in=shown).order_by("ended_at"))
+        except (DatabaseError, InterfaceError) as error:
+            connection.close()
+            if self._database_away_since is None:
+                self._database_away_since = time.monotonic()
+                self._say(f"PostgreSQL does not answer: {str(error).partition(chr(10))[0]}")
+            elif time.monotonic() - self._database_away_since > READY_SECONDS:
+                raise DemoError(f"PostgreSQL has not answered for {READY_SECONDS} s.") from error
+            return []
+        if self._database_away_since is not None:
+            self._database_away_since = None
+            self._say("PostgreSQL answers again.")
+        return sessions
 
     def _print_session(self, session: Any) -> None:
         seconds = session.duration.total_seconds()
@@ -234,11 +256,11 @@ class Demo:
         self._console.print(
             Panel(
                 f"Admin      {self._url('web')}/admin/\n"
-                f"  login    {EMAIL}  {self._password}\n"
+                f"  login    {self._account.user.email}  {self._account.sign_in}\n"
                 f"Flower     {self._url('flower')}\n"
-                f"  login    demo  {self._password}\n"
+                f"  login    demo  {self._account.password}\n"
                 f"Simulator  {self._url('simulator')}\n"
-                f"Logs       {FOLDER.relative_to(BASE_DIR)}/\n"
+                f"Logs       {_shown(FOLDER)}/\n"
                 "Ctrl-C ends everything.",
                 title="Lurker is collecting",
                 expand=False,
@@ -256,6 +278,10 @@ HEADING = (
     f"\n{'Ended':8} {'Bot':21} {'Status':11}"
     f"{'Posts':>5}{'Comments':>9}{'New':>7}{'Requests':>9}{'Seconds':>8}"
 )
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path, BASE_DIR)
 
 
 def _judge(ends: Counter[str]) -> None:
@@ -326,7 +352,7 @@ def main() -> int:
         Demo(options, console).run()
     except KeyboardInterrupt:
         console.print("Ended.")
-    except (DemoError, ChildError) as error:
+    except (DemoError, ChildError, EmbeddedServerError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
         return 1
     return 0

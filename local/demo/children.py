@@ -1,4 +1,7 @@
-"""The demo's processes: each in a group of its own, with a log file, all of them ended with it."""
+"""The demo's processes: each in a group of its own, with a log file, all of them ended with it.
+
+A process that ends by itself is started again.
+"""
 
 import contextlib
 import json
@@ -17,10 +20,61 @@ from config.environment import BASE_DIR
 
 LOG_LINES = 15
 STOP_SECONDS = 15
+# Seconds until a process that ended is started again: the first time, the second time and so on.
+# When it ends once more, it is given up.
+RESTART_PAUSES = (1, 2, 4, 8, 16)
+# A process that ran for so many seconds has the first pause again.
+SETTLED_SECONDS = 60
 
 
 class ChildError(Exception):
-    """A process did not start, or ended by itself; the message shows the end of its log."""
+    """A process did not start, or ends again and again; the message shows the end of its log."""
+
+
+class Restarts:
+    """When a process that ended starts again, and when that is pointless."""
+
+    def __init__(self, name: str, log: Path, say: Callable[[str], None]) -> None:
+        self._name = name
+        self._log = log
+        self._say = say
+        self._count = 0
+        self._at: float | None = None
+        self._started_at = time.monotonic()
+
+    def are_due(self, end: str) -> bool:
+        """Return whether the process, which ended as `end` says, is to be started now.
+
+        Prints a line when the end is noticed. Raises `ChildError` after too many restarts in a row.
+        """
+        if self._at is None:
+            self._at = time.monotonic() + self._next_pause(end)
+        return time.monotonic() >= self._at
+
+    def started(self) -> None:
+        """Note that the process was started."""
+        self._started_at = time.monotonic()
+        self._at = None
+
+    def _next_pause(self, end: str) -> float:
+        if time.monotonic() - self._started_at >= SETTLED_SECONDS:
+            self._count = 0
+        if self._count == len(RESTART_PAUSES):
+            raise ChildError(
+                f"{self._name} {end} again, after {self._count} restarts. The demo gives up."
+                f" The end of its log:\n{tail(self._log)}"
+            )
+        pause = RESTART_PAUSES[self._count]
+        self._count += 1
+        progress = f"restart {self._count} of {len(RESTART_PAUSES)}"
+        self._say(f"{self._name} {end}; it starts again in {pause:g} s ({progress}).")
+        return pause
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join(f"  {line}" for line in lines[-LOG_LINES:])
 
 
 def free_port(wanted: int) -> int:
@@ -41,52 +95,60 @@ class Child:
     """One process, started at once."""
 
     def __init__(
-        self, name: str, command: list[str], *, log: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        command: list[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
     ) -> None:
         self.name = name
         self.log = log
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+        self.restarts = Restarts(name, log, say)
+        self._command = command
+        self._environment = environment
+        log.unlink(missing_ok=True)
+        self.process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | environment,
+                env=os.environ | self._environment,
                 cwd=BASE_DIR,
                 # A group of its own: the terminal's Ctrl-C reaches the demo alone, which then ends
                 # its processes in order.
                 start_new_session=True,
             )
 
-    def wait_until(self, is_ready: Callable[[], bool], *, seconds: float) -> None:
-        """Return once it is ready; raise `ChildError` if it ends before or takes too long."""
-        deadline = time.monotonic() + seconds
-        while not is_ready():
-            self.check()
-            if time.monotonic() > deadline:
-                raise ChildError(
-                    f"{self.name} was not ready within {seconds:.0f} s.\n{self.tail()}"
-                )
-            time.sleep(0.1)
+    def restart(self) -> None:
+        """Start it again, after what it left behind has ended. The log goes on."""
+        _kill_group(self.process.pid)
+        self.process.wait()
+        self.process = self._start()
+        self.restarts.started()
 
-    def check(self) -> None:
-        """Raise `ChildError` if it has ended."""
-        if self.process.poll() is not None:
-            raise ChildError(
-                f"{self.name} ended with status {self.process.returncode}.\n{self.tail()}"
-            )
-
-    def tail(self) -> str:
-        """The last lines that it wrote."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(f"  {line}" for line in lines[-LOG_LINES:])
+    def end(self) -> str:
+        """Say how it ended."""
+        status = self.process.returncode
+        if status >= 0:
+            return f"ended with status {status}"
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-status).name}"
+        return f"was killed by signal {-status}"
 
 
 class Children:
     """All of them. Those that an earlier demo could not end, because it was killed, end first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        """Keep logs in the folder; `say` prints a line for each process that ends."""
         self._folder = folder
+        self._say = say
         self._register = folder / "processes.json"
         self._all: list[Child] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,16 +157,32 @@ class Children:
     def start(self, name: str, *command: str, **environment: str) -> Child:
         """Start `python -m <command>`."""
         log = self._folder / f"{name}.log"
-        child = Child(name, list(command), log=log, environment=environment)
+        child = Child(name, list(command), log=log, environment=environment, say=self._say)
         self._all.append(child)
-        created = {str(c.process.pid): _created(c.process.pid) for c in self._all}
-        self._register.write_text(json.dumps(created))
+        self._write_register()
         return child
 
     def check(self) -> None:
-        """Raise `ChildError` if any has ended."""
+        """Start processes again that have ended; raise `ChildError` for one that ends again and again."""
         for child in self._all:
-            child.check()
+            if child.process.poll() is not None and child.restarts.are_due(child.end()):
+                child.restart()
+                self._write_register()
+
+    def wait_until(self, child: Child, is_ready: Callable[[], bool], *, seconds: float) -> None:
+        """Return once the process is ready; raise `ChildError` if that takes too long."""
+        deadline = time.monotonic() + seconds
+        while not is_ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise ChildError(
+                    f"{child.name} was not ready within {seconds:.0f} s.\n{tail(child.log)}"
+                )
+            time.sleep(0.1)
+
+    def _write_register(self) -> None:
+        created = {str(c.process.pid): _created(c.process.pid) for c in self._all}
+        self._register.write_text(json.dumps(created))
 
     def stop(self) -> None:
         """End them, the last started first, by SIGTERM and after a while by SIGKILL."""

@@ -57,6 +57,11 @@ def use(data_dir: Path, stop: Callable[[], object]) -> None:
     atexit.register(_leave, data_dir, stop, os.getpid())
 
 
+def is_used_here(data_dir: Path) -> bool:
+    """Whether this process uses the server."""
+    return data_dir in _in_use
+
+
 def is_used(data_dir: Path) -> bool:
     """Whether any process, this one included, uses the server."""
     with _users_file(data_dir) as stream:

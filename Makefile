@@ -93,5 +93,5 @@ stop:  ## end embedded servers that a killed process left behind
 
 .PHONY: clean
 clean: stop  ## remove what runs have left: data of the embedded servers, logs, caches
-	rm -rf var .pytest_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf var .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache benchmarks/results
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

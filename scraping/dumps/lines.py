@@ -218,7 +218,7 @@ class LineReader:
         """Of these lines the posts (True) and the comments that are wanted."""
         found: dict[bool, list[Numbered]] = {True: [], False: []}
         kinds = {
-            thing.name[:3] if thing is not None and thing.name is not UNSET else None
+            thing.name[:3] if thing is not None and isinstance(thing.name, str) else None
             for _, _, thing in lines
         }
         if kinds in ({"t3_"}, {"t1_"}) and not self._filters.subreddits:

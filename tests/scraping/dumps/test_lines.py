@@ -61,6 +61,13 @@ class TestLines:
         assert RedditComment.objects.get().fullname == "t1_yy0001"
         assert RedditPost.objects.get().created_at.timestamp() == CREATED_UTC
 
+    def test_an_item_whose_name_is_null_is_known_by_its_id(self, dump):
+        comment = CommentData(number=1, name=None)
+        import_dump(dump(comment, *posts(2, name=None)))
+
+        assert RedditComment.objects.get().fullname == "t1_yy0001"
+        assert RedditPost.objects.get().fullname == "t3_zz0002"
+
     def test_unicode_comes_as_it_is_and_what_postgresql_refuses_is_replaced(self, dump):
         title = "Grüße 👩‍👩‍👧 \u202e\u2028 \\N \\. \t"
         data = PostData(number=1, title=title, selftext="a\0b")

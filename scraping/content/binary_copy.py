@@ -77,7 +77,7 @@ def _moments(values: Values) -> Sequence[bytes]:
 
 def _microseconds(value: datetime | float) -> int:
     """From PostgreSQL's beginning to a moment, which may be seconds since 1970."""
-    if value.__class__ is float:
+    if isinstance(value, float):
         value = datetime.fromtimestamp(value, UTC)
     # Not total_seconds(): a float holds no microseconds beyond the year 2255.
     return (value - EPOCH) // MICROSECOND

@@ -6,7 +6,7 @@ megabytes that reading takes: that much is the format's.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,7 +162,7 @@ class _Lines:
         self._end += size
         return Block(lines, first, self._end, self._stream.tell(), too_long)
 
-    def _long_line(self, start: bytes, pieces: Iterator[bytes]) -> Iterator[Block]:
+    def _long_line(self, start: bytes, pieces: Iterator[bytes]) -> Generator[Block, None, bytes]:
         """Pass over a line without holding it; returns what follows it."""
         size = len(start)
         for piece in pieces:
@@ -210,16 +210,19 @@ def _gunzip(stream: BinaryIO, size: int) -> Iterator[bytes]:
     data = stream.read(INPUT)
     while data:
         member = isal_zlib.decompressobj(wbits=31)
-        while not member.eof:
+        is_over = False
+        while not is_over:
             if not data:
                 raise DamagedDump("the gzip file ends in the middle: it was cut off")
             try:
                 piece = member.decompress(data, size)
-            except isal_zlib.error as error:
+            # isal's annotation takes the class for an instance.
+            except isal_zlib.error as error:  # type: ignore[misc]
                 raise DamagedDump(f"the gzip file is damaged: {error}") from error
             if piece:
                 yield piece
-            data = member.unconsumed_tail or (b"" if member.eof else stream.read(INPUT))
+            is_over = member.eof
+            data = member.unconsumed_tail or (b"" if is_over else stream.read(INPUT))
         # Another member may follow, or zeros that fill a block of a tape.
         data = member.unused_data.lstrip(b"\0")
         while not data and (more := stream.read(INPUT)):
@@ -231,7 +234,8 @@ def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
     data = stream.read(ZSTD_INPUT)
     while data:
         frame = decompressor.decompressobj()
-        while not frame.eof:
+        is_over = False
+        while not is_over:
             if not data:
                 raise DamagedDump("the zstd file ends in the middle of a frame: it was cut off")
             try:
@@ -240,5 +244,6 @@ def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
                 raise DamagedDump(f"the zstd file is damaged: {error}") from error
             if piece:
                 yield piece
-            data = b"" if frame.eof else stream.read(ZSTD_INPUT)
+            is_over = frame.eof
+            data = b"" if is_over else stream.read(ZSTD_INPUT)
         data = frame.unused_data or stream.read(ZSTD_INPUT)

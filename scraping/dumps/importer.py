@@ -154,7 +154,7 @@ def _rejects_path(path: Path) -> Path:
 def _record(
     identity: FileIdentity, filters: Filters, *, dry_run: bool, restart: bool
 ) -> DumpImport:
-    keys = {
+    keys: dict[str, Any] = {
         "path": identity.path,
         "size": identity.size,
         "head_digest": identity.head_digest,

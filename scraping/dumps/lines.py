@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from scraping.content.binary_copy import CopyFormat
 from scraping.content.rows import NO_COLUMNS, TOGETHER, PackedItems
@@ -39,9 +39,24 @@ COMMENT_TEXTS = ("body", "author_flair_text")
 RETRIEVAL_KEYS = ("retrieved_on", "retrieved_utc", "_meta")
 RETRIEVED_AGAIN = "retrieved_2nd_on"
 
-# What is stored of a line, unless it is odd: then it is an empty one, but for when it was retrieved.
-Line = thing_type(PLAIN_KEYS | dict.fromkeys(RETRIEVAL_KEYS, Any))
-decode_plain = decoder(Line)
+
+class Line(Struct, gc=False):
+    """The keys of a line that this module reads by name; a `PlainLine` has all stored keys.
+
+    An odd line becomes an empty `PlainLine`, which tells only when the line was retrieved.
+    """
+
+    name: str | UnsetType | None = UNSET
+    title: str | UnsetType | None = UNSET
+    body: str | UnsetType | None = UNSET
+    subreddit: str | UnsetType | None = UNSET
+    retrieved_on: Any = None
+    retrieved_utc: Any = None
+    _meta: Any = None
+
+
+PlainLine = thing_type(Line, PLAIN_KEYS | dict.fromkeys(RETRIEVAL_KEYS, Any))
+decode_plain = decoder(PlainLine)
 
 
 # A line that is an item: its number, the line and what it says.
@@ -137,7 +152,7 @@ class _Gathered:
         wrong = [entry for entry in self.undecided if entry[3] is not decode]
         for start in range(0, len(wrong), TOGETHER):
             some = wrong[start : start + TOGETHER]
-            columns = {
+            columns: Columns = {
                 name: [column[name][at] for _, column, at, _ in some] for name in self.columns
             }
             if decode:
@@ -147,19 +162,18 @@ class _Gathered:
 
     def packed(self) -> PackedItems:
         """All of them. Of several with one name the one stands that was read last, or the last."""
-        places = range(len(self.fullnames))
+        places: Sequence[int] = range(len(self.fullnames))
         if len({*self.fullnames}) < len(places):
             places = sorted(places, key=self.retrieved_at.__getitem__)
         by_name = {self.fullnames[place]: place for place in places}
         fullnames = sorted(by_name)
         chosen = [*map(by_name.__getitem__, fullnames)]
-        self.subreddit_fullnames.pop(None, None)
         return PackedItems(
             self.columns,
             fullnames,
             [*map(self.subreddits.__getitem__, chosen)],
             [*map(self.rows.__getitem__, chosen)],
-            self.subreddit_fullnames,
+            {name: known for name, known in self.subreddit_fullnames.items() if name is not None},
         )
 
     def _with_entities_decoded(self, columns: Columns, places: Iterable[int]) -> Columns:
@@ -168,7 +182,7 @@ class _Gathered:
             for column in changed.values():
                 if column[place]:
                     column[place] = _unescaped(column[place])
-        return columns | changed
+        return {**columns, **changed}
 
     def _packed(self, columns: Columns) -> list[bytes]:
         return self.form.pack({name: columns[name] for name in self.columns})
@@ -222,7 +236,8 @@ class LineReader:
             for _, _, thing in lines
         }
         if kinds in ({"t3_"}, {"t1_"}) and not self._filters.subreddits:
-            found[kinds == {"t3_"}] = lines
+            # Hot path: every line has a kind, so no thing is None.
+            found[kinds == {"t3_"}] = cast("list[Numbered]", lines)
             return found
         for number, line, thing in lines:
             if line and not line.isspace():
@@ -246,13 +261,13 @@ class LineReader:
             is_post = _is_post(
                 thing.name, title=thing.title is not UNSET, body=thing.body is not UNSET
             )
-        if is_post is None:
+        if thing is None or is_post is None:
             data = _decoded(line)
             is_post = _is_post(data.get("name"), title="title" in data, body="body" in data)
             if is_post is None:
                 raise ParseError("?", f"neither a post nor a comment, keys: {sorted(data)[:10]!r}")
             subreddit = data.get("subreddit")
-            thing = Line(**{key: data[key] for key in RETRIEVAL_KEYS if key in data})
+            thing = PlainLine(**{key: data[key] for key in RETRIEVAL_KEYS if key in data})
         if self._filters.want_subreddit(subreddit):
             found[is_post].append((number, line, thing))
         else:
@@ -296,13 +311,14 @@ class LineReader:
         metas = [thing._meta for thing in things]
         if not faults and self._filters.want_any_time and metas.count(None) == len(metas):
             return range(len(things))
-        wanted = []
+        wanted: list[int] = []
+        removals = columns["removal"] = [*columns["removal"]]
         for place, (created_at, meta) in enumerate(zip(columns["created_at"], metas, strict=True)):
             if place in faults:
                 continue
             if not self._filters.want_time(created_at):
                 reading.filtered += 1
-            elif isinstance(meta, dict) and not _apply_second_look(meta, columns["removal"], place):
+            elif isinstance(meta, dict) and not _apply_second_look(meta, removals, place):
                 reading.deleted += 1
             else:
                 wanted.append(place)

@@ -53,6 +53,9 @@ RAW_LEAKS = (
 SUBREDDIT_PATH = re.compile(r"/r/([A-Za-z0-9_.-]{2,25})(?:/|$)")
 FORBIDDEN_REASONS = ("private", "quarantined", "gated", "banned")
 
+# A request's parameters, as PRAW takes them.
+Query = dict[str, str | int]
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -91,7 +94,9 @@ class RedditClient:
             check_for_updates=False,
             check_for_async=False,
         )
-        self._requestor: DeadlineRequestor = self._reddit._core.requestor
+        # PRAW's code leaves its `_core` without an annotation.
+        core: Any = self._reddit._core
+        self._requestor: DeadlineRequestor = core.requestor
 
     def begin(self, permits: Permits | None) -> None:
         """Count from zero, and ask `permits` before each request; None: send when asked to."""
@@ -128,7 +133,7 @@ class RedditClient:
         `listing` is new, hot, rising, top, search or comments. Raises `SubredditUnavailable` for a
         single subreddit that cannot be read; of several, Reddit leaves such members out silently.
         """
-        query = {"limit": str(min(limit, PAGE_SIZE)), **params}
+        query: Query = {"limit": str(min(limit, PAGE_SIZE)), **params}
         if after:
             query["after"] = after
         return self._page(
@@ -137,7 +142,9 @@ class RedditClient:
 
     def info(self, *, fullnames: Sequence[str] = (), subreddits: Sequence[str] = ()) -> Page:
         """Look up to 100 things by fullname, or subreddits by name. Unknown ones are left out."""
-        query = {"id": ",".join(fullnames)} if fullnames else {"sr_name": ",".join(subreddits)}
+        query: Query = (
+            {"id": ",".join(fullnames)} if fullnames else {"sr_name": ",".join(subreddits)}
+        )
         return self._page(self._call("GET", "api/info", query))
 
     def thread(self, post: str, *, below: str | None = None) -> TreeAnswer:
@@ -147,7 +154,7 @@ class RedditClient:
         what it leaves out. Raises `RequestRejected` for a post that is not there, or not for us.
         """
         path = f"comments/{post}/_/{below}" if below else f"comments/{post}"
-        query = {"limit": str(TREE_SIZE), "sort": "confidence"}
+        query: Query = {"limit": str(TREE_SIZE), "sort": "confidence"}
         return read_tree(self._call("GET", path, query))
 
     def more_children(self, post: str, comments: Sequence[str]) -> TreeAnswer:
@@ -176,7 +183,7 @@ class RedditClient:
         self,
         method: str,
         path: str,
-        params: dict[str, str],
+        params: Query,
         subreddits: Sequence[str] = (),
         *,
         data: dict[str, str] | None = None,
@@ -215,11 +222,10 @@ class RedditClient:
     @staticmethod
     def _page(body: Any) -> Page:
         data = body.get("data") if isinstance(body, dict) else None
-        children = data.get("children") if isinstance(data, dict) else None
-        if not isinstance(children, list):
+        if not isinstance(data, dict) or not isinstance(data.get("children"), list):
             raise BadResponse(f"Expected a listing, got {_excerpt(body)}")
         after = data.get("after")
-        return Page(children, after if isinstance(after, str) and after else None)
+        return Page(data["children"], after if isinstance(after, str) and after else None)
 
 
 def _from_response(response: requests.Response, subreddits: Sequence[str]) -> RedditError:

@@ -4,7 +4,7 @@
 class RedditError(Exception):
     """A request that did not give what it was made for. `outcome` names it for sessions."""
 
-    outcome = "error"
+    outcome: str = "error"
 
 
 class Unauthorized(RedditError):
@@ -57,9 +57,5 @@ class SubredditUnavailable(RedditError):
     def __init__(self, message: str, *, status: str, renamed_to: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.outcome = status
         self.renamed_to = renamed_to
-
-    @property
-    def outcome(self) -> str:
-        """The status is the outcome."""
-        return self.status

@@ -9,7 +9,7 @@ the same.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from types import NoneType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -32,21 +32,29 @@ _TEXT = str | None | UnsetType
 
 _astuple = msgspec.structs.astuple
 
+_Thing = TypeVar("_Thing", bound=msgspec.Struct)
 
-def thing_type(keys: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """A type for things with these keys, and the types of their values; any key may be missing."""
-    return msgspec.defstruct(
+
+def thing_type(base: type[_Thing], keys: Mapping[str, Any]) -> type[_Thing]:
+    """A type for things with these keys, and the types of their values; any key may be missing.
+
+    The type is a subclass of `base`, which declares those of the keys that code reads by name.
+    """
+    made = msgspec.defstruct(
         "PlainThing",
         [(key, kind, UNSET if kind == _TEXT else None) for key, kind in keys.items()],
+        bases=(base,),
         gc=False,
     )
+    # msgspec's annotation of defstruct leaves out what `bases` makes of its result.
+    return cast("type[_Thing]", made)
 
 
-def decoder(things: type[msgspec.Struct]) -> Callable[[bytes], Any | None]:
+def decoder(things: type[_Thing]) -> Callable[[bytes], _Thing | None]:
     """What turns one thing's JSON into its type, or gives None where that is not plain."""
     decode = msgspec.json.Decoder(things).decode
 
-    def decode_one(text: bytes) -> Any | None:
+    def decode_one(text: bytes) -> _Thing | None:
         try:
             return decode(text)
         except (ValueError, RecursionError):
@@ -184,7 +192,7 @@ class PlainParser:
         """
         odd: set[int] = set()
         columns: Columns = {name: [] for name in self._names}
-        values = dict(
+        values: dict[str, Values] = dict(
             zip(things[0].__struct_fields__, zip(*map(_astuple, things), strict=True), strict=True)
         )
         if UNSET in {*values["name"]}:

@@ -78,9 +78,9 @@ class ThingReader:
             identifier = name.removeprefix(f"{kind}_")
             if IDENTIFIER.fullmatch(identifier):
                 return name
-        identifier = self._data.get("id")
-        if isinstance(identifier, str) and IDENTIFIER.fullmatch(identifier):
-            return f"{kind}_{identifier}"
+        bare = self._data.get("id")
+        if isinstance(bare, str) and IDENTIFIER.fullmatch(bare):
+            return f"{kind}_{bare}"
         raise ParseError("?", f"neither name nor id, keys: {sorted(self._data)[:10]!r}")
 
     def text(self, key: str) -> str | None:
@@ -89,7 +89,10 @@ class ThingReader:
             return None
         if value is None:
             return ""
-        return clean_text(value) if isinstance(value, str) else self._odd(key, "text")
+        if isinstance(value, str):
+            return clean_text(value)
+        self._odd(key, "text")
+        return None
 
     def required_text(self, key: str) -> str:
         text = self.text(key)
@@ -100,13 +103,17 @@ class ThingReader:
     def reference(self, key: str) -> str | None:
         """Another thing's fullname."""
         text = self.text(key)
-        return text if not text or IDENTIFIER.fullmatch(text) else self._odd(key, "a fullname")
+        if not text or IDENTIFIER.fullmatch(text):
+            return text
+        self._odd(key, "a fullname")
+        return None
 
     def flag(self, key: str) -> bool | None:
         value = self._data.get(key)
         if value is None or isinstance(value, bool):
             return value
-        return self._odd(key, "true or false")
+        self._odd(key, "true or false")
+        return None
 
     def number(self, key: str) -> float | None:
         value = self._data.get(key)
@@ -114,11 +121,13 @@ class ThingReader:
             try:
                 value = float(value)
             except ValueError:
-                return self._odd(key, "a number")
+                self._odd(key, "a number")
+                return None
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return self._odd(key, "a number")
+            self._odd(key, "a number")
+            return None
         return value
 
     def real(self, key: str) -> float | None:
@@ -126,12 +135,14 @@ class ThingReader:
         try:
             return None if number is None else float(number)
         except OverflowError:
-            return self._odd(key, "a number that fits")
+            self._odd(key, "a number that fits")
+            return None
 
     def integer(self, key: str) -> int | None:
         number = self.number(key)
         if number is not None and not -(2**63) <= number < 2**63:
-            return self._odd(key, "a 64-bit integer")
+            self._odd(key, "a 64-bit integer")
+            return None
         return None if number is None else int(number)
 
     def moment(self, key: str) -> datetime | None:
@@ -141,7 +152,8 @@ class ThingReader:
         try:
             return datetime.fromtimestamp(seconds, UTC)
         except (OverflowError, OSError, ValueError):
-            return self._odd(key, "seconds since 1970")
+            self._odd(key, "seconds since 1970")
+            return None
 
     def _fault(self, key: str, expected: str) -> ParseError:
         value = repr(self._data[key])[:80] if key in self._data else "nothing"
@@ -154,10 +166,13 @@ class ThingReader:
         name = self.text("subreddit")
         # Python and PostgreSQL fold the case of other letters differently, and Reddit has none.
         if name and not SUBREDDIT_NAME.fullmatch(name):
-            return self._odd("subreddit", "an ASCII name")
+            self._odd("subreddit", "an ASCII name")
+            return None
         return name or None
 
-    def common(self, *, removal: str, score_hidden: bool | None, extra: tuple[str, ...]) -> dict:
+    def common(
+        self, *, removal: str, score_hidden: bool | None, extra: tuple[str, ...]
+    ) -> dict[str, Any]:
         created_at = self.moment("created_utc")
         if created_at is None:
             raise self._fault("created_utc", "seconds since 1970")

@@ -23,6 +23,7 @@ from prawcore.requestor import Requestor
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import HTTPResponse
 
 from scraping.reddit.errors import DeadlineExceeded, Throttled
 
@@ -117,20 +118,17 @@ class _Current(threading.local):
 _current = _Current()
 
 
-class _Watched:
+class _WatchedHTTPConnection(HTTPConnection):
     """A connection that shows the alarm its socket before it waits for the answer."""
 
-    def getresponse(self) -> Any:
+    # urllib3 overrides http.client's return type in the same way.
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         if _current.alarm is not None:
             _current.alarm.socket = self.sock
         return super().getresponse()
 
 
-class _WatchedHTTPConnection(_Watched, HTTPConnection):
-    pass
-
-
-class _WatchedHTTPSConnection(_Watched, HTTPSConnection):
+class _WatchedHTTPSConnection(_WatchedHTTPConnection, HTTPSConnection):
     pass
 
 
@@ -188,8 +186,9 @@ class DeadlineRequestor(Requestor):
         # Seconds spent waiting for permits.
         self.waited = 0.0
 
-    def request(
-        self, method: str, url: str, *args: Any, timeout: float | None = None, **kwargs: Any
+    # prawcore gives a method and a URL in every call, and nothing else by place.
+    def request(  # type: ignore[override]
+        self, method: str, url: str, *, timeout: float | None = None, **kwargs: Any
     ) -> requests.Response:
         """Send one request; raise RequestException for PRAW's retries, or `DeadlineExceeded`.
 
@@ -207,14 +206,14 @@ class DeadlineRequestor(Requestor):
         try:
             with _Alarm(remaining):
                 response = self._http.request(
-                    method, url, *args, timeout=min(self.timeout, remaining), **kwargs
+                    method, url, timeout=min(self.timeout, remaining), **kwargs
                 )
         except Exception as error:
-            if permit is not None:
+            if self.permits is not None and permit is not None:
                 self.permits.answered(permit, Answer(NO_ANSWER, time.monotonic() - began))
             if time.monotonic() >= self.deadline:
                 raise DeadlineExceeded(f"No complete answer in time: {error}") from error
-            raise RequestException(error, (method, url, *args), kwargs) from error
+            raise RequestException(error, (method, url), kwargs) from error
         answer = self._take_headers(response, seconds=time.monotonic() - began)
         # A token's answer tells nothing of the budget, unless it is that all have to wait.
         if self.permits is not None and (counted or response.status_code == 429):
@@ -247,9 +246,9 @@ class DeadlineRequestor(Requestor):
             raise Throttled(f"The budget is spent for {wait:.0f} s more.", retry_after=wait)
 
     def _take_headers(self, response: requests.Response, *, seconds: float) -> Answer:
-        given = [response.headers.pop(name, None) for name in RATE_HEADERS]
+        given = [response.headers.pop(name, "") for name in RATE_HEADERS]
         rate = None
-        with contextlib.suppress(TypeError, ValueError):  # absent or malformed: nothing is known
+        with contextlib.suppress(ValueError):  # absent or malformed: nothing is known
             # "remaining" can be negative: more was sent than allowed.
             used, reset = _finite(given[1]), _finite(given[2])
             remaining = float(given[0])
@@ -269,8 +268,8 @@ class DeadlineRequestor(Requestor):
         return Answer(response.status_code, seconds, rate, retry_after)
 
 
-def _finite(text: str | None) -> float:
-    """The number; raise ValueError or TypeError for what is none, is negative or has no end."""
+def _finite(text: str) -> float:
+    """The number; raise ValueError for what is none, is negative or has no end."""
     number = float(text)
     if number < 0 or not math.isfinite(number):
         raise ValueError(text)

@@ -98,8 +98,9 @@ def _named(data: dict[str, Any]) -> tuple[list[str], str]:
         return names, ""
     parent = data.get("parent_id")
     # Below the post itself there is nothing that another request could continue.
-    is_comment = isinstance(parent, str) and parent.startswith("t1_") and _is_id(parent[3:])
-    return [], parent[3:] if is_comment else ""
+    if isinstance(parent, str) and parent.startswith("t1_") and _is_id(parent[3:]):
+        return [], parent[3:]
+    return [], ""
 
 
 def _is_id(name: Any) -> bool:

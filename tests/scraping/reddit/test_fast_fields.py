@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraping.dumps.lines import Line, decode_plain
+from scraping.dumps.lines import PlainLine, decode_plain
 from scraping.reddit import parse
 from scraping.reddit.parse import (
     ParsedComment,
@@ -60,7 +60,7 @@ def all_at_once(kind, things):
     """The columns of the quick way."""
     plain = [decode_plain(json.dumps(thing).encode()) for thing in things]
     return WAYS[kind][1](
-        [Line() if thing is None else thing for thing in plain], things.__getitem__
+        [PlainLine() if thing is None else thing for thing in plain], things.__getitem__
     )
 
 

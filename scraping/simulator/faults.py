@@ -263,7 +263,7 @@ def _parameters(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _positive(data: Mapping[str, Any], name: str, default: float) -> float:
-    value = take(data, name, _NUMBER, default, "give a number above 0")
+    value: float = take(data, name, _NUMBER, default, "give a number above 0")
     if not 0 < value < 86_400:
         raise BadInput(name, value, "give a number above 0")
     return value

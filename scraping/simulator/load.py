@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 import zstandard
@@ -68,17 +68,17 @@ class LoadReport:
             self.problems.append(problem)
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> io.BufferedIOBase:
     handle = path.open("rb")
     magic = handle.read(4)
     handle.seek(0)
     if magic[:2] == b"\x1f\x8b":
-        return gzip.open(handle, "rb")  # type: ignore[return-value]
+        return gzip.open(handle, "rb")
     if magic == b"\x28\xb5\x2f\xfd":
         # The public dumps are compressed with a window of two gigabytes.
         decompressor = zstandard.ZstdDecompressor(max_window_size=2**31)
         reader = decompressor.stream_reader(handle, read_across_frames=True)
-        return io.BufferedReader(reader)  # type: ignore[type-var,return-value]
+        return io.BufferedReader(reader)
     return handle
 
 
@@ -283,7 +283,9 @@ class Loader:
                     comment.sub = post.sub
                 below.setdefault(parent, []).append(comment)
         for post in [item for item in self._items.values() if isinstance(item, Post)]:
-            waiting = deque((None, reply) for reply in below.pop(post.fullname, ()))
+            waiting: deque[tuple[Comment | None, Comment]] = deque(
+                (None, reply) for reply in below.pop(post.fullname, ())
+            )
             while waiting:
                 parent_comment, comment = waiting.popleft()
                 if parent_comment is not None:

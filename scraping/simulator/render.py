@@ -20,8 +20,11 @@ _SITE = "https://www.reddit.com"
 class Author(Protocol):
     """What rendering needs to know of a user."""
 
-    name: str
-    id: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
 
 
 class Authors(Protocol):

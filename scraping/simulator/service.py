@@ -1,7 +1,7 @@
 """The endpoints of the Reddit API: from parameters to answers, with no HTTP in between."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import about
@@ -237,7 +237,8 @@ class Reddit:
             for fullname in params["id"].split(",")[:_MOST_IDS]:
                 name = fullname.strip().lower()
                 if name.startswith("t5_"):
-                    things.extend(self._subreddits(lambda sub, name=name: sub.fullname == name))
+                    subs = self.world.subreddits.values()
+                    things.extend(self._described(sub for sub in subs if sub.fullname == name))
                     continue
                 item = self.world.item(name, now)
                 if item is not None and _readable(item):
@@ -247,16 +248,17 @@ class Reddit:
             for name in dict.fromkeys(names):
                 sub = self.world.subreddit(name)
                 if sub is not None:
-                    things.extend(self._subreddits(lambda other, sub=sub: other is sub))
+                    things.extend(self._described([sub]))
         elif "url" in params:
             things.extend(self._with_url(params["url"], now))
         return content(listing(things, dist=len(things)))
 
-    def _subreddits(self, wanted: Callable[[Subreddit], bool]) -> list[bytes]:
+    @staticmethod
+    def _described(subs: Iterable[Subreddit]) -> list[bytes]:
         return [
             dumps({"kind": "t5", "data": about.subreddit(sub)})
-            for sub in self.world.subreddits.values()
-            if sub.status not in ("missing", "banned") and wanted(sub)
+            for sub in subs
+            if sub.status not in ("missing", "banned")
         ]
 
     def _with_url(self, url: str, now: float) -> list[bytes]:

@@ -2,6 +2,8 @@
 
 import socket
 import struct
+from collections.abc import MutableMapping
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -14,10 +16,11 @@ class ExposingProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.scope[KEY] = self.transport  # type: ignore[typeddict-unknown-key]
+        # The scope is a plain dict; uvicorn's annotation names only the keys of ASGI's standard.
+        self.scope[KEY] = self.transport  # type: ignore[literal-required]
 
 
-def reset(scope: dict) -> None:
+def reset(scope: MutableMapping[str, Any]) -> None:
     """Close the connection with a TCP reset and no answer."""
     transport = scope[KEY]
     connection: socket.socket = transport.get_extra_info("socket")

@@ -249,8 +249,8 @@ class _PatternSet:
 
     def find(self, text: bytes, found: set[int]) -> None:
         """Add the numbers of the patterns that are found in the UTF-8 text."""
-        indexes = self._set.Match(text) if self._set is not None else ()
-        if 0 not in indexes:
+        indexes = self._set.Match(text) if self._set is not None else None
+        if indexes is None or 0 not in indexes:
             # No room for this text's states: the answer is none, and each runs on its own.
             found.update(number for number, pattern in self._compiled if pattern.search(text))
             return

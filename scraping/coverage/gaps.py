@@ -7,6 +7,7 @@ Of a gap that is covered in part, the rest stays open in its own bounds.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -192,7 +193,7 @@ def record_unread(stream: Stream, since: datetime, *, reason: Gap.Reason) -> Gap
     return gap
 
 
-def _parameters(covers: Iterable[Cover]) -> dict[str, object]:
+def _parameters(covers: Iterable[Cover]) -> dict[str, Any]:
     rows = [(cover.stream_id, cover.starts_at, cover.ends_at) for cover in covers]
     streams, starts, ends = zip(*rows, strict=True)
     return {

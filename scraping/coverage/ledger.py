@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -13,7 +13,8 @@ from scraping.coverage.rates import Rates, poll_by
 from scraping.coverage.walk import KNOWN_ITEMS, SURELY_WHOLE, End, Seen, Walk
 from scraping.models import Gap, Stream, item_model
 
-GAP_REASONS = {
+# By the end of a finished walk. One that overlapped or came to its bottom leaves no gap.
+GAP_REASONS: dict[End | None, Gap.Reason] = {
     End.ITEM_LIMIT: Gap.Reason.ITEM_LIMIT,
     End.BROKEN_LISTING: Gap.Reason.BROKEN_LISTING,
     End.LISTING_END: Gap.Reason.LISTING_END,
@@ -91,7 +92,7 @@ def record_walk(
     return Recorded(gaps, closed, early)
 
 
-def _row(stream: Stream, walk: Walk, fetched_at: datetime, *, early: bool) -> dict[str, object]:
+def _row(stream: Stream, walk: Walk, fetched_at: datetime, *, early: bool) -> dict[str, Any]:
     newest = walk.total.newest
     rates = _learned(stream, walk)
     is_deep = _is_deep(stream, walk) and not early

@@ -55,11 +55,10 @@ class Rates:
     @classmethod
     def of(cls, stream: Stream) -> "Rates":
         """What is known of a stream, or the default."""
-        if stream.arrivals_per_hour is None or len(stream.arrivals_by_hour or ()) != HOURS:
+        by_hour = stream.arrivals_by_hour
+        if stream.arrivals_per_hour is None or by_hour is None or len(by_hour) != HOURS:
             return cls.unknown(stream.kind)
-        return cls(
-            stream.arrivals_per_hour, tuple(stream.arrivals_by_hour), stream.learned_hours or 0.0
-        )
+        return cls(stream.arrivals_per_hour, tuple(by_hour), stream.learned_hours or 0.0)
 
     def at(self, hour: int) -> float:
         """Items an hour that are expected at an hour of day (UTC)."""

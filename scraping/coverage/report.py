@@ -7,12 +7,16 @@ from `complete_since` to the moment up to which the stream has been read, but fo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 
 from scraping.models import Gap, Stream
+
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import WithAnnotations
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -22,6 +26,13 @@ HOURS = WEEK // HOUR
 FRESH = HOUR
 
 Span = tuple[datetime, datetime]
+
+
+class StreamGaps(TypedDict):
+    """What `with_gaps` adds to each stream."""
+
+    open_gaps: int
+    recent_gaps: list[Gap]
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,9 @@ def shares_by_hour(spans: Sequence[Span], until: datetime, hours: int) -> tuple[
     )
 
 
-def with_gaps(streams: QuerySet[Stream], *, now: datetime | None = None) -> QuerySet[Stream]:
+def with_gaps(
+    streams: QuerySet[Stream], *, now: datetime | None = None
+) -> "QuerySet[WithAnnotations[Stream, StreamGaps]]":
     """The streams as `coverage_of` wants them, in two statements however many there are."""
     since = (now or timezone.now()) - WEEK - HOUR
     recent = Gap.objects.filter(closed_at=None, ends_at__gte=since)
@@ -109,7 +122,9 @@ def streams_of(names: Sequence[str]) -> QuerySet[Stream]:
     return Stream.objects.annotate(lower=Lower("subreddit__name")).filter(lower__in=lower)
 
 
-def coverage_of(stream: Stream, *, now: datetime | None = None) -> Coverage:
+def coverage_of(
+    stream: "WithAnnotations[Stream, StreamGaps]", *, now: datetime | None = None
+) -> Coverage:
     """How complete a stream is that came by `with_gaps`, as of now, or of its last read if that is fresh.
 
     A stream in which nothing happens keeps its watermark, by Reddit's clock, while it is read all the

@@ -35,7 +35,7 @@ class Command(RowsCommand):
         names = _names(options["subreddits"])
         streams = report.streams_of(names)
         if names:
-            known = set(streams.values_list("lower", flat=True))
+            known = {name.lower() for name in streams.values_list("subreddit__name", flat=True)}
             unknown = [name for name in names if name.lower() not in known]
             for name in unknown:
                 self.stderr.write(f"r/{name} has never been collected: no active bot names it.")

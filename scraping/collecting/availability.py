@@ -174,7 +174,9 @@ def record_readable(names: Iterable[str]) -> None:
 def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
     """Remember whether subreddits can be read and since when that is so, on the rows given, too."""
     now = timezone.now()
-    changed, confirmed, opened = [], [], []
+    changed: list[Subreddit] = []
+    confirmed: list[Subreddit] = []
+    opened: list[str] = []
     for subreddit, state in found:
         if not state.is_known:
             continue
@@ -264,7 +266,8 @@ def _moved(client: RedditClient, absent: Sequence[Subreddit]) -> dict[str, State
         return {}
     states = {}
     for name, data in _described(client.info(fullnames=list(by_id)).things).items():
-        subreddit = by_id.get(data.get("name"))
+        fullname = data.get("name")
+        subreddit = by_id.get(fullname) if isinstance(fullname, str) else None
         if subreddit is not None and subreddit.name.lower() != name:
             states[subreddit.name] = _renamed(data["display_name"])
     return states
@@ -294,11 +297,10 @@ def _failed(error: RedditError) -> State:
 
 def _described(things: Iterable[Any]) -> dict[str, dict[str, Any]]:
     """The data of subreddits by lower-case name."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for thing in things:
         data = thing.get("data") if isinstance(thing, dict) else None
-        name = data.get("display_name") if isinstance(data, dict) else None
-        if isinstance(name, str):
+        if isinstance(data, dict) and isinstance(name := data.get("display_name"), str):
             found[name.lower()] = data
     return found
 

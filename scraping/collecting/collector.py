@@ -196,7 +196,8 @@ class Collector:
             ]
             claimed = [stream for stream in streams if claim_key(stream) in taken]
             present = read_again(claimed)
-            unread, read = [], []
+            unread: list[Stream] = []
+            read: list[Stream] = []
             for stream in claimed:
                 row = present.get(stream.pk)
                 # Its subreddit may have been deleted, or been found closed for its other kind.
@@ -307,8 +308,9 @@ class Collector:
 
     def _sample_pack(self, streams: Sequence[Stream], params: Mapping[str, str]) -> None:
         names = [stream.subreddit.name for stream in streams]
+        listing = self._plan.listing
         result = walk(
-            lambda cursor: self._client.listing(names, self._plan.listing, after=cursor, **params),
+            lambda cursor: self._client.listing(names, listing, after=cursor, params=params),
             self._store,
             floor=None,
             item_limit=self._plan.item_limit,

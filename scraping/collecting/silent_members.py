@@ -208,7 +208,8 @@ def _missed(streams: Sequence[Stream], result: Walk) -> list[tuple[str, int]]:
             """,  # noqa: S608  (names of our own tables, no input)
             [list(lowest), list(lowest.values()), result.total.oldest],
         )
-        return cursor.fetchall()
+        missed: list[tuple[str, int]] = cursor.fetchall()
+    return missed
 
 
 def absent(streams: Iterable[Stream], result: Walk) -> set[str]:

@@ -139,7 +139,9 @@ class DeepReader:
         began = timezone.now()
         result = self._walk(pack)
         doubtful = silent_members.hidden([depth.stream for depth in pack], result)
-        heard, silent, unseen = [], [], []
+        heard: list[Depth] = []
+        silent: list[Depth] = []
+        unseen: list[Depth] = []
         for depth in pack:
             name = depth.stream.subreddit.name.lower()
             if result.alone:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypedDict
 
 from django.conf import settings
 from django.db import connection
@@ -27,6 +28,9 @@ from scraping.models import Gap, RedditComment, RedditPost, ScrapeSession, Strea
 from scraping.planning import demand
 from scraping.reddit.client import PAGE_SIZE
 from scraping.sessions import lifecycle
+
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import WithAnnotations
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +105,7 @@ def walk_deep(app: RedditApp, *, on_page: Callable[[Progress], None] = lambda _:
 
 def _walk(
     app: RedditApp,
-    streams: Sequence[Stream],
+    streams: "Sequence[WithAnnotations[Stream, NewGap]]",
     session: ScrapeSession,
     on_page: Callable[[Progress], None],
 ) -> DeepWalk:
@@ -130,7 +134,20 @@ def _walk(
     return result
 
 
-def due_streams(app: RedditApp) -> list[Stream]:
+class NewGap(TypedDict):
+    """What `due_streams` adds to each stream: whether it has a gap that no deep walk has met yet."""
+
+    has_new_gap: bool
+
+
+@dataclass(frozen=True)
+class WalkDepth(Depth):
+    """How far down a deep walk is to read a stream, which may have a gap that none has met yet."""
+
+    has_new_gap: bool
+
+
+def due_streams(app: RedditApp) -> "list[WithAnnotations[Stream, NewGap]]":
     """Streams that the app's bots want and that are to be read deep now, the most urgent first.
 
     Those with a gap that no deep walk has met yet come first, then those whose last one is longest
@@ -139,7 +156,7 @@ def due_streams(app: RedditApp) -> list[Stream]:
     names: dict[str, list[str]] = {}
     for wanted in demand.demands(app):
         names.setdefault(wanted.kind, []).append(wanted.subreddit)
-    due: list[Stream] = []
+    due: list[WithAnnotations[Stream, NewGap]] = []
     for kind, of_kind in names.items():
         due += _due(kind, of_kind)[:STREAMS]
     due.sort(key=lambda stream: (not stream.has_new_gap, _age(stream)))
@@ -150,7 +167,7 @@ def _age(stream: Stream) -> float:
     return stream.deep_read_at.timestamp() if stream.deep_read_at else 0.0
 
 
-def _due(kind: str, names: Sequence[str]) -> QuerySet[Stream]:
+def _due(kind: str, names: Sequence[str]) -> "QuerySet[WithAnnotations[Stream, NewGap]]":
     # A gap that was there when a deep walk ended lies beyond what Reddit lists, for good.
     new_gaps = Gap.objects.filter(stream=OuterRef("pk"), closed_at=None).filter(
         Q(found_at__gt=OuterRef("deep_read_at")) | Q(stream__deep_read_at=None)
@@ -171,7 +188,7 @@ def _due(kind: str, names: Sequence[str]) -> QuerySet[Stream]:
     )
 
 
-def depths_of(streams: Sequence[Stream]) -> list[Depth]:
+def depths_of(streams: "Sequence[WithAnnotations[Stream, NewGap]]") -> list[WalkDepth]:
     """How far down to read each: a day and a half, and to the oldest gap that the last deep walk left.
 
     Not to gaps below what that one could reach: a listing only moves on.
@@ -184,20 +201,23 @@ def depths_of(streams: Sequence[Stream]) -> list[Depth]:
         if reach is None or ends_at > reach + SECOND or by_key[key].has_new_gap:
             oldest[key] = min(oldest.get(key, starts_at), starts_at)
     return [
-        Depth(stream, min(stream.watermark - DEPTH, oldest.get(stream.pk, stream.watermark)))
+        WalkDepth(
+            stream, min(watermark - DEPTH, oldest.get(stream.pk, watermark)), stream.has_new_gap
+        )
         for stream in streams
+        if (watermark := stream.watermark) is not None
     ]
 
 
-def within_pages(depths: Sequence[Depth], pages: int) -> list[Depth]:
+def within_pages(depths: Sequence[WalkDepth], pages: int) -> list[WalkDepth]:
     """As many of the depths, from the first, as so many pages hold by what is stored; one at least."""
-    chosen: list[Depth] = []
+    chosen: list[WalkDepth] = []
     stored = _stored_above(depths)
     left = pages * PAGE_SIZE
     for depth in depths:
         # What a gap holds is not stored; what shows nothing is asked about by itself.
         known = stored.get(depth.stream.pk) or PAGE_SIZE
-        left -= LISTING_CAP if depth.stream.has_new_gap else known
+        left -= LISTING_CAP if depth.has_new_gap else known
         if chosen and left < 0:
             break
         chosen.append(depth)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db import transaction
 from django.db.models import F, Prefetch, Q, QuerySet
@@ -22,6 +23,7 @@ from scraping.collecting import availability
 from scraping.collecting.page_store import PageStore, Progress
 from scraping.completing import deep_reader
 from scraping.completing.deep_reader import PAGES_OF_A_STREAM
+from scraping.content.upsert import IngestResult
 from scraping.coverage import gaps
 from scraping.coverage.walk import KNOWN_ITEMS, End, walk
 from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
@@ -36,6 +38,9 @@ from scraping.reddit.errors import (
 )
 from scraping.reddit.parse import ParsedItem
 from scraping.sessions import lifecycle
+
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import WithAnnotations
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +122,7 @@ def search_gaps(
 
 def _search(
     app: RedditApp,
-    streams: Sequence[Stream],
+    streams: "Sequence[WithAnnotations[Stream, OpenGaps]]",
     session: ScrapeSession,
     on_page: Callable[[Progress], None],
 ) -> GapSearch:
@@ -133,7 +138,13 @@ def _search(
     return result
 
 
-def due_streams(app: RedditApp) -> QuerySet[Stream]:
+class OpenGaps(TypedDict):
+    """What `due_streams` adds to each stream."""
+
+    gaps_to_search: list[Gap]
+
+
+def due_streams(app: RedditApp) -> "QuerySet[WithAnnotations[Stream, OpenGaps]]":
     """Streams of posts that the app's bots want, with what deep walks left open in `gaps_to_search`.
 
     In no order: one whose search fails each time keeps no other from its turn.
@@ -172,7 +183,7 @@ class _Searcher:
         self._progress = progress
         self._result = result
 
-    def run(self, streams: Iterable[Stream]) -> None:
+    def run(self, streams: "Iterable[WithAnnotations[Stream, OpenGaps]]") -> None:
         """Search for the gaps of each; a stream at fault costs no other.
 
         Raises `Unauthorized` and `Throttled`, which concern all of them.
@@ -217,10 +228,12 @@ class _Searcher:
         name = stream.subreddit.name
         fullnames: set[str] = set()
 
-        def fetch(cursor: str | None) -> Page:
-            return self._client.listing([name], "search", after=cursor, q=query, **PARAMETERS)
+        parameters = {"q": query, **PARAMETERS}
 
-        def store(page: Page) -> tuple[list[ParsedItem], object]:
+        def fetch(cursor: str | None) -> Page:
+            return self._client.listing([name], "search", after=cursor, params=parameters)
+
+        def store(page: Page) -> tuple[list[ParsedItem], IngestResult]:
             items, result = self._store(page)
             fullnames.update(item.fullname for item in items)
             return items, result

@@ -6,7 +6,7 @@ PRAW's objects are never built: they lose a page to one odd item, and take three
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,9 +70,9 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing: its things as Reddit sent them, and the cursor to the next."""
+    """One page of a listing: its things as Reddit sent them, unchecked, and the cursor to the next."""
 
-    things: list[dict[str, Any]]
+    things: list[Any]
     after: str | None
 
 
@@ -126,14 +126,14 @@ class RedditClient:
         *,
         after: str | None = None,
         limit: int = PAGE_SIZE,
-        **params: str,
+        params: Mapping[str, str] | None = None,
     ) -> Page:
         """Fetch one page of `r/a+b+c/<listing>`.
 
         `listing` is new, hot, rising, top, search or comments. Raises `SubredditUnavailable` for a
         single subreddit that cannot be read; of several, Reddit leaves such members out silently.
         """
-        query: Query = {"limit": str(min(limit, PAGE_SIZE)), **params}
+        query: Query = {"limit": str(min(limit, PAGE_SIZE)), **(params or {})}
         if after:
             query["after"] = after
         return self._page(

@@ -14,9 +14,10 @@ statement on autocommit, and each answer corrects the row by its headers.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -244,10 +245,13 @@ class AppBudget:
         return wait, None if wait > 0 else Permit(window, number)
 
 
-def _execute(statement: str, parameters: object) -> tuple | None:
+def _execute(
+    statement: str, parameters: Mapping[str, Any] | Sequence[Any]
+) -> tuple[Any, ...] | None:
     """Run one statement on autocommit and return its row, if any."""
     blocks = connection.atomic_blocks
-    if blocks and not blocks[-1]._from_testcase:
+    # Django's annotations leave out the mark of the transaction that a TestCase holds open.
+    if blocks and not blocks[-1]._from_testcase:  # type: ignore[attr-defined]
         raise RuntimeError(
             "The budget was asked inside a transaction, which would hold its row, and with it all "
             "workers, until the answer has come. Call Reddit before or after the transaction."

@@ -49,8 +49,8 @@ def read_query(typed: str) -> Query:
     """Tell keys (fullname, id, link) from words; `r/name` narrows to subreddits, `u/` is dropped."""
     typed = typed.strip()
     if found := FULLNAME.fullmatch(typed):
-        kind, key = "post" if found[1] == "3" else "comment", f"t{found[1]}_{found[2].lower()}"
-        return Query(**{kind: key})
+        key = f"t{found[1]}_{found[2].lower()}"
+        return Query(post=key) if found[1] == "3" else Query(comment=key)
     if found := LINK.search(typed):
         post, comment = found[1].lower(), (found[2] or "").lower()
         return Query(post=f"t3_{post}", comment=f"t1_{comment}" if comment else None)

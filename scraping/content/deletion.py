@@ -10,6 +10,7 @@ acts on what is held: a second purge of the same items finds nothing and writes 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -107,7 +108,7 @@ def purge_gone(model: type[Content], items: Iterable[ParsedItem], *, now: dateti
 
 def strip(item: ParsedItem, reason: Reason) -> None:
     """Empty an item as a purge would empty its row."""
-    values = {
+    values: dict[str, str | dict[str, Any] | None] = {
         MARKER: MARKERS[reason],
         "'[deleted]'": DELETED_AUTHOR,
         "''": "",
@@ -169,7 +170,8 @@ def forget_authors(
                 "kind": KINDS[model].value,
             },
         )
-        return cursor.fetchone()[0]
+        forgotten: int = cursor.fetchone()[0]
+    return forgotten
 
 
 _MARKER_OF_REASON = "CASE d.reason WHEN 'removed' THEN '[removed]' ELSE '[deleted]' END"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -122,15 +123,14 @@ def too_old(rows: Collection[tuple[str, int | None, datetime]]) -> set[str]:
     old = [row for row in rows if row[2] < usual]
     if not old:
         return set()
-    borders = dict(
-        Subreddit.objects.filter(pk__in={subreddit for _, subreddit, _ in old})
-        .exclude(content_since=None)
-        .values_list("pk", "content_since")
+    borders = Subreddit.objects.filter(pk__in={subreddit for _, subreddit, _ in old}).values_list(
+        "pk", "content_since"
     )
+    since = {subreddit: border for subreddit, border in borders if border is not None}
     return {
         fullname
         for fullname, subreddit, written_at in old
-        if subreddit in borders and written_at < borders[subreddit]
+        if subreddit in since and written_at < since[subreddit]
     }
 
 
@@ -140,13 +140,15 @@ def _wishes() -> dict[str, int]:
     wishing = BotConfig.objects.filter(retention_days__gt=settings.CONTENT_RETENTION_DAYS)
     for names, days in wishing.values_list("subreddits", "retention_days").iterator():
         for name in names:
-            longest[name.lower()] = max(days, longest.get(name.lower(), 0))
+            longest[name.lower()] = max(days or 0, longest.get(name.lower(), 0))
     return longest
 
 
-def _old(model: type[Content], subreddit: Subreddit | None, border: datetime) -> models.QuerySet:
+def _old(
+    model: type[Content], subreddit: Subreddit | None, border: datetime
+) -> models.QuerySet[Content]:
     from_reddit, imported_before = Q(retrieved_at=None), Q(first_seen_at__lt=border)
-    return model.objects.filter(
+    return model._default_manager.filter(
         from_reddit | imported_before, subreddit=subreddit, created_at__lt=border
     )
 
@@ -180,7 +182,7 @@ def _delete_of(
         deleted.others += others
 
 
-def _batches(queryset: models.QuerySet, by: str, batch_size: int) -> Iterator[tuple[int, int]]:
+def _batches(queryset: models.QuerySet[Any], by: str, batch_size: int) -> Iterator[tuple[int, int]]:
     """Delete what the queryset holds, oldest first; yield for each batch its rows, and how many others.
 
     A batch begins where the last one ended: the index is full of what has just been deleted. Rows that

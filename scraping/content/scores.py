@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -108,22 +109,25 @@ def settle(fullnames: Collection[str]) -> int:
     """
     if not fullnames:
         return 0
+    parameters: dict[str, Any] = {
+        "names": list(fullnames),
+        "decided": check_plan.decided_after(),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(SETTLE, {"names": list(fullnames), "decided": check_plan.decided_after()})
-        return cursor.rowcount
+        cursor.execute(SETTLE, parameters)
+        decided: int = cursor.rowcount
+    return decided
 
 
 def _note_changed(fullnames: Collection[str], *, refreshed: bool, now: datetime) -> None:
+    parameters: dict[str, Any] = {
+        "names": list(fullnames),
+        "now": now,
+        "refreshed": refreshed,
+        "most": MOST_ENTRIES,
+        "age": LEAST_AGE,
+        "least": LEAST_CHANGE,
+        "part": LEAST_PART,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            NOTE_CHANGED,
-            {
-                "names": list(fullnames),
-                "now": now,
-                "refreshed": refreshed,
-                "most": MOST_ENTRIES,
-                "age": LEAST_AGE,
-                "least": LEAST_CHANGE,
-                "part": LEAST_PART,
-            },
-        )
+        cursor.execute(NOTE_CHANGED, parameters)

@@ -288,7 +288,7 @@ def _merge(
         cursor.execute(table.create_staging)
         copier.copy(fullnames, into=table.staging)
         cursor.execute(statement)
-        written = cursor.fetchall()
+        written: list[tuple[str, bool]] = cursor.fetchall()
         # The transaction may be a caller's, with another page to come before its commit.
         cursor.execute(f"DELETE FROM {table.staging}")  # noqa: S608
     return written

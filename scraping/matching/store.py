@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -33,16 +34,14 @@ def store_matches(matches: Iterable[Match]) -> list[Match]:
     by_key = {(match.bot_id, match.fullname): match for match in matches}
     if not by_key:
         return []
+    parameters: dict[str, Any] = {
+        "now": timezone.now(),
+        "bots": [match.bot_id for match in by_key.values()],
+        "names": [match.fullname for match in by_key.values()],
+        "terms": [json.dumps(match.terms) for match in by_key.values()],
+        "locked": list({match.bot_id for match in by_key.values()}),
+        "decided": check_plan.decided_after(),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            STATEMENT,
-            {
-                "now": timezone.now(),
-                "bots": [match.bot_id for match in by_key.values()],
-                "names": [match.fullname for match in by_key.values()],
-                "terms": [json.dumps(match.terms) for match in by_key.values()],
-                "locked": list({match.bot_id for match in by_key.values()}),
-                "decided": check_plan.decided_after(),
-            },
-        )
+        cursor.execute(STATEMENT, parameters)
         return [by_key[key] for key in cursor.fetchall()]

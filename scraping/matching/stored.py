@@ -117,13 +117,13 @@ def rematch(bot: BotConfig, *, batch_size: int = BATCH) -> Rematched:
     fleet = Fleet([bot])
     watched = {name.lower() for name in bot.subreddits}
     for marked in _marked(bot, batch_size):
-        matches = {
+        kept = {
             item.fullname: match
             for item in marked
             if item.subreddit is not None and item.subreddit.name.lower() in watched
             for match in fleet.match(item)
         }
-        unmarked = [item.fullname for item in marked if item.fullname not in matches]
+        unmarked = [item.fullname for item in marked if item.fullname not in kept]
         if not _write(bot, result, matches=(), unmarked=unmarked):
             return result
     for items in _watched_items(bot, batch_size):
@@ -184,7 +184,7 @@ def _example(item: Content, match: Match) -> Example:
     text = item.title if isinstance(item, RedditPost) else item.body
     return Example(
         fullname=item.fullname,
-        subreddit=item.subreddit.name,
+        subreddit=item.subreddit.name if item.subreddit is not None else "",
         created_at=item.created_at,
         excerpt=text if len(text) <= EXCERPT_LENGTH else f"{text[: EXCERPT_LENGTH - 1]}…",
         permalink=item.permalink or "",
@@ -275,16 +275,14 @@ def _write(
             )
             result.removed += cursor.rowcount
         if matches:
-            cursor.execute(
-                WRITE,
-                {
-                    "bot": bot.pk,
-                    "now": timezone.now(),
-                    "names": [match.fullname for match in matches],
-                    "terms": [json.dumps(match.terms) for match in matches],
-                    "decided": check_plan.decided_after(),
-                },
-            )
+            parameters: dict[str, Any] = {
+                "bot": bot.pk,
+                "now": timezone.now(),
+                "names": [match.fullname for match in matches],
+                "terms": [json.dumps(match.terms) for match in matches],
+                "decided": check_plan.decided_after(),
+            }
+            cursor.execute(WRITE, parameters)
             new = [is_new for (is_new,) in cursor.fetchall()]
             result.added += sum(new)
             result.changed += len(new) - sum(new)

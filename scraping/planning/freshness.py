@@ -70,7 +70,7 @@ def longest_between_reads(
     )
     spans = []
     for name, kind, last, previous in rows:
-        if (name, kind) not in wanted:
+        if last is None or (name, kind) not in wanted:
             continue
         if previous is not None:
             spans.append(last - previous)
@@ -114,8 +114,8 @@ def achieved(bots: Sequence[BotConfig]) -> dict[int, Achieved]:
             [list(promised), timezone.now() - RECENT],
         )
         return {
-            bot_id: Achieved(promised[bot_id], *shares, sessions)
-            for bot_id, shares, sessions in cursor.fetchall()
+            bot_id: Achieved(promised[bot_id], p50, p95, longest, sessions)
+            for bot_id, (p50, p95, longest), sessions in cursor.fetchall()
         }
 
 

@@ -60,11 +60,13 @@ def _last_good(bot: BotConfig) -> datetime | None:
 def _busy(now: datetime) -> set[int | None]:
     """The bots of which a session is under way, or will be."""
     under_way = Q(status__in=[Status.QUEUED, Status.RUNNING]) | Q(continues_at__gt=now)
-    busy = set(ScrapeSession.objects.filter(under_way).values_list("bot", flat=True))
+    busy: set[int | None] = set(
+        ScrapeSession.objects.filter(under_way).values_list("bot", flat=True)
+    )
     # Of a run that the beat has recorded there is no session before a worker begins it.
     runs = TaskResult.objects.filter(task_name=services.SCRAPE_TASK, status__in=ALIVE)
     names = runs.exclude(periodic_task_name=None).values_list("periodic_task_name", flat=True)
-    return busy | {services.bot_id_of(name) for name in names}
+    return busy | {services.bot_id_of(name) for name in names if name is not None}
 
 
 def _due_at(bot: BotConfig, since: datetime) -> datetime | None:

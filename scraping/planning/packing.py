@@ -119,8 +119,9 @@ def _marginal(pack: _Pack, weighed: _Weighed) -> float:
 
 
 def _weigh(due: Due, now: datetime, clock: datetime | None) -> _Weighed:
-    stream = due.stream
-    depth = (max(clock - stream.watermark, timedelta(0)) + GRACE) / HOUR if clock else 0.0
+    stream, depth = due.stream, 0.0
+    if clock is not None and (watermark := stream.watermark) is not None:
+        depth = (max(clock - watermark, timedelta(0)) + GRACE) / HOUR
     # Nothing lay between the watermark and the last read; what is new came after it.
     read_at = stream.last_fetch_at or now
     rates = Rates.of(stream)
@@ -144,9 +145,9 @@ def _reddits_clock(streams: Sequence[Stream], now: datetime) -> datetime | None:
     """
     return max(
         (
-            stream.watermark + (now - stream.last_fetch_at)
+            watermark + (now - read_at)
             for stream in streams
-            if stream.last_fetch_at
+            if (read_at := stream.last_fetch_at) and (watermark := stream.watermark)
         ),
-        default=max((stream.watermark for stream in streams), default=None),
+        default=max((stream.watermark for stream in streams if stream.watermark), default=None),
     )

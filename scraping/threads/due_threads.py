@@ -11,6 +11,7 @@ that finds much is not late with what comes next.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -74,7 +75,7 @@ def enlist(bot: BotConfig) -> None:
     at, the newest first, so that a large past never stands before what is new.
     """
     now = timezone.now()
-    parameters = {
+    parameters: dict[str, Any] = {
         "bot": bot.pk,
         "now": now,
         "pause": SHORTEST_PAUSE,

@@ -5,11 +5,10 @@ transaction, so that any end is gone on from. Which threads, and when: `due_thre
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Any
 
 from django.conf import settings
 from django.db.models import Count
@@ -28,7 +27,7 @@ from scraping.reddit.errors import (
     Unauthorized,
     Unavailable,
 )
-from scraping.reddit.parse import ParsedItem
+from scraping.reddit.parse import ParsedItem, ParsedPost
 from scraping.reddit.tree import TreeAnswer
 from scraping.threads import due_threads
 from scraping.threads.thread_walk import ThreadWalk, abandon
@@ -109,8 +108,8 @@ class ThreadReader:
         answered: set[str] = set()
         for start in range(0, len(ask), PAGE_SIZE):
             page = self._client.info(fullnames=ask[start : start + PAGE_SIZE])
-            posts, _ = self._store_page(page)
-            answered |= {post.fullname for post in posts}
+            shown, _ = self._store_page(page)
+            answered |= {item.fullname for item in shown}
         gone = set(ask) - answered
         posts = _posts(due)
         stored = _stored_comments(posts)
@@ -226,7 +225,8 @@ class ThreadReader:
         """Store what an answer holds, and what it leaves to do: all of it or nothing."""
 
         def advance(items: list[ParsedItem]) -> None:
-            told = next((item for item in items if item.fullname == post.pk), post)
+            named = (item for item in items if item.fullname == post.pk)
+            told = next((item for item in named if isinstance(item, ParsedPost)), post)
             walk.advance(answer, reported=told.num_comments)
 
         # Each answer about a tree shows the post anew; the first one will do.
@@ -281,7 +281,7 @@ def _posts(of: Sequence[CommentThread]) -> dict[str, RedditPost]:
     return rows.in_bulk([thread.fullname for thread in of])
 
 
-def _stored_comments(posts: Sequence[str] | dict[str, Any]) -> dict[str, int]:
+def _stored_comments(posts: Iterable[str]) -> dict[str, int]:
     """How many comments of these posts are stored."""
     counted = (
         RedditComment.objects.filter(link_fullname__in=list(posts))
@@ -289,7 +289,8 @@ def _stored_comments(posts: Sequence[str] | dict[str, Any]) -> dict[str, int]:
         .order_by()
         .annotate(number=Count("pk"))
     )
-    return dict(counted.values_list("link_fullname", "number"))
+    rows = counted.values_list("link_fullname", "number")
+    return {fullname: number for fullname, number in rows if fullname is not None}
 
 
 def _label(post: RedditPost) -> str:

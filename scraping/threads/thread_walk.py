@@ -36,7 +36,7 @@ class ThreadWalk:
         self.ended = False
         # Ended with ids left that it will not ask for.
         self.given_up = False
-        branches = {False: {}, True: {}}
+        branches: dict[bool, dict[str, None]] = {False: {}, True: {}}
         if thread.walk_began_at is not None:
             for name, below in thread.branches.values_list("name", "below"):
                 branches[below][name] = None

@@ -16,6 +16,8 @@ from scraping.planning import freshness
 from scraping.sessions import batches, lifecycle
 
 REMATCH_TASK = "scraping.rematch_bot"
+# The attribute of a bot that pages of bots read: see `bots.services.bots_listed`.
+FRESHNESS = "freshness"
 
 # By hand, not by `sender=`: Django tells senders apart by identity, and a name that was read from a
 # row is equal to ours without being it.
@@ -26,7 +28,9 @@ KINDS = {task: kind for kind, task in lifecycle.TASKS.items()}
 def queue_session(sender: str, run: RunRequest, **_: Any) -> None:
     """Write the session of a requested run beside the run's row."""
     kind = KINDS.get(sender)
-    bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first() if kind else None
+    if kind is None:
+        return
+    bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first()
     if bot is None:
         return
     # The session's door, which for a follower is its predecessor's and not the run's.
@@ -48,7 +52,7 @@ def tell_freshness(bots: Sequence[BotConfig], **_: Any) -> None:
     """Give bots on a page of the admin their achieved freshness, in one query."""
     achieved = freshness.achieved(bots)
     for bot in bots:
-        bot.freshness = str(achieved[bot.pk]) if bot.pk in achieved else "-"
+        setattr(bot, FRESHNESS, str(achieved[bot.pk]) if bot.pk in achieved else "-")
 
 
 @receiver(batch_requested, dispatch_uid="scraping.record_batch")

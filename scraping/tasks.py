@@ -36,7 +36,7 @@ HARD_LIMIT_SECONDS = 21 * 60
     time_limit=HARD_LIMIT_SECONDS,
     lock=lifecycle.LOCK,
 )
-def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
+def scrape_bot(self: Task[..., Any], bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
     """Run one session of a bot.
 
     A session that ended for want of budget is followed by another run when there is some.
@@ -64,7 +64,7 @@ def scrape_bot(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, 
     time_limit=HARD_LIMIT_SECONDS,
     lock=lifecycle.THREADS_LOCK,
 )
-def read_threads(self: Task, bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
+def read_threads(self: Task[..., Any], bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
     """Read the comment trees that are due of the posts that a bot has matched.
 
     What the session's requests do not suffice for is read after the bot's next session; one that
@@ -144,7 +144,7 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
 
 
 @job(name="scraping.scrape_batch", queue="default", title="Scrape several bots as one batch")
-def scrape_batch(bot_ids: list) -> dict[str, Any]:
+def scrape_batch(bot_ids: list[int]) -> dict[str, Any]:
     """Request one session of each of these bots, as one batch with one summary at the end.
 
     For schedules that run bots together. Returns the batch's number and how many sessions it has.

@@ -234,7 +234,7 @@ def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: On
             # The first query, perhaps, after the connection broke.
             session.freshness_seconds = execution.patiently(
                 lambda: longest_between_reads(
-                    plan.streams, now=timezone.now(), since=session.started_at
+                    plan.streams, now=timezone.now(), since=session.started_at or session.queued_at
                 ),
                 seconds=lifecycle.END_PATIENCE_SECONDS,
             )

@@ -1,6 +1,6 @@
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
@@ -38,7 +38,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run it and tell what came of each stream."""
         bot = _bot(options["bot"])
-        console = Console(file=self.stdout._out)
+        # The stream beneath Django's wrapper, which the stubs take for a method.
+        console = Console(file=cast("IO[str]", self.stdout._out))
         try:
             with console.status("reading", spinner="line") as status:
 

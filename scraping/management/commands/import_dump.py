@@ -1,7 +1,7 @@
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -90,7 +90,8 @@ class Command(BaseCommand):
         for path in options["files"]:
             if not path.is_file():
                 raise _bad(f"{path}: there is no such file. Check the path.")
-        console = Console(file=self.stdout._out)
+        # The stream beneath Django's wrapper, which the stubs take for a method.
+        console = Console(file=cast("IO[str]", self.stdout._out))
         reports: list[tuple[Path, ImportReport]] = []
         faults: list[str] = []
         with _progress_bar(console) as bar:

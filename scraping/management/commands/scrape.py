@@ -2,7 +2,7 @@ import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -71,7 +71,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the sessions one after the other and print the closing table."""
-        console = Console(file=self.stdout._out)
+        # The stream beneath Django's wrapper, which the stubs take for a method.
+        console = Console(file=cast("IO[str]", self.stdout._out))
         if options["batch"]:
             self._batch(console, options)
             return

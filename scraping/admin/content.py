@@ -1,7 +1,7 @@
 """Posts and comments, as they were stored."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
@@ -19,12 +19,15 @@ from scraping.admin.evidence import EvidenceAdmin
 from scraping.content import content_search
 from scraping.models import PostScore, RedditComment, RedditPost
 
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import FieldOpts
+
 REDDIT = "https://www.reddit.com"
-AUTHOR = (
+AUTHOR: "tuple[str, FieldOpts]" = (
     "Author",
     {"fields": [("author", "author_fullname"), ("author_flair_text", "distinguished")]},
 )
-STORED = (
+STORED: "tuple[str, FieldOpts]" = (
     "As stored",
     {
         "fields": [
@@ -61,7 +64,7 @@ class ContentAdmin(EvidenceAdmin):
     # Filters by which pages of the admin link here, each with an index.
     links = ["subreddit__id__exact"]
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """The list of subreddits links here by subreddit."""
         return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
 
@@ -92,7 +95,8 @@ class ContentAdmin(EvidenceAdmin):
         written = RangeDateTimeFilter(
             self.model._meta.get_field("created_at"),
             request,
-            dict(request.GET.lists()),
+            # Lists, which Unfold takes as well as the single texts that it names.
+            dict(request.GET.lists()),  # type: ignore[arg-type]
             self.model,
             self,
             "created_at",
@@ -191,9 +195,11 @@ class RedditPostAdmin(ContentAdmin):
     def history(self, post: RedditPost) -> str:
         """A small plot of the score, and what it was when."""
         # Kept on the row: the page reads a field several times.
-        if not hasattr(post, "plot"):
-            post.plot = plots.history(list(PostScore.objects.filter(post=post.pk).order_by("at")))
-        return post.plot
+        plot: str | None = getattr(post, "plot", None)
+        if plot is None:
+            scores = list(PostScore.objects.filter(post=post.pk).order_by("at"))
+            plot = vars(post)["plot"] = plots.history(scores)
+        return plot
 
     @admin.display(description="Comments stored")
     def comments_of_it(self, post: RedditPost) -> str:

@@ -1,7 +1,7 @@
 """How complete what was collected is: streams with their last week, and what was not read."""
 
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
@@ -14,8 +14,11 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from scraping.admin.evidence import EvidenceAdmin
-from scraping.coverage.report import HOUR, Coverage, coverage_of, with_gaps
+from scraping.coverage.report import HOUR, Coverage, StreamGaps, coverage_of, with_gaps
 from scraping.models import Gap, Stream
+
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import WithAnnotations
 
 # Of both themes: they are told apart on white and on black.
 COMPLETE, PARTLY, MISSING, BEFORE = "#16a34a", "#f59e0b", "#dc2626", "#94a3b8"
@@ -148,36 +151,36 @@ class StreamAdmin(EvidenceAdmin):
         ),
     ]
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """The list of subreddits links here by subreddit."""
         return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Stream]:
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[WithAnnotations[Stream, StreamGaps]]":
         """With what the figures are made of, for a page in two statements."""
         return with_gaps(super().get_queryset(request))
 
     @admin.display(description="Last 7 days")
-    def last_week(self, stream: Stream) -> SafeString:
+    def last_week(self, stream: "WithAnnotations[Stream, StreamGaps]") -> SafeString:
         """A strip for the list."""
         return strip_of(_figures(stream))
 
     @admin.display(description="Last 7 days, hour by hour")
-    def whole_week(self, stream: Stream) -> SafeString:
+    def whole_week(self, stream: "WithAnnotations[Stream, StreamGaps]") -> SafeString:
         """A larger strip for the stream's own page."""
         return strip_of(_figures(stream), size=LARGE)
 
     @admin.display(description="24 h")
-    def day_share(self, stream: Stream) -> str:
+    def day_share(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """The share of the last 24 hours that is complete."""
         return _percent(_figures(stream).day)
 
     @admin.display(description="7 days")
-    def week_share(self, stream: Stream) -> str:
+    def week_share(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """The share of the last 7 days that is complete."""
         return _percent(_figures(stream).week)
 
     @admin.display(description="Open gaps")
-    def open_gaps(self, stream: Stream) -> str:
+    def open_gaps(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """How many there are, with a way to them."""
         if not stream.open_gaps:
             return "-"
@@ -197,16 +200,17 @@ class StreamAdmin(EvidenceAdmin):
         return "-" if rate is None else f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"
 
     @admin.display(description="Open gaps")
-    def gaps(self, stream: Stream) -> str:
+    def gaps(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """As in the list."""
         return self.open_gaps(stream)
 
 
-def _figures(stream: Stream) -> Coverage:
+def _figures(stream: "WithAnnotations[Stream, StreamGaps]") -> Coverage:
     # Kept on the row: several columns of it tell of the same.
-    if not hasattr(stream, "figures"):
-        stream.figures = coverage_of(stream)
-    return stream.figures
+    figures: Coverage | None = getattr(stream, "figures", None)
+    if figures is None:
+        figures = vars(stream)["figures"] = coverage_of(stream)
+    return figures
 
 
 @admin.register(Gap)
@@ -229,7 +233,7 @@ class GapAdmin(EvidenceAdmin):
     list_select_related = ["stream__subreddit"]
     search_fields = ["stream__subreddit__name"]
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """The list of streams links here by stream."""
         return lookup == "stream__id__exact" or super().lookup_allowed(lookup, value, request)
 

@@ -1,4 +1,6 @@
-from typing import Any
+from typing import Any, cast
+
+from django.forms import ModelChoiceField
 
 from accounts.ownership import owned_by
 from bots.forms import BotConfigForm
@@ -24,10 +26,6 @@ class PreviewForm(BotConfigForm):
 class CostForm(BotConfigForm):
     """What of a bot's form decides what the bot costs; the rest may still be unfinished."""
 
-    include_terms = None
-    exclude_terms = None
-    match_in = None
-
     class Meta(BotConfigForm.Meta):
         fields = [
             "reddit_app",
@@ -46,4 +44,8 @@ class CostForm(BotConfigForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """The user's own apps only: what others' bots cost is nobody else's business."""
         super().__init__(*args, **kwargs)
-        self.fields["reddit_app"].queryset = owned_by(RedditApp.objects.all(), self.user)
+        for name in ("include_terms", "exclude_terms", "match_in"):
+            del self.fields[name]
+        # The form field that Django makes of a foreign key.
+        apps = cast("ModelChoiceField[RedditApp]", self.fields["reddit_app"])
+        apps.queryset = owned_by(RedditApp.objects.all(), self.user)

@@ -128,7 +128,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
                 requested += 1
         messages.success(request, f"{requested} session(s) requested.")
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """The list of bots links here by bot."""
         return lookup == "bot__id__exact" or super().lookup_allowed(lookup, value, request)
 

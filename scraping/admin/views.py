@@ -74,6 +74,9 @@ def _require_editor(request: HttpRequest) -> None:
 
 def _faults(form: BaseForm) -> list[tuple[str, list[str]]]:
     return [
-        (form.fields[name].label if name in form.fields else "Form", list(messages))
+        (
+            str(form.fields[name].label) if name in form.fields else "Form",
+            [str(message) for message in messages],
+        )
         for name, messages in form.errors.items()
     ]

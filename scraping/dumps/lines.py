@@ -19,6 +19,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from scraping.content.binary_copy import CopyFormat
 from scraping.content.rows import NO_COLUMNS, TOGETHER, PackedItems
+from scraping.dumps import entities
 from scraping.reddit.fast_fields import LATEST, Columns, decoder, thing_type
 from scraping.reddit.parse import (
     DELETED_CATEGORIES,
@@ -28,9 +29,6 @@ from scraping.reddit.parse import (
     comment_columns,
     post_columns,
 )
-
-# What Reddit writes for &, < and >.
-ENTITIES = ("&amp;", "&lt;", "&gt;")
 
 POST_TEXTS = ("title", "selftext", "url", "link_flair_text", "author_flair_text")
 COMMENT_TEXTS = ("body", "author_flair_text")
@@ -181,7 +179,7 @@ class _Gathered:
         for place in places:
             for column in changed.values():
                 if column[place]:
-                    column[place] = _unescaped(column[place])
+                    column[place] = entities.unescaped(column[place])
         return {**columns, **changed}
 
     def _packed(self, columns: Columns) -> list[bytes]:
@@ -288,11 +286,11 @@ class LineReader:
             columns = {
                 name: [column[place] for place in wanted] for name, column in columns.items()
             }
-        special = _with_special([columns[name] for name in onto.texts])
+        special = entities.with_special([columns[name] for name in onto.texts])
         encoded = [
             place
             for place in special
-            if not _has_bare("\n".join(columns[name][place] or "" for name in onto.texts))
+            if not entities.has_bare("\n".join(columns[name][place] or "" for name in onto.texts))
         ]
         reading.encoded += len(encoded)
         reading.plain += len(special) - len(encoded)
@@ -375,35 +373,3 @@ def _apply_second_look(meta: dict[str, Any], removals: list[str], place: int) ->
         removals[place] = removals[place] or "removed"
         return True
     return not meta.get("was_deleted_later")
-
-
-def _with_special(columns: Sequence[Sequence[str | None]]) -> set[int]:
-    """The places at which any of the columns has a text with one of the three characters."""
-    found: set[int] = set()
-    for column in columns:
-        # Most columns have none at all.
-        together = "".join(filter(None, column))
-        for character in "&<>":
-            if character in together:
-                found.update(
-                    place for place, text in enumerate(column) if text and character in text
-                )
-    return found
-
-
-def _has_bare(texts: str) -> bool:
-    """Whether one of the three characters stands for itself. Counting is much faster than a pattern."""
-    if "<" in texts or ">" in texts:
-        return True
-    return texts.count("&") > sum(map(texts.count, ENTITIES))
-
-
-def _unescaped(value: Any) -> Any:
-    if isinstance(value, str):
-        # The ampersand last: "&amp;lt;" is how Reddit writes "&lt;".
-        return value.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    if isinstance(value, list):
-        return [_unescaped(entry) for entry in value]
-    if isinstance(value, dict):
-        return {key: _unescaped(entry) for key, entry in value.items()}
-    return value

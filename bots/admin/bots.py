@@ -1,9 +1,11 @@
+"""Bots in the admin: what each collects, when, and how its last session ended."""
+
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.humanize.templatetags.humanize import naturaltime
-from django.db.models import Count, ForeignKey, QuerySet
+from django.db.models import ForeignKey, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
 from django.urls import reverse
@@ -16,13 +18,10 @@ from unfold.decorators import action, display
 from unfold.views import ChangeList
 
 from accounts.ownership import OwnedModelAdmin, logged_in, owned_by
-from bots import refusals, services
-from bots.forms import BotConfigForm, RedditAppForm
+from bots import services
+from bots.forms import BotConfigForm
 from bots.models import BotConfig, RedditApp
 from jobs.schedules import services as schedules
-
-if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
-    from django_stubs_ext import WithAnnotations
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -314,88 +313,3 @@ class BotConfigAdmin(OwnedModelAdmin):
     def resume(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
         """Put the selected bots on their schedules again."""
         messages.success(request, f"{services.resume(queryset)} bot(s) resumed.")
-
-
-class BotCount(TypedDict):
-    """What the list of apps adds to each app."""
-
-    bot_count: int
-
-
-@admin.register(RedditApp)
-class RedditAppAdmin(OwnedModelAdmin):
-    """API apps, by which Reddit knows who asks."""
-
-    form = RedditAppForm
-    list_display = ["name", "service", "state", "budget_used", "bots_using_it"]
-    list_select_related = ["budget"]
-    actions = ["try_again"]
-    readonly_fields = ["credentials_state", "budget_used", "who_waits"]
-    list_filter = ["service"]
-    search_fields = ["name", "client_id"]
-    fieldsets = [
-        (None, {"fields": ["name", "service"]}),
-        (
-            "Credentials",
-            {
-                "description": "From Reddit's page of your apps (type “script”). How to ask for "
-                "access is told in docs/reddit-access.md.",
-                "fields": ["client_id", "client_secret", "user_agent", "credentials_state"],
-            },
-        ),
-        (
-            "Budget",
-            {
-                "description": "All bots of this app share it. Reddit forbids sharding one use "
-                "over several client ids, so there is no rotation of apps.",
-                "fields": ["requests_per_minute", "budget_used", "who_waits"],
-            },
-        ),
-    ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RedditApp]:
-        """With the number of bots that use each app."""
-        apps: QuerySet[RedditApp] = super().get_queryset(request)
-        return apps.annotate(bot_count=Count("bots"))
-
-    @admin.display(description="Bots", ordering="bot_count")
-    def bots_using_it(self, app: "WithAnnotations[RedditApp, BotCount]") -> int:
-        """How many bots share its budget."""
-        return app.bot_count
-
-    @display(description="State", label={"good": "success", "refused": "danger"})
-    def state(self, app: RedditApp) -> tuple[str, str]:
-        """Whether Reddit accepts it."""
-        return ("refused", "Refused") if app.is_refused else ("good", "Accepted")
-
-    @admin.display(description="Accepted")
-    def credentials_state(self, app: RedditApp) -> str:
-        """Why its bots stand still, or that they do not."""
-        if not app.pk or not app.is_refused:
-            return "Reddit has not refused them."
-        return (
-            f"Refused since {timezone.localtime(app.refused_at):%Y-%m-%d %H:%M}: {app.refusal} All "
-            "bots of this app wait until you correct the credentials, or choose “Try again” in the "
-            "list; one session tries every quarter of an hour."
-        )
-
-    # The row belongs to `scraping`, which is known here by name only.
-    @admin.display(description="Requests in this window")
-    def budget_used(self, app: RedditApp) -> str:
-        """Used and limit of the window that runs now."""
-        budget = getattr(app, "budget", None)
-        if budget is None:
-            return "none yet"
-        return ", ".join(filter(None, [budget.usage, budget.pause]))
-
-    @admin.display(description="Who waits")
-    def who_waits(self, app: RedditApp) -> str:
-        """Bots that wait for a request, the next one first."""
-        budget = getattr(app, "budget", None)
-        return "; ".join(budget.waiters if budget else []) or "nobody"
-
-    @action(description="Try again", permissions=["change"])
-    def try_again(self, request: HttpRequest, queryset: QuerySet[RedditApp]) -> None:
-        """Let the bots of refused apps ask Reddit again."""
-        accepted = refusals.accept(self.model.objects.filter(pk__in=queryset.values("pk")))
-        messages.success(request, f"{accepted} app(s) may ask Reddit again.")

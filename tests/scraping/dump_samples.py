@@ -50,5 +50,5 @@ def readers(process):
     return [
         child
         for child in process.children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "dump_reader" in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE and "reader_process" in " ".join(child.cmdline())
     ]

@@ -60,7 +60,7 @@ class TestClosing:
         row.refresh_from_db()
         assert row.closed_at is not None
         assert row.closed_by == "a deep walk"
-        assert (result.gaps, result.parts) == (1, 0)
+        assert (result.total_closed, result.total_narrowed) == (1, 0)
         assert spans() == []
 
     @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ class TestClosing:
 
         result = gaps.close([cover(stream, 10, 7), cover(stream, 7, 4)], by="both")
 
-        assert result.gaps == 1
+        assert result.total_closed == 1
         assert spans() == []
 
     def test_others_and_closed_ones_are_left_alone(self):
@@ -104,7 +104,7 @@ class TestClosing:
 
         result = gaps.close([cover(stream, 10, 4)], by="a deep walk")
 
-        assert (result.gaps, result.parts) == (0, 0)
+        assert (result.total_closed, result.total_narrowed) == (0, 0)
         assert spans() == [(9, 5)]
         assert Gap.objects.get(stream=stream).closed_by == "an import"
 
@@ -117,7 +117,7 @@ class TestClosing:
         with django_assert_num_queries(6):  # four, and a savepoint
             result = gaps.close([cover(stream, 18, 0) for stream in streams], by="a deep walk")
 
-        assert (result.gaps, result.parts) == (20, 20)
+        assert (result.total_closed, result.total_narrowed) == (20, 20)
 
     def test_nothing_is_locked_where_nothing_is_open(self, django_assert_num_queries):
         stream = stream_of()

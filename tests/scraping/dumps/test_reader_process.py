@@ -82,7 +82,7 @@ class TestTheReadingProcess:
 
         assert importer.wait() != 0
         wait_until(lambda: not any(map(is_alive, left)), what="the end of the reader")
-        assert "dump_reader.py" not in importer.output.partition("Traceback")[0]
+        assert "reader_process.py" not in importer.output.partition("Traceback")[0]
         report = import_dump(path)
         assert RedditPost.objects.count() == 9999 == RedditComment.objects.count()
         assert report.record.new == 19_998

@@ -365,7 +365,8 @@ def die(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 with mock.patch(instruction, die):
-    from scraping import freshness, services
+    from scraping.planning import freshness
+    from scraping.sessions import services
     freshness.INSIST_AGE = freshness.INSIST_AGE * 0
     services.scrape_bot(int(bot), trigger="manual")
 """

@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 READER = """
 import sys, django
 django.setup()
-from scraping import services
+from scraping.sessions import services
 services.scrape_bot(int(sys.argv[1]), trigger="schedule")
 """
 

@@ -165,14 +165,14 @@ KILLED = """
 import os, signal, django
 django.setup()
 from datetime import UTC, datetime
-from scraping import refresh
+from scraping.verifying import recheck
 from scraping.verifying.recheck import Recheck
 store = Recheck._store
 def dies(*arguments):
     {before}
     os.kill(os.getpid(), signal.SIGKILL)
 Recheck._store = dies
-refresh.check_items(clock=lambda: datetime.fromtimestamp({now}, tz=UTC))
+recheck.check_items(clock=lambda: datetime.fromtimestamp({now}, tz=UTC))
 """
 
 

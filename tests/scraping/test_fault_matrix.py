@@ -17,8 +17,11 @@ from django.utils import timezone
 
 from config.environment import BASE_DIR
 from scraping.budget import clients
+from scraping.collecting import silent_members
 from scraping.completing.deep_walks import walk_deep
+from scraping.coverage import walk
 from scraping.models import RedditPost, ScrapeSession, Stream
+from scraping.reddit import client
 from scraping.sessions import services
 from scraping.simulator.faults import KINDS
 from tests.factories import BotFactory
@@ -44,9 +47,15 @@ STEPS = {
 
 
 @pytest.fixture
-def reddit(settings):
+def reddit(settings, monkeypatch):
+    """A small world with small pages: a few items make a walk of many pages."""
+    monkeypatch.setattr(client, "PAGE_SIZE", 10)
+    monkeypatch.setattr(walk, "PAGE_SIZE", 10)
+    monkeypatch.setattr(silent_members, "EXPECTED", 4)
     settings.REDDIT_BUDGET_WAIT_SECONDS = 5
-    with still_reddit(history_hours=4, posts_per_hour=25, comments_per_post=2) as server:
+    with still_reddit(
+        subreddits=5, history_hours=4, posts_per_hour=6, comments_per_post=2
+    ) as server:
         settings.SIMULATOR_URL = server.url
         yield server
 
@@ -229,8 +238,11 @@ class TestReddit:
         assert run(bot, on_progress=expire).status == "completed"
         check_all(reddit, since)
 
-    def test_more_arrives_than_reddit_lists(self, bot, reddit, wait, since):
-        wait(24)
+    def test_more_arrives_than_reddit_lists(self, bot, reddit, wait, since, monkeypatch):
+        # Reddit lists 1,000 items of a subreddit. This small world needs days to have more.
+        monkeypatch.setattr(client, "PAGE_SIZE", 100)
+        monkeypatch.setattr(walk, "PAGE_SIZE", 100)
+        wait(10 * 24)
         session = run(bot)
         assert session.status == "partial"
         assert session.gaps_opened

@@ -56,8 +56,10 @@ BEGIN
             CONTINUE;
         END IF;
         EXECUTE format(
-            'SELECT EXISTS (SELECT each::text FROM public.%1$I each EXCEPT ALL SELECT each::text FROM {KEPT}.%1$I each)'
-            ' OR EXISTS (SELECT each::text FROM {KEPT}.%1$I each EXCEPT ALL SELECT each::text FROM public.%1$I each)',
+            'WITH now AS (SELECT row::text FROM public.%1$I row),'
+            ' kept AS (SELECT row::text FROM {KEPT}.%1$I row)'
+            ' SELECT EXISTS (TABLE now EXCEPT ALL TABLE kept)'
+            ' OR EXISTS (TABLE kept EXCEPT ALL TABLE now)',
             name
         ) INTO differs;
         IF differs THEN

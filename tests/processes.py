@@ -1,5 +1,6 @@
 """Real processes for tests: workers, beats, web servers, on the database and broker of the test."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from config.environment import BASE_DIR
+from tests.warm_python import WarmPython
 
 Ready = str | Callable[["Process"], bool]
 
@@ -29,6 +31,26 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20, what: str 
         time.sleep(0.05)
 
 
+@functools.cache
+def warm_python() -> WarmPython:
+    """The process that Python processes are forked from."""
+    return WarmPython()
+
+
+def _starts_warm(command: list[str], environment: Mapping[str, str]) -> bool:
+    """Whether a fork does what the command does: Python reads its own variables when it starts."""
+
+    def of_python(variables: Mapping[str, str]) -> dict[str, str]:
+        names = {name for name in variables if name.startswith("PYTHON")} - {"PYTHONUNBUFFERED"}
+        return {name: variables[name] for name in names}
+
+    return (
+        command[0] == sys.executable
+        and command[1] in ("-m", "-c")
+        and of_python(environment) == of_python(os.environ)
+    )
+
+
 class Process:
     """A started process, in a process group of its own, with its output in a file."""
 
@@ -43,16 +65,22 @@ class Process:
     ) -> None:
         self.name = name
         self.output_file = output
-        with output.open("ab") as stream:
-            self.popen = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                cwd=cwd,
-                start_new_session=True,
+        if _starts_warm(command, environment):
+            output.touch()
+            self.popen = warm_python().start(
+                command[1:], output=output, environment=environment, cwd=cwd
             )
+        else:
+            with output.open("ab") as stream:
+                self.popen = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env=dict(environment),
+                    cwd=cwd,
+                    start_new_session=True,
+                )
         self.pid = self.popen.pid
 
     @property

@@ -46,10 +46,7 @@ ANSWERS = {
     "truncate, chunked": {"kind": "truncate", "chunked": True},
     "not_json": {"kind": "not_json"},
     "empty": {"kind": "empty"},
-    **{
-        f"rate headers: {case}": {"kind": "rate_headers", "case": case}
-        for case in RATE_CASES
-    },
+    **{f"rate headers: {case}": {"kind": "rate_headers", "case": case} for case in RATE_CASES},
     **{
         f"rate headers: {case}": {
             "kind": "rate_headers",

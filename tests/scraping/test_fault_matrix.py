@@ -6,8 +6,6 @@ brings the rest, without anybody's help.
 """
 
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -15,7 +13,6 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from config.environment import BASE_DIR
 from scraping.budget import clients
 from scraping.collecting import silent_members
 from scraping.completing.deep_walks import walk_deep
@@ -307,19 +304,14 @@ class TestOurMachines:
         ],
     )
     @pytest.mark.parametrize("when", ["before", "after"])
-    def test_a_kill_at_an_instruction(
-        self, instruction, when, bot, reddit, wait, since, process_environment
-    ):
+    def test_a_kill_at_an_instruction(self, instruction, when, bot, reddit, wait, since, processes):
         """Between fetch and ingest, between ingest and ledger, between ledger and session."""
         wait(3)
-        died = subprocess.run(
-            [sys.executable, "-c", KILLED, str(bot.pk), instruction, when],
-            env=process_environment | {"SIMULATOR_URL": reddit.url},
-            cwd=BASE_DIR,
-            capture_output=True,
-            timeout=120,
+        died = processes.start(
+            *("-c", KILLED, str(bot.pk), instruction, when),
+            environment={"SIMULATOR_URL": reddit.url},
         )
-        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+        assert died.wait(seconds=120) == -signal.SIGKILL, died.output
         check_claims(reddit, since)
 
         again = run(bot)
@@ -377,8 +369,11 @@ def die(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 with mock.patch(instruction, die):
+    from scraping.coverage import walk
     from scraping.planning import freshness
+    from scraping.reddit import client
     from scraping.sessions import services
+    client.PAGE_SIZE = walk.PAGE_SIZE = 10
     freshness.INSIST_AGE = freshness.INSIST_AGE * 0
     services.scrape_bot(int(bot), trigger="manual")
 """

@@ -37,17 +37,21 @@ def warm_python() -> WarmPython:
     return WarmPython()
 
 
-def _starts_warm(command: list[str], environment: Mapping[str, str]) -> bool:
-    """Whether a fork does what the command does: Python reads its own variables when it starts."""
+# Python, Celery and kombu read variables with these beginnings when they start or are imported.
+READ_AT_IMPORT = ("PYTHON", "REMAP_SIGTERM", "AUTOSCALE_", "KOMBU_", "C_", "MP_", "PICKLE_", "TZ")
 
-    def of_python(variables: Mapping[str, str]) -> dict[str, str]:
-        names = {name for name in variables if name.startswith("PYTHON")} - {"PYTHONUNBUFFERED"}
-        return {name: variables[name] for name in names}
+
+def _starts_warm(command: list[str], environment: Mapping[str, str]) -> bool:
+    """Whether a fork of the warm process does what the command does."""
+
+    def read_at_import(variables: Mapping[str, str]) -> dict[str, str]:
+        names = {name for name in variables if name.startswith(READ_AT_IMPORT)}
+        return {name: variables[name] for name in names - {"PYTHONUNBUFFERED"}}
 
     return (
         command[0] == sys.executable
         and command[1] in ("-m", "-c")
-        and of_python(environment) == of_python(os.environ)
+        and read_at_import(environment) == read_at_import(os.environ)
     )
 
 

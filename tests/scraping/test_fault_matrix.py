@@ -30,6 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 NAMES = ("python", "berlin")
 HOUR = 3600
+PAGE_SIZE = 20
 # What moderators let through later than this is found by deep walks, which are not what is tested here.
 AT_ONCE = 30
 # By these it is seen that a fault was met, and how often.
@@ -46,12 +47,12 @@ STEPS = {
 @pytest.fixture
 def reddit(settings, monkeypatch):
     """A small world with small pages: a few items make a walk of many pages."""
-    monkeypatch.setattr(client, "PAGE_SIZE", 10)
-    monkeypatch.setattr(walk, "PAGE_SIZE", 10)
-    monkeypatch.setattr(silent_members, "EXPECTED", 4)
+    monkeypatch.setattr(client, "PAGE_SIZE", PAGE_SIZE)
+    monkeypatch.setattr(walk, "PAGE_SIZE", PAGE_SIZE)
+    monkeypatch.setattr(silent_members, "EXPECTED", 3)
     settings.REDDIT_BUDGET_WAIT_SECONDS = 5
     with still_reddit(
-        subreddits=5, history_hours=4, posts_per_hour=6, comments_per_post=2
+        subreddits=5, history_hours=4, posts_per_hour=11, comments_per_post=2
     ) as server:
         settings.SIMULATOR_URL = server.url
         yield server
@@ -239,7 +240,7 @@ class TestReddit:
         # Reddit lists 1,000 items of a subreddit. This small world needs days to have more.
         monkeypatch.setattr(client, "PAGE_SIZE", 100)
         monkeypatch.setattr(walk, "PAGE_SIZE", 100)
-        wait(10 * 24)
+        wait(5 * 24)
         session = run(bot)
         assert session.status == "partial"
         assert session.gaps_opened
@@ -373,7 +374,7 @@ with mock.patch(instruction, die):
     from scraping.planning import freshness
     from scraping.reddit import client
     from scraping.sessions import services
-    client.PAGE_SIZE = walk.PAGE_SIZE = 10
+    client.PAGE_SIZE = walk.PAGE_SIZE = 20
     freshness.INSIST_AGE = freshness.INSIST_AGE * 0
     services.scrape_bot(int(bot), trigger="manual")
 """

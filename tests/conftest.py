@@ -2,13 +2,14 @@
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import redis
 
 from config.environment import database_url
 from tests import needs
+from tests.clean_database import quick_flush
 from tests.processes import running_processes
 
 
@@ -60,6 +61,15 @@ class _Skips:
     def pytest_terminal_summary(self, terminalreporter):
         for skip in self.config.stash[FORBIDDEN_SKIPS]:
             terminalreporter.write_line(f"SKIPPED, but must run here: {skip}", red=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """The test database, which tests that commit bring back to what `migrate` left."""
+    with ExitStack() as stack:
+        with django_db_blocker.unblock():
+            stack.enter_context(quick_flush())
+        yield
 
 
 @pytest.fixture

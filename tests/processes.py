@@ -1,5 +1,6 @@
 """Real processes for tests: workers, beats, web servers, on the database and broker of the test."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from config.environment import BASE_DIR
+from tests.warm_python import WarmPython
 
 Ready = str | Callable[["Process"], bool]
 
@@ -29,6 +31,30 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20, what: str 
         time.sleep(0.05)
 
 
+@functools.cache
+def warm_python() -> WarmPython:
+    """The process that Python processes are forked from."""
+    return WarmPython()
+
+
+# Python, Celery and kombu read variables with these beginnings when they start or are imported.
+READ_AT_IMPORT = ("PYTHON", "REMAP_SIGTERM", "AUTOSCALE_", "KOMBU_", "C_", "MP_", "PICKLE_", "TZ")
+
+
+def _starts_warm(command: list[str], environment: Mapping[str, str]) -> bool:
+    """Whether a fork of the warm process does what the command does."""
+
+    def read_at_import(variables: Mapping[str, str]) -> dict[str, str]:
+        names = {name for name in variables if name.startswith(READ_AT_IMPORT)}
+        return {name: variables[name] for name in names - {"PYTHONUNBUFFERED"}}
+
+    return (
+        command[0] == sys.executable
+        and command[1] in ("-m", "-c")
+        and read_at_import(environment) == read_at_import(os.environ)
+    )
+
+
 class Process:
     """A started process, in a process group of its own, with its output in a file."""
 
@@ -43,16 +69,22 @@ class Process:
     ) -> None:
         self.name = name
         self.output_file = output
-        with output.open("ab") as stream:
-            self.popen = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                cwd=cwd,
-                start_new_session=True,
+        if _starts_warm(command, environment):
+            output.touch()
+            self.popen = warm_python().start(
+                command[1:], output=output, environment=environment, cwd=cwd
             )
+        else:
+            with output.open("ab") as stream:
+                self.popen = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env=dict(environment),
+                    cwd=cwd,
+                    start_new_session=True,
+                )
         self.pid = self.popen.pid
 
     @property

@@ -193,7 +193,20 @@ def _shown(simulator: Simulator, item: Item) -> dict[str, Any]:
     return asdict(simulator.world.truth(item))
 
 
-def _add_item(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
+def _add_items(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
+    """Add one item, or many by a list; of a list, those before a refused one stand."""
+    if "items" not in data:
+        return _add_item(simulator, data)
+    _only(data, "items")
+    remedy = "give a list of objects"
+    items = take(data, "items", list, [], remedy)
+    for item in items:
+        if not isinstance(item, dict):
+            raise BadInput("items", item, remedy)
+    return {"items": [_add_item(simulator, item) for item in items]}
+
+
+def _add_item(simulator: Simulator, data: Mapping[str, Any]) -> dict[str, Any]:
     _only(
         data,
         *("subreddit", "link_id", "parent_id", "author", "created_utc", "fields"),
@@ -223,7 +236,7 @@ def control_routes(simulator: Simulator) -> list[Route]:
         ("POST", "/tokens/expire", _expire),
         ("POST", "/subreddits", _subreddit),
         ("POST", "/users", _account),
-        ("POST", "/items", _add_item),
+        ("POST", "/items", _add_items),
         ("POST", "/items/{fullname}", _change_item),
     )
     return [

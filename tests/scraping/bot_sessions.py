@@ -34,6 +34,21 @@ def advance(reddit, seconds):
     reddit.control("clock", {"advance": seconds})
 
 
+def fill(reddit, *names, number, each=30):
+    """Write posts to these subreddits in turn, so many seconds apart; the clock moves with them."""
+    began = reddit.control("")["now"]
+    advance(reddit, number * each)
+    items = [
+        {
+            "subreddit": names[index % len(names)],
+            "title": f"Post {index}",
+            "created_utc": began + index * each,
+        }
+        for index in range(number)
+    ]
+    reddit.control("items", {"items": items})
+
+
 def close(reddit, name, status):
     reddit.control("subreddits", {"name": name, "status": status})
 

@@ -24,10 +24,14 @@ def more_children(things):
     return {"json": {"errors": [], "data": {"things": things}}}
 
 
+# Seconds after which a spent budget is full again, and a refused client may ask again: long enough to
+# be waited for, which is what is tested, and no longer.
+SOON = 0.1
+
 # What may come in place of any answer.
 ANSWERS = {
     **{f"HTTP {status}": {"kind": "status", "status": status} for status in STATUSES},
-    "HTTP 429": {"kind": "status", "status": 429, "retry_after": 1},
+    "HTTP 429": {"kind": "status", "status": 429, "retry_after": str(SOON)},
     "HTTP 302": {"kind": "status", "status": 302, "headers": {"location": "/somewhere"}},
     "JSON null": body(None),
     "a list": body([]),
@@ -36,22 +40,21 @@ ANSWERS = {
     "an empty listing": body({"kind": "Listing", "data": {"children": []}}),
     "things of no shape": body(listing(NO_THINGS)),
     "latency": {"kind": "latency", "seconds": 5},
-    "drip": {"kind": "drip", "bytes": 1, "interval": 0.5},
+    "drip": {"kind": "drip", "bytes": 1, "interval": 0.1},
     "reset": {"kind": "reset"},
     "truncate": {"kind": "truncate"},
     "truncate, chunked": {"kind": "truncate", "chunked": True},
     "not_json": {"kind": "not_json"},
     "empty": {"kind": "empty"},
+    **{f"rate headers: {case}": {"kind": "rate_headers", "case": case} for case in RATE_CASES},
     **{
-        f"rate headers: {case}": {"kind": "rate_headers", "case": case}
-        for case in RATE_CASES
-        if case != "exhausted"
-    },
-    "rate headers: exhausted": {
-        "kind": "rate_headers",
-        "remaining": "0.0",
-        "used": "600",
-        "reset": "1",
+        f"rate headers: {case}": {
+            "kind": "rate_headers",
+            "remaining": remaining,
+            "used": used,
+            "reset": str(SOON),
+        }
+        for case, remaining, used in (("negative", "-3", "603"), ("exhausted", "0.0", "600"))
     },
     "oversize": {"kind": "oversize", "items": 1},
     "ads": {"kind": "ads", "items": 3},
@@ -74,7 +77,7 @@ def hurry_with(answer, settings):
     """Give up soon on an answer that is slow on purpose, and only on such a one."""
     patience = settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS
     if answer["kind"] in ("latency", "drip"):
-        settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = 1, 2
+        settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = 0.5, 1
         clients.close_all()
     yield
     settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS = patience

@@ -6,8 +6,6 @@ brings the rest, without anybody's help.
 """
 
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -15,10 +13,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from config.environment import BASE_DIR
 from scraping.budget import clients
+from scraping.collecting import silent_members
 from scraping.completing.deep_walks import walk_deep
+from scraping.coverage import walk
 from scraping.models import RedditPost, ScrapeSession, Stream
+from scraping.reddit import client
 from scraping.sessions import services
 from scraping.simulator.faults import KINDS
 from tests.factories import BotFactory
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 NAMES = ("python", "berlin")
 HOUR = 3600
+PAGE_SIZE = 20
 # What moderators let through later than this is found by deep walks, which are not what is tested here.
 AT_ONCE = 30
 # By these it is seen that a fault was met, and how often.
@@ -44,9 +45,15 @@ STEPS = {
 
 
 @pytest.fixture
-def reddit(settings):
+def reddit(settings, monkeypatch):
+    """A small world with small pages: a few items make a walk of many pages."""
+    monkeypatch.setattr(client, "PAGE_SIZE", PAGE_SIZE)
+    monkeypatch.setattr(walk, "PAGE_SIZE", PAGE_SIZE)
+    monkeypatch.setattr(silent_members, "EXPECTED", 3)
     settings.REDDIT_BUDGET_WAIT_SECONDS = 5
-    with still_reddit(history_hours=4, posts_per_hour=25, comments_per_post=2) as server:
+    with still_reddit(
+        subreddits=5, history_hours=4, posts_per_hour=11, comments_per_post=2
+    ) as server:
         settings.SIMULATOR_URL = server.url
         yield server
 
@@ -229,8 +236,11 @@ class TestReddit:
         assert run(bot, on_progress=expire).status == "completed"
         check_all(reddit, since)
 
-    def test_more_arrives_than_reddit_lists(self, bot, reddit, wait, since):
-        wait(24)
+    def test_more_arrives_than_reddit_lists(self, bot, reddit, wait, since, monkeypatch):
+        # Reddit lists 1,000 items of a subreddit. This small world needs days to have more.
+        monkeypatch.setattr(client, "PAGE_SIZE", 100)
+        monkeypatch.setattr(walk, "PAGE_SIZE", 100)
+        wait(5 * 24)
         session = run(bot)
         assert session.status == "partial"
         assert session.gaps_opened
@@ -295,19 +305,14 @@ class TestOurMachines:
         ],
     )
     @pytest.mark.parametrize("when", ["before", "after"])
-    def test_a_kill_at_an_instruction(
-        self, instruction, when, bot, reddit, wait, since, process_environment
-    ):
+    def test_a_kill_at_an_instruction(self, instruction, when, bot, reddit, wait, since, processes):
         """Between fetch and ingest, between ingest and ledger, between ledger and session."""
         wait(3)
-        died = subprocess.run(
-            [sys.executable, "-c", KILLED, str(bot.pk), instruction, when],
-            env=process_environment | {"SIMULATOR_URL": reddit.url},
-            cwd=BASE_DIR,
-            capture_output=True,
-            timeout=120,
+        died = processes.start(
+            *("-c", KILLED, str(bot.pk), instruction, when),
+            environment={"SIMULATOR_URL": reddit.url},
         )
-        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+        assert died.wait(seconds=120) == -signal.SIGKILL, died.output
         check_claims(reddit, since)
 
         again = run(bot)
@@ -365,8 +370,11 @@ def die(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 with mock.patch(instruction, die):
+    from scraping.coverage import walk
     from scraping.planning import freshness
+    from scraping.reddit import client
     from scraping.sessions import services
+    client.PAGE_SIZE = walk.PAGE_SIZE = 20
     freshness.INSIST_AGE = freshness.INSIST_AGE * 0
     services.scrape_bot(int(bot), trigger="manual")
 """

@@ -8,7 +8,6 @@ the same in each run.
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
 from django.db.models import F
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
@@ -22,6 +21,7 @@ from scraping.coverage import walk
 from scraping.models import RequestBudget, Stream, Subreddit
 from scraping.reddit import client
 from scraping.sessions import services
+from tests import clean_database
 from tests.factories import BotFactory
 from tests.scraping.faults import ANSWERS
 from tests.scraping.still_reddit import still_reddit
@@ -219,7 +219,7 @@ def small_pages(monkeypatch, settings, no_pauses):
 )
 @given(plans=st.lists(rounds(), min_size=2, max_size=5))
 def test_the_equation_holds_after_any_sequence(small_pages, plans):
-    call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+    clean_database.restore()
     with (
         still_reddit(history_hours=4, posts_per_hour=12, comments_per_post=1) as reddit,
         pytest.MonkeyPatch.context() as patch,

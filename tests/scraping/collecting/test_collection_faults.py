@@ -5,7 +5,7 @@ import pytest
 from bots.models import BotConfig
 from scraping.models import Gap, RedditPost, ScrapeSession, Stream
 from tests.factories import BotFactory, RedditAppFactory
-from tests.scraping.bot_sessions import advance, bot_summary, listed, outcomes, run, stored
+from tests.scraping.bot_sessions import advance, bot_summary, fill, listed, outcomes, run, stored
 
 # Pages are committed one by one, as in a worker.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,9 +71,7 @@ class TestFaults:
     ):
         run(bot)
         before = dict(Stream.objects.values_list("pk", "watermark"))
-        for number in range(250):
-            reddit.control("items", {"subreddit": "python", "title": f"Post {number}"})
-            advance(reddit, 30)
+        fill(reddit, "python", number=250)
         reddit.control("faults", {"kind": "status", "status": 503, "path": "/new", "skip": 1})
 
         session = run(bot)

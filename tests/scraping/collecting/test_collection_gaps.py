@@ -4,7 +4,7 @@ import pytest
 
 from scraping.models import Gap, Stream
 from tests.factories import BotFactory
-from tests.scraping.bot_sessions import HOUR, advance, listed, outcomes, run, stored
+from tests.scraping.bot_sessions import HOUR, advance, fill, listed, outcomes, run, stored
 
 # Pages are committed one by one, as in a worker.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -14,9 +14,7 @@ class TestGaps:
     def test_what_the_limit_left_out_is_a_gap(self, bot, reddit):
         run(bot)
         watermark = Stream.objects.get(subreddit__name="python", kind="posts").watermark
-        for number in range(250):
-            reddit.control("items", {"subreddit": "python", "title": f"Post {number}"})
-            advance(reddit, 30)
+        fill(reddit, "python", number=250)
         bot.subreddits, bot.item_limit = ["python"], 100
         bot.save()
 
@@ -46,9 +44,7 @@ class TestGaps:
 
     def test_a_listing_that_leads_back_to_itself_is_a_gap(self, bot, reddit):
         run(bot)
-        for number in range(250):
-            reddit.control("items", {"subreddit": "python", "title": f"Post {number}"})
-            advance(reddit, 30)
+        fill(reddit, "python", number=250)
         reddit.control("faults", {"kind": "alternate_after", "path": "/new"})
 
         session = run(bot)
@@ -64,10 +60,7 @@ def test_a_quiet_member_does_not_hide_what_a_busy_one_lost(reddit):
     reddit.control("items", {"subreddit": "busyplace", "title": "The first"})
     advance(reddit, HOUR)
     run(bot)
-    for number in range(1_100):
-        reddit.control("items", {"subreddit": "busyplace", "title": f"Post {number}"})
-        if number % 10 == 0:
-            advance(reddit, 20)
+    fill(reddit, "busyplace", number=1_100, each=2)
 
     session = run(bot)
 

@@ -10,7 +10,7 @@ from scraping.completing.deep_walks import walk_deep
 from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
 from scraping.sessions import services
 from tests.factories import BotFactory
-from tests.scraping.bot_sessions import after_page
+from tests.scraping.bot_sessions import after_page, fill
 from tests.scraping.truth import reckon
 
 # Pages are committed one by one, as in a worker.
@@ -34,14 +34,6 @@ def now(reddit):
 
 def gate(reddit):
     reddit.control("subreddits", {"name": "gatedplace", "status": "gated"})
-
-
-def fill(reddit, *names, number, each=30):
-    """Posts of these in turn, so many seconds apart; the clock moves with them."""
-    began = now(reddit)
-    reddit.control("clock", {"advance": number * each})
-    for index in range(number):
-        post(reddit, names[index % len(names)], began + index * each)
 
 
 def post(reddit, name, created):

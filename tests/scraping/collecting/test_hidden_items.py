@@ -39,7 +39,7 @@ class TestDeepWalks:
         run(bot)
         stream = Stream.objects.get(subreddit__name__iexact="berlin", kind="posts")
         newest = RedditPost.objects.filter(subreddit=stream.subreddit).order_by("-created_at")
-        lost = list(newest[100:120])
+        lost = list(newest[20:24])
         gap = Gap.objects.create(
             stream=stream,
             starts_at=lost[-1].created_at - SECOND,

@@ -15,6 +15,7 @@ from scraping.models import BotItem, Gap, RedditPost, ScrapeSession, Stream, Sub
 from scraping.sessions import services
 from tests.factories import BotFactory, RedditAppFactory
 from tests.processes import wait_until
+from tests.scraping.bot_sessions import fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -246,8 +247,7 @@ class TestRiders:
     def test_a_bot_with_a_low_limit_leaves_no_gap_in_what_others_want_whole(self, app, reddit):
         thorough, hasty = make_bot(app, "python"), make_bot(app, "python", item_limit=100)
         beat(thorough)
-        for number in range(250):
-            reddit.control("items", {"subreddit": "python", "title": f"Post {number}"})
+        fill(reddit, "python", number=250, each=0)
         let_pass(reddit, 5)
 
         assert outcomes(beat(hasty)) == {"r/python posts": "ok"}
@@ -424,8 +424,7 @@ class TestSessionColumns:
     def test_gaps_are_counted(self, app, reddit):
         bot = make_bot(app, "python", item_limit=100)
         beat(bot)
-        for number in range(250):
-            reddit.control("items", {"subreddit": "python", "title": f"Post {number}"})
+        fill(reddit, "python", number=250, each=0)
         let_pass(reddit, 5)
 
         assert beat(bot).gaps_opened == Gap.objects.count() == 1

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def bot(reddit):
     """A bot that has read the newest hundred of 480 posts, one of each hour."""
     reddit.control("subreddits", {"name": "quietplace", "status": "ok"})
-    fill(reddit, "quietplace", 480, each=HOUR)
+    fill(reddit, "quietplace", number=480, each=HOUR)
     bot = BotFactory(subreddits=["quietplace"], item_limit=100)
     services.scrape_bot(bot.pk, trigger="manual")
     assert len(stored("quietplace")) == 100
@@ -45,7 +45,7 @@ def outcome(session, stream="r/quietplace posts"):
 def busy(reddit):
     """A bot whose stream goes further back than Reddit lists."""
     reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-    fill(reddit, "busyplace", 1_200, each=600)
+    fill(reddit, "busyplace", number=1_200, each=600)
     bot = BotFactory(subreddits=["busyplace"], item_limit=100)
     services.scrape_bot(bot.pk, trigger="manual")
     return bot
@@ -114,7 +114,7 @@ class TestHowFar:
     def test_gaps_on_the_way_are_closed(self, reddit):
         bot = BotFactory(subreddits=["python"], item_limit=100)
         services.scrape_bot(bot.pk, trigger="manual")
-        fill(reddit, "python", 250)
+        fill(reddit, "python", number=250)
         services.scrape_bot(bot.pk, trigger="manual")
         assert Gap.objects.get().closed_at is None
 

@@ -27,6 +27,7 @@ from scraping.models import (
 from scraping.sessions import services
 from scraping.subreddits import ensure_streams
 from tests.factories import BotFactory, PostData, RedditAppFactory
+from tests.scraping.bot_sessions import fill
 
 # Pages are committed one by one, as in a worker.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,14 +67,6 @@ def comment(reddit, link_id, **fields):
     return reddit.control("items", data)["fullname"]
 
 
-def fill(reddit, name, number, *, each=30):
-    """Posts that come one after the other, so many seconds apart."""
-    began = now(reddit)
-    advance(reddit, number * each)
-    for index in range(number):
-        post(reddit, name, created_utc=began + index * each)
-
-
 def now(reddit):
     return reddit.control("")["now"]
 
@@ -102,7 +95,7 @@ class TestLateApprovals:
         bot = BotFactory(subreddits=["python", "berlin"])
         scrape(bot)
         advance(reddit, 5 * HOUR)
-        fill(reddit, "python", 150, each=20)
+        fill(reddit, "python", number=150, each=20)
         scrape(bot)
         late = post(reddit, created_utc=now(reddit) - 3 * HOUR)
         advance(reddit, 60)
@@ -120,8 +113,8 @@ class TestLateApprovals:
         bot = BotFactory(subreddits=["python"], comments="stream")
         parent = post(reddit)
         advance(reddit, 5 * HOUR)
-        for _ in range(150):
-            comment(reddit, parent, created_utc=now(reddit) - HOUR)
+        written = {"link_id": parent, "body": "A comment", "created_utc": now(reddit) - HOUR}
+        reddit.control("items", {"items": [written] * 150})
         scrape(bot)
         late = comment(reddit, parent, created_utc=now(reddit) - 4 * HOUR)
         scrape(bot)
@@ -135,7 +128,7 @@ class TestLateApprovals:
     def test_it_goes_no_further_down_than_is_sensible(self, reddit):
         bot = BotFactory(subreddits=["quietplace"])
         reddit.control("subreddits", {"name": "quietplace", "status": "ok"})
-        fill(reddit, "quietplace", 480, each=HOUR)
+        fill(reddit, "quietplace", number=480, each=HOUR)
         scrape(bot)
         make_due()
 
@@ -153,7 +146,7 @@ class TestGaps:
     def test_one_left_by_a_limit_is_closed(self, reddit):
         bot = BotFactory(subreddits=["python"], item_limit=100)
         scrape(bot)
-        fill(reddit, "python", 250)
+        fill(reddit, "python", number=250)
         assert scrape(bot).outcomes["r/python posts"]["outcome"] == "gap"
 
         walked = walk_deep(bot)
@@ -167,9 +160,9 @@ class TestGaps:
     def test_one_beyond_the_cap_stays_and_is_not_tried_again_and_again(self, reddit):
         bot = BotFactory(subreddits=["busyplace"])
         reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", 5)
+        fill(reddit, "busyplace", number=5)
         scrape(bot)
-        fill(reddit, "busyplace", 1_300, each=20)
+        fill(reddit, "busyplace", number=1_300, each=20)
         scrape(bot)
         (before,) = Gap.objects.values_list("starts_at", "ends_at")
 
@@ -184,9 +177,9 @@ class TestGaps:
     def test_one_that_it_meets_itself_is_opened_and_told(self, reddit):
         bot = BotFactory(subreddits=["busyplace"])
         reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", 5)
+        fill(reddit, "busyplace", number=5)
         scrape(bot)
-        fill(reddit, "busyplace", 1_300, each=20)
+        fill(reddit, "busyplace", number=1_300, each=20)
         make_due()
 
         walked = walk_deep(bot)
@@ -201,9 +194,9 @@ class TestGaps:
     def test_what_lies_beyond_the_cap_an_import_closes(self, reddit, tmp_path):
         bot = BotFactory(subreddits=["busyplace"])
         reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", 5)
+        fill(reddit, "busyplace", number=5)
         scrape(bot)
-        fill(reddit, "busyplace", 1_200, each=20)
+        fill(reddit, "busyplace", number=1_200, each=20)
         scrape(bot)
         walk_deep(bot)
         gap = Gap.objects.get()
@@ -226,9 +219,9 @@ class TestGaps:
     def test_of_one_that_reaches_beyond_the_cap_the_rest_stays(self, reddit):
         bot = BotFactory(subreddits=["busyplace"], item_limit=100)
         reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", 5)
+        fill(reddit, "busyplace", number=5)
         scrape(bot)
-        fill(reddit, "busyplace", 1_300, each=20)
+        fill(reddit, "busyplace", number=1_300, each=20)
         scrape(bot)
         whole = Gap.objects.get()
 
@@ -246,10 +239,10 @@ class TestGaps:
     def test_an_outage_within_reach_leaves_none_and_a_longer_one_says_so(self, reddit, no_pauses):
         bot = BotFactory(subreddits=["busyplace"])
         reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", 10)
+        fill(reddit, "busyplace", number=10)
         scrape(bot)
         reddit.control("faults", {"kind": "status", "status": 503})
-        fill(reddit, "busyplace", 200, each=20)
+        fill(reddit, "busyplace", number=200, each=20)
         assert scrape(bot).outcomes["r/busyplace posts"]["outcome"] == "unavailable"
         reddit.control("faults", method="DELETE")
         scrape(bot)
@@ -257,7 +250,7 @@ class TestGaps:
         last = Stream.objects.get().last_fetch_at
 
         reddit.control("faults", {"kind": "status", "status": 503})
-        fill(reddit, "busyplace", 1_200, each=20)
+        fill(reddit, "busyplace", number=1_200, each=20)
         scrape(bot)
         reddit.control("faults", method="DELETE")
         scrape(bot)
@@ -271,7 +264,7 @@ class TestTruth:
     def test_one_that_is_cut_short_changes_nothing_untrue(self, reddit, no_pauses):
         bot = BotFactory(subreddits=["python"], item_limit=100)
         scrape(bot)
-        fill(reddit, "python", 350)
+        fill(reddit, "python", number=350)
         scrape(bot)
         before = Gap.objects.values().get(), Stream.objects.values().get()
         reddit.control("faults", {"kind": "status", "status": 503, "path": "/new", "skip": 2})
@@ -289,7 +282,7 @@ class TestTruth:
     def test_one_that_is_killed_too(self, reddit):
         bot = BotFactory(subreddits=["python"], item_limit=100)
         scrape(bot)
-        fill(reddit, "python", 350)
+        fill(reddit, "python", number=350)
         scrape(bot)
         before = Gap.objects.values().get(), Stream.objects.values().get()
 
@@ -327,11 +320,7 @@ class TestTruth:
         """A bot of two subreddits with a gap each, within the reach of one deep walk of several pages."""
         bot = BotFactory(subreddits=["python", "berlin"], item_limit=100)
         scrape(bot)
-        began = now(reddit)
-        advance(reddit, 300 * 30)
-        for index in range(300):
-            post(reddit, "python", created_utc=began + index * 30)
-            post(reddit, "berlin", created_utc=began + index * 30 + 1)
+        fill(reddit, "python", "berlin", number=600, each=15)
         scrape(bot)
         assert Gap.objects.filter(closed_at=None).count() == 2
         Stream.objects.update(deep_read_at=None)
@@ -367,7 +356,7 @@ class TestTruth:
         for name in ("quietplace", "busyplace"):
             reddit.control("subreddits", {"name": name, "status": "ok"})
         bot = BotFactory(subreddits=["quietplace", "busyplace"])
-        fill(reddit, "busyplace", 300, each=HOUR)
+        fill(reddit, "busyplace", number=300, each=HOUR)
         post(reddit, "quietplace")
         scrape(bot)
         Stream.objects.update(deep_read_at=None)
@@ -394,7 +383,7 @@ class TestTruth:
     def test_a_listing_that_leads_back_to_itself_closes_nothing(self, reddit):
         bot = BotFactory(subreddits=["python"], item_limit=100)
         scrape(bot)
-        fill(reddit, "python", 250)
+        fill(reddit, "python", number=250)
         scrape(bot)
         reddit.control("faults", {"kind": "alternate_after", "path": "/new"})
 
@@ -467,7 +456,7 @@ class TestWhatIsDue:
         for name in names:
             reddit.control("subreddits", {"name": name, "status": "ok"})
         bot = BotFactory(subreddits=names)
-        fill(reddit, "busyplace", 300, each=HOUR)
+        fill(reddit, "busyplace", number=300, each=HOUR)
         post(reddit, "quietplace")
         scrape(bot)
         Stream.objects.update(deep_read_at=None)

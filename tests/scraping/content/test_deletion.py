@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -185,19 +183,12 @@ class TestAKill:
             "store(*arguments)",
         ],
     )
-    def test_between_answer_and_purge_loses_nothing(
-        self, collected, process_environment, settings, before
-    ):
+    def test_between_answer_and_purge_loses_nothing(self, collected, processes, settings, before):
         collected.change(collected.post_name, "delete")
         collected.advance(1.01)
         code = KILLED.format(before=before, now=collected.now().timestamp())
-        died = subprocess.run(
-            [sys.executable, "-c", code],
-            env=process_environment | {"SIMULATOR_URL": settings.SIMULATOR_URL},
-            capture_output=True,
-            timeout=60,
-        )
-        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+        died = processes.start("-c", code, environment={"SIMULATOR_URL": settings.SIMULATOR_URL})
+        assert died.wait(seconds=60) == -signal.SIGKILL, died.output
         assert not DeletionReceipt.objects.exists()
         assert found_anywhere("My Tabby") == ["My Tabby"]
 

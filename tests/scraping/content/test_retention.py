@@ -27,6 +27,7 @@ from scraping.reddit.parse import parse_post
 from scraping.sessions import services
 from scraping.tasks import delete_old_content, delete_old_sessions
 from tests.factories import BotFactory, PostData
+from tests.scraping.bot_sessions import fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -313,9 +314,7 @@ class TestWhatWasDeletedStaysAway:
         """A quiet subreddit whose listing holds nothing young costs a page, not ten."""
         bot = BotFactory(subreddits=["python"])
         services.scrape_bot(bot.pk, trigger="manual")
-        for number in range(250):
-            reddit.control("items", {"subreddit": "python", "title": f"Post {number}"})
-            reddit.control("clock", {"advance": 60})
+        fill(reddit, "python", number=250, each=60)
         services.scrape_bot(bot.pk, trigger="manual")
         reddit.control("clock", {"advance": 3600})
         retention.delete_old_content(now=timezone.now())

@@ -121,7 +121,9 @@ def server(own_server, transactional_db, settings, monkeypatch):
 
 @pytest.fixture
 def reddit(settings):
-    with still_reddit(history_hours=4, posts_per_hour=25, comments_per_post=2) as server:
+    with still_reddit(
+        subreddits=5, history_hours=2, posts_per_hour=30, comments_per_post=1
+    ) as server:
         settings.SIMULATOR_URL = server.url
         yield server
 

@@ -15,6 +15,7 @@ from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
 from scraping.planning import early_reads
 from scraping.sessions import services
 from tests.factories import BotFactory, RedditAppFactory
+from tests.scraping.bot_sessions import fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,9 +39,7 @@ def read_at():
 
 
 def test_a_walk_says_by_when_its_streams_must_be_read_again(reddit):
-    for number in range(HALF_HORIZON // 2):
-        reddit.control("items", {"subreddit": "python", "title": f"Post {number}"})
-        reddit.control("clock", {"advance": 2})
+    fill(reddit, "python", number=HALF_HORIZON // 2, each=2)
     bot = BotFactory(subreddits=["python"])
 
     services.scrape_bot(bot.pk, trigger="schedule")

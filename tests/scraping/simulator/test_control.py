@@ -36,6 +36,9 @@ from .api import START, Api
         ("items", {"subreddit": "python", "created_utc": 4e9}, "created_utc"),
         ("items", {"parent_id": "t3_zzz"}, "parent_id"),
         ("items", {"subreddit": "python", "colour": "red"}, "colour"),
+        ("items", {"items": {}}, "items"),
+        ("items", {"items": [7]}, "items"),
+        ("items", {"items": [{"subreddit": "nowhere"}]}, "subreddit"),
         ("items/t3_zzz", {"action": "delete"}, "fullname"),
         ("truth?kind=t9", None, "kind"),
         ("truth?subreddit=nowhere", None, "subreddit"),
@@ -97,6 +100,14 @@ def test_a_new_post_is_on_top(own, sim):
     link = sim.control("items", {"subreddit": "python", "url": "https://a.example/x", "title": "L"})
     data = own.page("/api/info", id=link["fullname"])["children"][0]["data"]
     assert (data["url"], data["is_self"], data["selftext"]) == ("https://a.example/x", False, "")
+
+
+def test_many_items_are_added_by_one_request(own, sim):
+    item = {"subreddit": "python", "title": "One of many", "created_utc": START}
+    made = sim.control("items", {"items": [item] * 3})["items"]
+    names = [item["fullname"] for item in made]
+    assert len(set(names)) == 3
+    assert set(own.names("/r/python/new", limit=3)) == set(names)
 
 
 def test_a_late_approved_post_is_put_where_it_belongs(own, sim):

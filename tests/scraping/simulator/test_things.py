@@ -86,10 +86,13 @@ def test_each_query_lists_a_thousand_of_all_that_exists(own):
     own.sim.control("subreddits", {"name": "busyplace", "status": "ok"})
     began = own.sim.control("")["now"]
     own.sim.control("clock", {"advance": 3_000})
-    for number in range(2_300):
-        link = {"url": "https://example.org/"} if number % 2 else {}
-        data = {"subreddit": "busyplace", "title": "A post", "created_utc": began + number, **link}
-        own.sim.control("items", data)
+    link = {"url": "https://example.org/"}
+    post = {"subreddit": "busyplace", "title": "A post"}
+    items = [
+        {**post, "created_utc": began + number, **(link if number % 2 else {})}
+        for number in range(2_300)
+    ]
+    own.sim.control("items", {"items": items})
     truth = {item["fullname"] for item in own.truth(subreddit="busyplace", kind="t3")}
     query = {"restrict_sr": 1, "sort": "new", "t": "all"}
 

@@ -30,7 +30,7 @@ STEPS = {
     "a later continued thread": {"path": CONTINUED, "skip": 1},
 }
 # Comments of one level, and the levels of a chain of answers.
-WIDTH, DEPTH = 50, 40
+WIDTH, DEPTH = 30, 28
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def world():
 @pytest.fixture
 def reddit(world, settings, monkeypatch):
     """Answers hold few comments, so that a small tree takes many requests."""
-    monkeypatch.setattr(client, "TREE_SIZE", 20)
-    monkeypatch.setattr(thread_walk, "MORE_CHILDREN", 10)
-    monkeypatch.setattr(trees, "MOST_CHILDREN", 12)
+    monkeypatch.setattr(client, "TREE_SIZE", 10)
+    monkeypatch.setattr(thread_walk, "MORE_CHILDREN", 6)
+    monkeypatch.setattr(trees, "MOST_CHILDREN", 8)
     settings.SIMULATOR_URL = world.url
     settings.REDDIT_BUDGET_WAIT_SECONDS = 5
     yield world

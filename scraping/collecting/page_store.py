@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db import transaction
 
-from scraping import matching
-from scraping.content.upsert import IngestResult, ingest_comments, ingest_posts
+from scraping import intake
+from scraping.intake import Taken
 from scraping.reddit.client import Page
 from scraping.reddit.parse import PARSERS, ParsedComment, ParsedItem, ParsedPost, ParseError
 
@@ -55,8 +55,8 @@ class PageStore:
 
     def __call__(
         self, page: Page, *, also: Callable[[list[ParsedItem]], None] | None = None
-    ) -> tuple[list[ParsedItem], IngestResult]:
-        """Parse, ingest and match one page, all of it or nothing.
+    ) -> tuple[list[ParsedItem], Taken]:
+        """Parse one page and take it in, all of it or nothing.
 
         `also` is called with its items, and is a part of that all.
         """
@@ -67,20 +67,15 @@ class PageStore:
             self._count_seen(posts, comments)
             self._after_page(self._progress)
             # As if nothing were known: a dry run shows what Reddit lists.
-            return items, IngestResult(new={item.fullname for item in items})
+            return items, Taken(new={item.fullname for item in items})
         with transaction.atomic():
-            result = ingest_posts(posts)
-            of_comments = ingest_comments(comments)
-            result.new |= of_comments.new
-            result.updated |= of_comments.updated
-            result.too_old |= of_comments.too_old
-            matches = self._match(items, result)
+            result = intake.take_in(items, bot_id=self._bot_id)
             if also is not None:
                 also(items)
         self._count_seen(posts, comments)
         progress.new += len(result.new)
         progress.updated += len(result.updated)
-        progress.matched += sum(match.bot_id == self._bot_id for match in matches)
+        progress.matched += sum(match.bot_id == self._bot_id for match in result.matches)
         self._after_page(self._progress)
         return items, result
 
@@ -100,11 +95,3 @@ class PageStore:
                 self._progress.rejected += 1
                 logger.warning("Item not stored: %s", error)
         return parsed["t3"], parsed["t1"]
-
-    def _match(self, items: list[ParsedItem], result: IngestResult) -> list[matching.Match]:
-        """Match new items for every bot that watches, and known ones for the session's own bot."""
-        return matching.store_matches(
-            match
-            for match in matching.find([i for i in items if i.fullname not in result.too_old])
-            if match.fullname in result.new or match.bot_id == self._bot_id
-        )

@@ -23,9 +23,9 @@ from scraping.collecting import availability
 from scraping.collecting.page_store import PageStore, Progress
 from scraping.completing import deep_reader
 from scraping.completing.deep_reader import PAGES_OF_A_STREAM
-from scraping.content.upsert import IngestResult
 from scraping.coverage import gaps
 from scraping.coverage.walk import KNOWN_ITEMS, End, walk
+from scraping.intake import Taken
 from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
 from scraping.planning import demand
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
@@ -233,7 +233,7 @@ class _Searcher:
         def fetch(cursor: str | None) -> Page:
             return self._client.listing([name], "search", after=cursor, params=parameters)
 
-        def store(page: Page) -> tuple[list[ParsedItem], IngestResult]:
+        def store(page: Page) -> tuple[list[ParsedItem], Taken]:
             items, result = self._store(page)
             fullnames.update(item.fullname for item in items)
             return items, result

@@ -5,7 +5,7 @@ Young items are asked about often and old ones seldom: after a time as long as t
 at about that time, it is waited for, so that one question serves both.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from scraping.models import ItemCheck, RedditComment, RedditPost
+from scraping.models import Content, ItemCheck, RedditComment, RedditPost
 
 # Between two checks, whatever an item's age.
 SHORTEST = timedelta(hours=3)
@@ -36,23 +36,32 @@ LOOK_BACK = timedelta(hours=6)
 # Items that are enrolled at a time.
 ENROLLED = 2_000
 
-# Of what is final, or was removed and is empty, there is nothing to ask.
-_UNKNOWN = """
+# There is nothing to ask about an item that is final, or that was removed and is empty.
+_CHECKED = """
     t.removal NOT IN ('deleted', 'gone') AND NOT (t.removal = 'removed' AND t.permalink IS NULL)
-    AND (%(since)s::timestamptz IS NULL OR t.first_seen_at >= %(since)s)
+"""
+_UNPLANNED = f"""
+    {_CHECKED} AND (%(since)s::timestamptz IS NULL OR t.first_seen_at >= %(since)s)
     AND NOT EXISTS (SELECT FROM scraping_itemcheck c WHERE c.fullname = t.fullname)
 """
-FIND_NEW = f"""
-SELECT fullname, subreddit_id, created_at, first_seen_at FROM {{table}} t
-WHERE retrieved_at IS NULL AND {_UNKNOWN} LIMIT %(most)s
-"""  # noqa: S608  (no input)
-ENROL_DUMPED = f"""
+_TOLD = "SELECT fullname, subreddit_id, created_at, first_seen_at FROM {table} t"
+FIND_TOLD = f"""
+{_TOLD} WHERE retrieved_at IS NULL AND fullname = ANY(%(names)s) AND {_CHECKED}
+    AND NOT EXISTS (SELECT FROM scraping_itemcheck c WHERE c.fullname = t.fullname)
+"""
+FIND_UNPLANNED = f"{_TOLD} WHERE retrieved_at IS NULL AND {_UNPLANNED} LIMIT %(most)s"
+# What a dump told is of another time: it is due as soon as its turn comes.
+_PLAN_DUMPED = """
 INSERT INTO scraping_itemcheck
     (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh, is_unreadable)
 SELECT fullname, COALESCE(subreddit_id, 0), created_at, retrieved_at, %(now)s, FALSE, FALSE
-FROM {{table}} t WHERE retrieved_at IS NOT NULL AND {_UNKNOWN}
-ON CONFLICT DO NOTHING
-"""  # noqa: S608  (no input)
+FROM {table} t WHERE retrieved_at IS NOT NULL
+"""
+PLAN_DUMPED = (
+    f"{_PLAN_DUMPED} AND fullname = ANY(%(names)s) AND {_CHECKED}"
+    " ORDER BY fullname ON CONFLICT DO NOTHING"
+)
+PLAN_UNPLANNED_DUMPED = f"{_PLAN_DUMPED} AND {_UNPLANNED} ON CONFLICT DO NOTHING"
 # The values of a row are those of when it last changed.
 BEGIN_HISTORY = """
 INSERT INTO scraping_postscore (post_id, at, score, num_comments)
@@ -111,22 +120,38 @@ def next_check(created_at: datetime, checked_at: datetime) -> tuple[datetime, bo
     return checked_at + interval, False
 
 
-def enrol_new(*, now: datetime, everything: bool = False) -> int:
-    """Plan the first checks of items that were stored lately, and begin their histories.
+def plan(model: type[Content], fullnames: Collection[str], *, now: datetime) -> None:
+    """Plan the first checks of those items that have none, and begin the histories of posts."""
+    if not fullnames:
+        return
+    table, names = model._meta.db_table, list(fullnames)
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_TOLD.format(table=table), {"names": names})
+        told = cursor.fetchall()
+        enrol(told)
+        if len(told) < len(names):
+            cursor.execute(PLAN_DUMPED.format(table=table), {"names": names, "now": now})
+        if told and model is RedditPost:
+            cursor.execute(BEGIN_HISTORY, {"names": [row[0] for row in told]})
 
-    Not as they are stored, which would take twice as long. `everything` looks at all that is
-    stored, for what a long outage kept from being enrolled in time. Returns how many were.
+
+def enrol_new(*, now: datetime, everything: bool = False) -> int:
+    """Plan the first checks of stored items that have none, and begin their histories.
+
+    `scraping.intake` plans checks as it stores. This finds what was stored without it, lately or, with
+    `everything`, at any time. Returns how many items were enrolled.
     """
     since = None if everything else now - LOOK_BACK
     enrolled = 0
     for model in (RedditPost, RedditComment):
         table = model._meta.db_table
         with connection.cursor() as cursor:
-            # What a dump told is of another time: due as soon as its turn comes.
-            cursor.execute(ENROL_DUMPED.format(table=table), {"now": now, "since": since})
+            cursor.execute(PLAN_UNPLANNED_DUMPED.format(table=table), {"now": now, "since": since})
             enrolled += cursor.rowcount
             while True:
-                cursor.execute(FIND_NEW.format(table=table), {"since": since, "most": ENROLLED})
+                cursor.execute(
+                    FIND_UNPLANNED.format(table=table), {"since": since, "most": ENROLLED}
+                )
                 rows = cursor.fetchall()
                 with transaction.atomic():
                     enrol(rows)

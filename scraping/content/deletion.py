@@ -8,14 +8,16 @@ acts on what is held: a second purge of the same items finds nothing and writes 
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from scraping.content import emptying
+from scraping.content.emptying import COMMENT_PARTS, MARKER, POST_PARTS, UNREPORTED_COLUMNS
+from scraping.content.rows import Gone
 from scraping.models import Content, DeletionReceipt, RedditComment, RedditPost
 from scraping.reddit.fields import DELETED_AUTHOR
 from scraping.reddit.parse import ParsedItem, ParsedPost
@@ -26,63 +28,23 @@ Reason = DeletionReceipt.Reason
 # they may approve again.
 FINAL = (Reason.DELETED, Reason.GONE)
 
-# `removed_by_category` of posts that moderators took out, themselves or by their robot; "" and None
-# do not say who. All others are Reddit's own, for reasons such as a copyright.
-MODERATORS = frozenset({None, "", "moderator", "automod_filtered"})
-
 # Items that one statement purges.
 BATCH = 2_000
 
-# What stands in place of a text, as on Reddit.
-MARKER = "MARKER"
-MARKERS = {Reason.DELETED: "[deleted]", Reason.GONE: "[deleted]", Reason.REMOVED: "[removed]"}
-
-# What is emptied, by the word that stands for it in a receipt. The names of the columns, each with
-# what it is when nothing is held, in SQL.
 PARTS: dict[type[Content], dict[str, dict[str, str]]] = {
-    RedditPost: {
-        "title": {"title": MARKER},
-        "body": {"selftext": MARKER},
-        "url": {"url": "NULL", "domain": "NULL", "permalink": "NULL", "crosspost_parent": "NULL"},
-        "flair": {"link_flair_text": "NULL", "author_flair_text": "NULL"},
-        "media": {"extra": "'{}'", "post_hint": "NULL"},
-        "author": {"author": "'[deleted]'", "author_fullname": "''", "distinguished": "NULL"},
-        "numbers": {
-            "score": "NULL",
-            "num_comments": "NULL",
-            "num_crossposts": "NULL",
-            "upvote_ratio": "NULL",
-        },
-    },
-    RedditComment: {
-        "body": {"body": MARKER},
-        "url": {"permalink": "NULL"},
-        "flair": {"author_flair_text": "NULL"},
-        "media": {"extra": "'{}'"},
-        "author": {
-            "author": "'[deleted]'",
-            "author_fullname": "''",
-            "distinguished": "NULL",
-            "is_submitter": "NULL",
-        },
-        "numbers": {"score": "NULL", "controversiality": "NULL"},
-    },
+    RedditPost: POST_PARTS,
+    RedditComment: COMMENT_PARTS,
 }
-# Emptied, too, but nothing to speak of in a receipt.
-UNREPORTED_COLUMNS = {"edited": "NULL", "edited_at": "NULL"}
-
 KINDS = {RedditPost: DeletionReceipt.Kind.POST, RedditComment: DeletionReceipt.Kind.COMMENT}
 
 
 def reason_to_purge(item: ParsedItem) -> Reason | None:
     """Why an item must be purged as Reddit shows it now; None if it may be kept."""
-    if item.removal == Content.Removal.DELETED:
-        return Reason.DELETED
-    if item.removal == Content.Removal.REMOVED:
-        by = item.removed_by_category if isinstance(item, ParsedPost) else None
-        if settings.REMOVED_CONTENT == "purge" or by not in MODERATORS:
-            return Reason.REMOVED
-    return None
+    category = item.removed_by_category if isinstance(item, ParsedPost) else None
+    reason = emptying.reason_to_purge(
+        item.removal, category, purge_removed=settings.REMOVED_CONTENT == "purge"
+    )
+    return None if reason is None else Reason(reason)
 
 
 def purge_gone(model: type[Content], items: Iterable[ParsedItem], *, now: datetime) -> None:
@@ -108,17 +70,9 @@ def purge_gone(model: type[Content], items: Iterable[ParsedItem], *, now: dateti
 
 def strip(item: ParsedItem, reason: Reason) -> None:
     """Empty an item as a purge would empty its row."""
-    values: dict[str, str | dict[str, Any] | None] = {
-        MARKER: MARKERS[reason],
-        "'[deleted]'": DELETED_AUTHOR,
-        "''": "",
-        "'{}'": {},
-        "NULL": None,
-    }
-    model = RedditPost if isinstance(item, ParsedPost) else RedditComment
-    for columns in (*PARTS[model].values(), UNREPORTED_COLUMNS):
-        for column, empty in columns.items():
-            setattr(item, column, values[empty])
+    parts = POST_PARTS if isinstance(item, ParsedPost) else COMMENT_PARTS
+    for column, value in emptying.emptied(parts, reason).items():
+        setattr(item, column, value)
 
 
 def purge(
@@ -153,6 +107,33 @@ def purge(
                 )
                 purged += cursor.fetchone()[0]
     return purged
+
+
+def purge_dumped(model: type[Content], gone: Mapping[str, Gone], *, now: datetime) -> int:
+    """Purge stored items that lines of a dump show as gone; return how many held anything.
+
+    What its author deleted is deleted for good, whoever tells of it. What was removed may have been
+    approved since: a removal counts only if the line was read later than what is stored, and never
+    against what Reddit itself has told.
+    """
+    removed = [name for name, seen in gone.items() if seen.reason == emptying.REMOVED]
+    proven = set(gone).difference(removed)
+    if removed:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                SELECT t.fullname FROM {model._meta.db_table} t
+                JOIN unnest(%s::text[], %s::float8[]) AS g (fullname, seen_at) USING (fullname)
+                WHERE t.retrieved_at < to_timestamp(g.seen_at)
+                """,  # noqa: S608  (a name of our own, no input)
+                [removed, [gone[name].seen_at for name in removed]],
+            )
+            proven |= {fullname for (fullname,) in cursor.fetchall()}
+    return purge(
+        {name: Reason(gone[name].reason) for name in proven},
+        seen_at={name: datetime.fromtimestamp(gone[name].seen_at, UTC) for name in proven},
+        now=now,
+    )
 
 
 def forget_authors(

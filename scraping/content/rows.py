@@ -38,15 +38,29 @@ class Items(Protocol):
         """Of those wanted, in the order of their names: the subreddit's name and the row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What a line of a dump shows as gone: why, and when that was seen, in seconds since 1970."""
+
+    reason: str
+    seen_at: float
+
+
 @dataclass(slots=True)
 class PackedItems:
-    """Items out of a dump, packed already."""
+    """Items out of a dump, packed already.
+
+    Those in `gone`, by fullname, are packed empty: their lines show them as deleted or removed. Lines
+    of the items in `authorless` name no author, for the reason given (see `emptying`).
+    """
 
     columns: tuple[str, ...] = ()
     fullnames: list[str] = field(default_factory=list)
     subreddits: list[str | None] = field(default_factory=list)
     packed: list[bytes] = field(default_factory=list)
     subreddit_fullnames: dict[str, str | None] = field(default_factory=dict)
+    gone: dict[str, Gone] = field(default_factory=dict)
+    authorless: dict[str, str] = field(default_factory=dict)
 
     def rows(self, wanted: Collection[str]) -> Iterator[tuple[str | None, bytes]]:
         """See `Items`."""

@@ -91,8 +91,10 @@ class Table:
         """What a dump says, onto what is stored; returns fullname and whether it is new."""
         return self._upsert(
             self._filled,
-            # What is known to be gone stays so; nor does a line that says "gone" fill anything.
-            "t.removal = '' AND ({given}.removal = '' OR {given}.retrieved_at > t.retrieved_at)",
+            # What is known to be gone stays so, but for what a later dump shows as approved; nor does a
+            # line that says "gone" fill anything.
+            "(t.removal = '' AND {given}.removal = '' OR t.removal <> 'deleted' "
+            "AND t.removal <> 'gone' AND {given}.retrieved_at > t.retrieved_at)",
         )
 
     def _upsert(self, merge: Callable[[str, str], str], condition: str) -> str:
@@ -184,6 +186,8 @@ def ingest_dumped(
             now or timezone.now(),
             onto=table.fill,
             presume_new=presume_new,
+            # They hold nothing to fill with; what is stored of them is purged instead.
+            insert_only=items.gone.keys(),
         )
 
 
@@ -219,8 +223,12 @@ def _store(
     *,
     onto: str,
     presume_new: bool = False,
+    insert_only: Collection[str] = (),
 ) -> IngestResult:
-    """Insert the items that are not there; put those that are onto what is stored."""
+    """Insert the items that are not there; put those that are onto what is stored.
+
+    What is stored of `insert_only` stays as it is.
+    """
     copier = _Copier(table, items, subreddits, now)
     names = set(items.fullnames)
     for attempt in range(TRIES):
@@ -235,6 +243,7 @@ def _store(
         # One statement that takes whatever it meets.
         known = names
     result = IngestResult(new=names - known)
+    known = known.difference(insert_only)
     if known:
         for fullname, inserted in _merge(table, copier, known, onto):
             (result.new if inserted else result.updated).add(fullname)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bots.models import LISTING_CAP
-from scraping.content.upsert import IngestResult
+from scraping.intake import Taken
 from scraping.reddit.client import PAGE_SIZE, Page
 from scraping.reddit.parse import ParsedItem
 
@@ -124,7 +124,7 @@ def floor_below(watermarks: list[datetime | None]) -> datetime | None:
 
 def walk(
     fetch: Callable[[str | None], Page],
-    store: Callable[[Page], tuple[list[ParsedItem], IngestResult]],
+    store: Callable[[Page], tuple[list[ParsedItem], Taken]],
     *,
     floor: datetime | None,
     item_limit: int,

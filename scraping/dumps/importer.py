@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from scraping.content.purges import purged_fullnames
+from scraping import intake
 from scraping.content.rows import PackedItems
-from scraping.content.upsert import COMMENTS, POSTS, Table, ingest_dumped
+from scraping.content.upsert import COMMENTS, POSTS, Table
 from scraping.coverage import gaps
 from scraping.dumps.files import DamagedDump, FileIdentity, identify
-from scraping.dumps.lines import Filters
+from scraping.dumps.lines import Filters, Reading
 from scraping.dumps.reader_process import Batch, DumpReader, Order
 from scraping.models import DumpImport, Gap, Stream
 from scraping.reddit.fields import clean_text
@@ -183,6 +184,7 @@ def _order(record: DumpImport, filters: Filters) -> Order:
         line=record.lines,
         encoded=record.encoded_items,
         plain=record.plain_items,
+        purge_removed=settings.REMOVED_CONTENT == "purge",
         log_level=logger.getEffectiveLevel(),
     )
 
@@ -210,23 +212,19 @@ class _Writer:
         self.record = record
         self._rejects = _RejectFile(rejects, keep=record.reject_bytes)
         self._streams_with_gaps = _streams_with_gaps()
-        self._all_new: dict[str, bool] = {}
+        # Tables for which all, or not all, items so far were new.
+        self._presumed_new: set[Table] = set()
+        self._partly_known: set[Table] = set()
 
     def store(self, batch: Batch) -> None:
         """Store a batch together with the position behind it. Raises `ImportConflict`."""
         record, reading = self.record, batch.reading
         before = record.position
         with transaction.atomic():
-            purged = purged_fullnames([*reading.posts.fullnames, *reading.comments.fullnames])
-            for table, kind, items in (
-                (POSTS, Stream.Kind.POSTS, reading.posts),
-                (COMMENTS, Stream.Kind.COMMENTS, reading.comments),
-            ):
-                self._see(kind, items)
-                items.leave_out(purged)
-                self._ingest(table, items)
+            self._see(Stream.Kind.POSTS, reading.posts)
+            self._see(Stream.Kind.COMMENTS, reading.comments)
+            self._take_in(reading)
             _count(record, batch)
-            record.deleted += len(purged)
             record.reject_bytes = self._rejects.write(reading.rejects)
             self._move(before)
 
@@ -261,15 +259,20 @@ class _Writer:
             if not seen <= set(self.record.seen_streams):
                 self.record.seen_streams = sorted(seen.union(self.record.seen_streams))
 
-    def _ingest(self, table: Table, items: PackedItems) -> None:
-        # A file of which nothing was known so far is most likely new as a whole.
-        result = ingest_dumped(table, items, presume_new=self._all_new.get(table.name, False))
-        if items.fullnames:
-            known = len(result.new) < len(items.fullnames)
-            self._all_new[table.name] = not known and self._all_new.get(table.name, True)
-        self.record.new += len(result.new)
-        self.record.updated += len(result.updated)
-        self.record.unchanged += result.unchanged
+    def _take_in(self, reading: Reading) -> None:
+        taken = intake.take_in_dump(reading.posts, reading.comments, presume_new=self._presumed_new)
+        for table, items in ((POSTS, reading.posts), (COMMENTS, reading.comments)):
+            # A file of which nothing was known so far is most likely new as a whole.
+            names = set(items.fullnames)
+            if not names <= taken.new:
+                self._presumed_new.discard(table)
+                self._partly_known.add(table)
+            elif names and table not in self._partly_known:
+                self._presumed_new.add(table)
+        self.record.new += len(taken.new)
+        self.record.updated += len(taken.updated)
+        self.record.unchanged += taken.unchanged
+        self.record.deleted += len(taken.purged)
 
 
 def _count(record: DumpImport, batch: Batch) -> None:

@@ -8,7 +8,7 @@ more items have entities alone than have bare characters.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -17,14 +17,16 @@ from typing import Any, cast
 import orjson
 from msgspec import UNSET, Struct, UnsetType
 
+from scraping.content import emptying
 from scraping.content.binary_copy import CopyFormat
-from scraping.content.rows import NO_COLUMNS, TOGETHER, PackedItems
+from scraping.content.emptying import COMMENT_PARTS, POST_PARTS
+from scraping.content.rows import TOGETHER, PackedItems
 from scraping.dumps import entities
+from scraping.dumps.gathering import Gathered
 from scraping.reddit.fast_fields import LATEST, Columns, decoder, thing_type
 from scraping.reddit.parse import (
     DELETED_CATEGORIES,
     PLAIN_KEYS,
-    Data,
     ParseError,
     comment_columns,
     post_columns,
@@ -111,81 +113,6 @@ class Reading:
     plain: int = 0
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """Items of one kind, as they come out of the lines."""
-
-    parse: Callable[[Sequence[Struct], Data], tuple[Columns, dict[int, ParseError]]]
-    texts: tuple[str, ...]
-    form: CopyFormat
-    columns: tuple[str, ...] = ()
-    fullnames: list[str] = field(default_factory=list)
-    subreddits: list[str | None] = field(default_factory=list)
-    names: dict[str | None, str | None] = field(default_factory=dict)
-    subreddit_fullnames: dict[str | None, str | None] = field(default_factory=dict)
-    retrieved_at: list[float] = field(default_factory=list)
-    rows: list[bytes] = field(default_factory=list)
-    undecided: list[tuple[int, Columns, int, bool]] = field(default_factory=list)
-    """Items whose texts have entities alone: the place, the columns that have them as they came and
-    at which place, and whether they were packed decoded."""
-
-    def add(self, columns: Columns, undecided: Sequence[int], *, decode: bool) -> None:
-        """Pack some items, with entities as they are or decoded."""
-        before = len(self.rows)
-        self.undecided += [(before + place, columns, place, decode) for place in undecided]
-        if decode and undecided:
-            columns = self._with_entities_decoded(columns, undecided)
-        self.columns = tuple(name for name in columns if name not in NO_COLUMNS)
-        self.fullnames += columns["fullname"]
-        # One text for each name, of which the pipe then carries one.
-        self.subreddits += [self.names.setdefault(name, name) for name in columns["subreddit"]]
-        self.subreddit_fullnames |= zip(
-            columns["subreddit"], columns["subreddit_fullname"], strict=True
-        )
-        self.retrieved_at += columns["retrieved_at"]
-        self.rows += self._packed(columns)
-
-    def settle(self, *, decode: bool) -> None:
-        """Pack those again that were packed otherwise than was found right in the end."""
-        wrong = [entry for entry in self.undecided if entry[3] is not decode]
-        for start in range(0, len(wrong), TOGETHER):
-            some = wrong[start : start + TOGETHER]
-            columns: Columns = {
-                name: [column[name][at] for _, column, at, _ in some] for name in self.columns
-            }
-            if decode:
-                columns = self._with_entities_decoded(columns, range(len(some)))
-            for (place, *_), row in zip(some, self._packed(columns), strict=True):
-                self.rows[place] = row
-
-    def packed(self) -> PackedItems:
-        """All of them. Of several with one name the one stands that was read last, or the last."""
-        places: Sequence[int] = range(len(self.fullnames))
-        if len({*self.fullnames}) < len(places):
-            places = sorted(places, key=self.retrieved_at.__getitem__)
-        by_name = {self.fullnames[place]: place for place in places}
-        fullnames = sorted(by_name)
-        chosen = [*map(by_name.__getitem__, fullnames)]
-        return PackedItems(
-            self.columns,
-            fullnames,
-            [*map(self.subreddits.__getitem__, chosen)],
-            [*map(self.rows.__getitem__, chosen)],
-            {name: known for name, known in self.subreddit_fullnames.items() if name is not None},
-        )
-
-    def _with_entities_decoded(self, columns: Columns, places: Iterable[int]) -> Columns:
-        changed = {name: [*columns[name]] for name in (*self.texts, "extra")}
-        for place in places:
-            for column in changed.values():
-                if column[place]:
-                    column[place] = entities.unescaped(column[place])
-        return {**columns, **changed}
-
-    def _packed(self, columns: Columns) -> list[bytes]:
-        return self.form.pack({name: columns[name] for name in self.columns})
-
-
 class LineReader:
     """Turns lines into packed items; knows what the file has shown of its way of writing texts."""
 
@@ -197,8 +124,10 @@ class LineReader:
         comments: CopyFormat,
         encoded: int = 0,
         plain: int = 0,
+        purge_removed: bool = True,
     ) -> None:
         self._filters = filters
+        self._purge_removed = purge_removed
         self._posts = posts
         self._comments = comments
         self._encoded = encoded
@@ -207,8 +136,8 @@ class LineReader:
     def read(self, lines: list[bytes], *, first_line: int) -> Reading:
         """Read lines of which the first has this number; empty ones are passed over."""
         reading = Reading()
-        posts = _Gathered(post_columns, POST_TEXTS, self._posts)
-        comments = _Gathered(comment_columns, COMMENT_TEXTS, self._comments)
+        posts = Gathered(post_columns, POST_TEXTS, POST_PARTS, self._posts)
+        comments = Gathered(comment_columns, COMMENT_TEXTS, COMMENT_PARTS, self._comments)
         for start in range(0, len(lines), TOGETHER):
             some = lines[start : start + TOGETHER]
             numbered = [*zip(count(first_line + start), some, map(decode_plain, some))]
@@ -222,6 +151,7 @@ class LineReader:
             items.settle(decode=self._encoded > self._plain)
         reading.post_lines, reading.comment_lines = len(posts.rows), len(comments.rows)
         reading.posts, reading.comments = posts.packed(), comments.packed()
+        reading.deleted = len(reading.posts.gone) + len(reading.comments.gone)
         return reading
 
     def _sorted(
@@ -271,14 +201,14 @@ class LineReader:
         else:
             reading.filtered += 1
 
-    def _gather(self, onto: _Gathered, lines: list[Numbered], reading: Reading) -> None:
+    def _gather(self, onto: Gathered, lines: list[Numbered], reading: Reading) -> None:
         if not lines:
             return
         things = [thing for _, _, thing in lines]
         columns, faults = onto.parse(things, lambda place: _decoded(lines[place][1]))
         for place, fault in faults.items():
             reading.rejects.append((lines[place][0], fault.reason, lines[place][1]))
-        wanted = self._places_to_store(things, columns, faults, reading)
+        wanted, categories = self._places_to_store(things, columns, faults, reading)
         if not wanted:
             return
         if len(wanted) < len(things):
@@ -286,6 +216,9 @@ class LineReader:
             columns = {
                 name: [column[place] for place in wanted] for name, column in columns.items()
             }
+            categories = [categories[place] for place in wanted]
+        columns["retrieved_at"] = _retrievals(things, columns["created_at"])
+        columns = onto.empty_gone(columns, categories, purge_removed=self._purge_removed)
         special = entities.with_special([columns[name] for name in onto.texts])
         encoded = [
             place
@@ -294,7 +227,6 @@ class LineReader:
         ]
         reading.encoded += len(encoded)
         reading.plain += len(special) - len(encoded)
-        columns["retrieved_at"] = _retrievals(things, columns["created_at"])
         decode = self._encoded + reading.encoded > self._plain + reading.plain
         onto.add(columns, encoded, decode=decode)
 
@@ -304,23 +236,30 @@ class LineReader:
         columns: Columns,
         faults: Collection[int],
         reading: Reading,
-    ) -> Sequence[int]:
-        """The places of the items to be stored; notes what has become of them since."""
+    ) -> tuple[Sequence[int], Sequence[str | None]]:
+        """Return the places of the items to be stored, and by whom each item was removed.
+
+        Marks items whose lines say that a second look has found them gone.
+        """
         metas = [thing._meta for thing in things]
+        categories = columns.get("removed_by_category") or [None] * len(things)
         if not faults and self._filters.want_any_time and metas.count(None) == len(metas):
-            return range(len(things))
+            return range(len(things)), categories
         wanted: list[int] = []
         removals = columns["removal"] = [*columns["removal"]]
+        categories = [*categories]
+        if "removed_by_category" in columns:
+            columns["removed_by_category"] = categories
         for place, (created_at, meta) in enumerate(zip(columns["created_at"], metas, strict=True)):
             if place in faults:
                 continue
             if not self._filters.want_time(created_at):
                 reading.filtered += 1
-            elif isinstance(meta, dict) and not _apply_second_look(meta, removals, place):
-                reading.deleted += 1
             else:
                 wanted.append(place)
-        return wanted
+                if isinstance(meta, dict):
+                    _apply_second_look(meta, removals, categories, place)
+        return wanted, categories
 
 
 def _decoded(line: bytes) -> dict[str, Any]:
@@ -361,15 +300,16 @@ def _retrieved_at(thing: Line, created_at: float) -> float:
     return float(latest) if created_at < latest < LATEST else created_at
 
 
-def _apply_second_look(meta: dict[str, Any], removals: list[str], place: int) -> bool:
-    """Heed what a second look of the dump's makers has shown; False where the author deleted it.
+def _apply_second_look(
+    meta: dict[str, Any], removals: list[str], categories: list[str | None], place: int
+) -> None:
+    """Mark an item as a second look of the dump's makers has found it.
 
     Arctic Shift keeps the first look's texts and says beside them what has become of the item.
     """
     removal = meta.get("removal_type")
-    if removal in DELETED_CATEGORIES:
-        return False
-    if removal:
-        removals[place] = removals[place] or "removed"
-        return True
-    return not meta.get("was_deleted_later")
+    if removal in DELETED_CATEGORIES or (not removal and meta.get("was_deleted_later")):
+        removals[place] = emptying.DELETED
+    elif removal and removals[place] != emptying.DELETED:
+        removals[place] = emptying.REMOVED
+        categories[place] = categories[place] or str(removal)

@@ -47,6 +47,7 @@ class Order:
     line: int = 0
     encoded: int = 0
     plain: int = 0
+    purge_removed: bool = True
     sizes: Sizes = field(default_factory=Sizes)
     log_level: int = logging.WARNING
 
@@ -196,6 +197,7 @@ def read_batches(order: Order) -> Iterator[Batch]:
         comments=CopyFormat(order.comment_types),
         encoded=order.encoded,
         plain=order.plain,
+        purge_removed=order.purge_removed,
     )
     for block in read_blocks(
         order.path, position=order.position, line=order.line, sizes=order.sizes

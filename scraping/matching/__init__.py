@@ -4,14 +4,16 @@
 has changed, `preview` for a bot that is not saved yet. Patterns run on RE2: none can hang.
 """
 
-from scraping.matching.fleet import Fleet, Match, find
-from scraping.matching.store import store_matches
+from scraping.matching.fleet import Fleet, Match, find, fleets_of
+from scraping.matching.store import end_matches, store_matches, watched_matches
 from scraping.matching.stored import (
     Example,
     Preview,
     Rematched,
+    find_stored,
     preview,
     rematch,
+    standing,
     with_stored_items,
 )
 
@@ -21,9 +23,14 @@ __all__ = [
     "Match",
     "Preview",
     "Rematched",
+    "end_matches",
     "find",
+    "find_stored",
+    "fleets_of",
     "preview",
     "rematch",
+    "standing",
     "store_matches",
+    "watched_matches",
     "with_stored_items",
 ]

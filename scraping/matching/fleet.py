@@ -127,18 +127,23 @@ class Fleet:
 _fleets: OrderedDict[str, Fleet] = OrderedDict()
 
 
-def find(items: Sequence[ParsedItem]) -> list[Match]:
-    """The matches of new items with the active bots that watch their subreddits.
+def fleets_of(names: Iterable[str]) -> dict[str, Fleet]:
+    """Return the active bots that watch subreddits, by the subreddit's name in lower case.
 
     One query says whether the bots are still those that were compiled; a bot that was saved
-    meanwhile, by whatever process, is compiled anew.
+    meanwhile, by whatever process, is compiled anew. Subreddits that no bot watches are left out.
     """
-    names = {item.subreddit.lower() for item in items if item.subreddit}
-    if not names:
-        return []
+    lower = {name.lower() for name in names}
+    if not lower:
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute(VERSIONS, [sorted(names)])
-        fleets = {name: _fleet(version, ids) for name, ids, version in cursor.fetchall()}
+        cursor.execute(VERSIONS, [sorted(lower)])
+        return {name: _fleet(version, ids) for name, ids, version in cursor.fetchall()}
+
+
+def find(items: Sequence[ParsedItem]) -> list[Match]:
+    """The matches of items with the active bots that watch their subreddits."""
+    fleets = fleets_of(item.subreddit for item in items if item.subreddit)
     found: list[Match] = []
     for item in items:
         fleet = fleets.get(item.subreddit.lower()) if item.subreddit else None

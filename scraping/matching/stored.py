@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,8 @@ from django.utils import timezone
 from bots.models import MATCHING_FIELDS, BotConfig
 from scraping.content import check_plan
 from scraping.content.scores import state_of
-from scraping.matching.fleet import Fleet, Match
+from scraping.matching.fleet import Fleet, Match, fleets_of
+from scraping.matching.store import end_matches
 from scraping.models import BotItem, RedditComment, RedditPost
 
 # Items read, matched and written at a time: short transactions, while collection goes on.
@@ -85,6 +86,39 @@ class Preview:
     examples: list[Example] = field(default_factory=list)
     # Why not all of those items were looked at; "" if they were.
     cut: str = ""
+
+
+def find_stored(fullnames: Collection[str]) -> list[Match]:
+    """The matches of stored items with the active bots that watch their subreddits.
+
+    Items that are deleted or removed have none: what is left of them is not what was written.
+    """
+    names = list(fullnames)
+    found: list[Match] = []
+    for start in range(0, len(names), BATCH):
+        items = [
+            item
+            for model, fields in KINDS
+            for item in model.objects.filter(pk__in=names[start : start + BATCH], removal="")
+            .select_related("subreddit")
+            .only("fullname", "subreddit__name", *fields)
+            if item.subreddit is not None
+        ]
+        fleets = fleets_of(item.subreddit.name for item in items if item.subreddit)
+        for item in items:
+            fleet = fleets.get(item.subreddit.name.lower()) if item.subreddit else None
+            if fleet is not None:
+                found += fleet.match(item)
+    return found
+
+
+def standing(fullnames: Collection[str]) -> set[str]:
+    """Return which of these items are stored and neither deleted nor removed."""
+    return {
+        name
+        for model, _ in KINDS
+        for name in model.objects.filter(pk__in=fullnames, removal="").values_list("pk", flat=True)
+    }
 
 
 def with_stored_items(bot_ids: Sequence[int]) -> list[int]:
@@ -269,11 +303,7 @@ def _write(
             result.superseded = True
             return False
         if unmarked:
-            cursor.execute(
-                "DELETE FROM scraping_botitem WHERE bot_id = %s AND fullname = ANY(%s)",
-                [bot.pk, list(unmarked)],
-            )
-            result.removed += cursor.rowcount
+            result.removed += end_matches([(bot.pk, fullname) for fullname in unmarked])
         if matches:
             parameters: dict[str, Any] = {
                 "bot": bot.pk,

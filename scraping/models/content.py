@@ -123,6 +123,8 @@ class BotItem(models.Model):
         MATCHED = "matched", "Match"
         PENDING = "pending", "Waits for its score"
         MISSED = "missed", "Fell short"
+        # An edit took the terms out after somebody was told of the match.
+        LAPSED = "lapsed", "No longer matches"
 
     bot = models.ForeignKey(BotConfig, on_delete=models.CASCADE, related_name="items")
     fullname = models.TextField()
@@ -131,6 +133,8 @@ class BotItem(models.Model):
     state = models.CharField(
         max_length=7, choices=State, default=State.MATCHED, db_default=State.MATCHED
     )
+    # When somebody was first told of it. Such a match is kept as history when it ends.
+    notified_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = "matched item"

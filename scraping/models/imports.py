@@ -30,7 +30,7 @@ class DumpImport(models.Model):
     unchanged = models.BigIntegerField(default=0)
     filtered = models.BigIntegerField(default=0, help_text="Of other subreddits or times.")
     deleted = models.BigIntegerField(
-        default=0, help_text="Not stored, because their authors have deleted them."
+        default=0, help_text="Stored empty or left out, because they are deleted or removed."
     )
     rejected = models.BigIntegerField(default=0)
     reject_bytes = models.BigIntegerField(

@@ -22,15 +22,15 @@ from django.utils import timezone
 from bots import refusals
 from bots.models import BotConfig, RedditApp
 from jobs.runs import cancellation
+from scraping import intake
 from scraping.budget.app_budget import AppBudget, BudgetSpent, Lane
 from scraping.budget.clients import client_for
 from scraping.content import check_plan, deletion, scores
 from scraping.content.check_plan import Check
-from scraping.content.upsert import ingest_comments, ingest_posts
 from scraping.models import DeletionReceipt, RedditComment, RedditPost, Subreddit
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
 from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
-from scraping.reddit.parse import PARSERS, ParsedComment, ParsedItem, ParsedPost, ParseError
+from scraping.reddit.parse import PARSERS, ParsedItem, ParseError
 
 logger = logging.getLogger(__name__)
 
@@ -227,8 +227,7 @@ class Recheck:
     ) -> None:
         """Store an answer, all of it or nothing."""
         result = self._result
-        stored = [ingest_posts(answer.posts, now=now), ingest_comments(answer.comments, now=now)]
-        result.updated += sum(len(page.updated) for page in stored)
+        result.updated += len(intake.take_in(answer.items, now=now).updated)
         told = [check for check in batch if check.fullname in answer.names]
         ended = [
             check.fullname
@@ -279,8 +278,7 @@ class Answer:
     names: set[str] = field(default_factory=set)
     # Of them, those of which nothing is kept though moderators may yet approve them.
     emptied: set[str] = field(default_factory=set)
-    posts: list[ParsedPost] = field(default_factory=list)
-    comments: list[ParsedComment] = field(default_factory=list)
+    items: list[ParsedItem] = field(default_factory=list)
     rejected: int = 0
 
 
@@ -304,10 +302,7 @@ def _read(page: Page, asked: set[str]) -> Answer:
             continue
         if deletion.reason_to_purge(item):
             answer.emptied.add(name)
-        if isinstance(item, ParsedPost):
-            answer.posts.append(item)
-        elif isinstance(item, ParsedComment):
-            answer.comments.append(item)
+        answer.items.append(item)
     return answer
 
 

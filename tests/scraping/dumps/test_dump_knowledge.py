@@ -99,7 +99,7 @@ class TestWhatIsKnown:
 
         assert (self.stored().removal, self.stored().author_fullname) == ("deleted", "")
 
-    def test_an_item_whose_makers_saw_its_author_delete_it_is_not_stored(self, dump):
+    def test_an_item_that_its_makers_saw_go_is_stored_empty(self, dump):
         report = import_dump(
             dump(
                 *posts(1, _meta={"removal_type": "deleted", "was_deleted_later": True}),
@@ -108,12 +108,33 @@ class TestWhatIsKnown:
             )
         )
 
-        assert report.record.deleted == 2
-        assert (self.stored().fullname, self.stored().removal) == ("t3_zz0003", "removed")
+        assert report.record.deleted == 3
+        rows = RedditPost.objects.order_by("fullname")
+        assert [row.removal for row in rows] == ["deleted", "deleted", "removed"]
+        assert {(row.title, row.url, row.author) for row in rows} == {
+            ("[deleted]", None, "[deleted]"),
+            ("[removed]", None, "[deleted]"),
+        }
+
+    def test_what_moderators_removed_is_kept_where_the_setting_says_so(self, dump, settings):
+        settings.REMOVED_CONTENT = "keep"
+        report = import_dump(
+            dump(
+                *posts(1, _meta={"removal_type": "moderator"}),
+                *posts(2, _meta={"removal_type": "copyright_takedown"}),
+            )
+        )
+
+        assert report.record.deleted == 1
+        rows = RedditPost.objects.order_by("fullname")
+        assert [(row.removal, row.title) for row in rows] == [
+            ("removed", "A title"),
+            ("removed", "[removed]"),
+        ]
 
     def test_what_was_purged_stays_away(self, dump, monkeypatch):
         monkeypatch.setattr(
-            "scraping.dumps.importer.purged_fullnames", lambda names: {"t3_zz0001"} & set(names)
+            "scraping.intake.purged_fullnames", lambda names: {"t3_zz0001"} & set(names)
         )
         report = import_dump(dump(*posts(1, 2)))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from celery import Task, current_app
+from celery import Celery, Task, current_app
 
 from jobs.errors import UnknownJob
 from jobs.job import Job
@@ -23,6 +23,20 @@ def find(name: str) -> Task[..., Any]:
     if task is None:
         raise UnknownJob(name)
     return task
+
+
+def queue_of(task: str, app: Celery | None = None) -> str:
+    """Return the queue in which a task's runs wait unless a schedule or a caller names another.
+
+    It is the queue that the job declares, and for a task of a library the one that Celery's routes name.
+    """
+    app = app or current_app
+    found = app.tasks.get(task)
+    if isinstance(found, Job):
+        return found.queue_name
+    routed = app.amqp.router.route({}, task).get("queue")
+    queue: str = getattr(routed, "name", routed) or app.conf.task_default_queue
+    return queue
 
 
 def _load() -> None:

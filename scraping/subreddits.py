@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from django.db import connection
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from scraping.models import Stream, Subreddit
@@ -42,10 +41,8 @@ def ensure_streams(names: Iterable[str], kind: str) -> list[Stream]:
 def find_streams(names: Iterable[str], kind: str) -> list[Stream]:
     """Return the streams of these subreddits in the order of the names; unsaved where unknown."""
     names = list(names)
-    known = Stream.objects.annotate(lower=Lower("subreddit__name")).filter(
-        lower__in=[name.lower() for name in names], kind=kind
-    )
-    by_name = {stream.lower: stream for stream in known.select_related("subreddit")}
+    known = Stream.objects.named(names).filter(kind=kind).select_related("subreddit")
+    by_name = {stream.subreddit.name.lower(): stream for stream in known}
     return [
         by_name.get(name.lower()) or Stream(subreddit=Subreddit(name=name), kind=kind)
         for name in names
@@ -64,9 +61,8 @@ def riders(names: Collection[str], kind: str) -> list[Stream]:
     They have been read before, and their subreddits answered when last asked. Longest unread first.
     """
     return list(
-        Stream.objects.annotate(lower=Lower("subreddit__name"))
+        Stream.objects.named(names)
         .filter(
-            lower__in=list(names),
             kind=kind,
             subreddit__status=Subreddit.Status.OK,
             watermark__isnull=False,

@@ -17,8 +17,9 @@ from celery import Celery
 from django.db import connection, transaction
 
 from jobs.beat.loaded import VERSION, LoadedSchedules
-from jobs.beat.rows import Schedule, options_of, queue_of
+from jobs.beat.rows import Schedule, options_of
 from jobs.beat.slots import Moment, Timing, due, expiry
+from jobs.registry import queue_of
 from jobs.runs import requests as runs
 from jobs.runs.requests import RunRequest
 
@@ -195,7 +196,7 @@ def _run(
         task=row["task"],
         args=json.loads(row["args"] or "[]"),
         kwargs=json.loads(row["kwargs"] or "{}"),
-        queue=queue_of(app, row["task"], row["queue"]),
+        queue=row["queue"] or queue_of(row["task"], app),
         trigger="schedule",
         task_id=task_id_of(schedule.id, slot),
         schedule=row["name"],

@@ -266,12 +266,3 @@ def options_of(row: dict[str, Any]) -> dict[str, Any]:
     }
     headers = json.loads(row["headers"] or "{}")
     return options | ({"headers": headers} if headers else {})
-
-
-def queue_of(app: Celery, task: str, queue: str | None) -> str:
-    """Return the queue that a schedule names, or else the one its task is routed to."""
-    if queue:
-        return queue
-    routed = app.amqp.router.route({}, task).get("queue")
-    named: str = getattr(routed, "name", routed) or app.conf.task_default_queue
-    return named

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from celery import states
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django_celery_results.models import TaskResult
 
 from jobs import registry
 from jobs.job import Job
+from jobs.registry import queue_of
 from jobs.runs.store import (
     BROKER_ERRORS,
     RunRequest,
@@ -32,7 +32,6 @@ __all__ = [
     "RunRequest",
     "cancel",
     "publish",
-    "queue_of",
     "record",
     "request",
     "request_run",
@@ -101,11 +100,6 @@ def request_run(
             schedule=schedule,
         )
     )
-
-
-def queue_of(task: str) -> str:
-    """The queue in which a task's runs wait unless a run says otherwise."""
-    return getattr(registry.find(task), "queue_name", None) or settings.CELERY_TASK_DEFAULT_QUEUE
 
 
 def rerun(task_ids: Iterable[str], *, trigger: str = "manual") -> list[RunRequest]:

@@ -17,7 +17,7 @@ from jobs import locks, registry
 from jobs.beat.scheduler import LEADER_LOCK
 from jobs.errors import UnknownJob
 from jobs.job import Job
-from jobs.runs.requests import queue_of
+from jobs.registry import queue_of
 from jobs.runs.store import BROKER_ERRORS
 from jobs.runs.transitions import SKIPPED
 from jobs.schedules import services as schedules

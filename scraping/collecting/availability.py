@@ -17,7 +17,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from bots import pauses, refusals
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 Status = Subreddit.Status
 
-READABLE = (Status.OK, Status.UNKNOWN)
 # Requests for a single subreddit that a walk or a batch may cost; the others' turn comes later.
 SINGLE_REQUESTS = 10
 
@@ -115,7 +113,7 @@ def probe_watched() -> dict[str, int]:
     Each is asked for by an app of a bot that watches it, in the lane of refreshes. Returns how many
     were asked about, and how many of them can be read again.
     """
-    closed = Subreddit.objects.exclude(status__in=READABLE)
+    closed = Subreddit.objects.unreadable()
     due = {
         subreddit.name.lower(): subreddit
         for subreddit in closed.filter(
@@ -145,7 +143,7 @@ def record(name: str, error: SubredditUnavailable, *, was_shown: bool = False) -
     Merged listings do not tell since when one is gated, so what was claimed of it is in doubt, unless
     it `was_shown` a moment ago. Returns how many gaps that opens.
     """
-    subreddit = Subreddit.objects.annotate(lower=Lower("name")).filter(lower=name.lower()).first()
+    subreddit = Subreddit.objects.named([name]).first()
     if subreddit is None:
         return 0
     with transaction.atomic():
@@ -157,10 +155,8 @@ def record(name: str, error: SubredditUnavailable, *, was_shown: bool = False) -
 def record_readable(names: Iterable[str]) -> None:
     """Remember that these subreddits gave items: no probe is needed for that."""
     now = timezone.now()
-    lower = [name.lower() for name in names]
-    subreddits = Subreddit.objects.annotate(lower=Lower("name")).filter(lower__in=lower)
-    closed = subreddits.exclude(status__in=READABLE).values_list("name", flat=True)
-    opened = list(closed)
+    subreddits = Subreddit.objects.named(names)
+    opened = list(subreddits.unreadable().values_list("name", flat=True))
     subreddits.exclude(status=Status.OK).update(
         status=Status.OK, status_since=now, probed_at=now, renamed_to=""
     )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypedDict
 from django.conf import settings
 from django.db import connection
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from bots import refusals
@@ -24,7 +23,7 @@ from scraping.collecting.page_store import Progress
 from scraping.completing import deep_reader
 from scraping.completing.deep_reader import DeepReader, Depth, PagesSpent, Reading, StreamOutcome
 from scraping.coverage.gaps import SECOND
-from scraping.models import Gap, RedditComment, RedditPost, ScrapeSession, Stream, Subreddit
+from scraping.models import Gap, RedditComment, RedditPost, ScrapeSession, Stream
 from scraping.planning import demand
 from scraping.reddit.client import PAGE_SIZE
 from scraping.sessions import lifecycle
@@ -173,10 +172,11 @@ def _due(kind: str, names: Sequence[str]) -> "QuerySet[WithAnnotations[Stream, N
         Q(found_at__gt=OuterRef("deep_read_at")) | Q(stream__deep_read_at=None)
     )
     before = timezone.now() - settings.DEEP_WALK_INTERVAL * INTERVALS[kind]
-    readable = (Subreddit.Status.OK, Subreddit.Status.UNKNOWN)
     return (
-        Stream.objects.annotate(lower=Lower("subreddit__name"), has_new_gap=Exists(new_gaps))
-        .filter(lower__in=list(names), kind=kind, subreddit__status__in=readable)
+        Stream.objects.readable()
+        .named(names)
+        .annotate(has_new_gap=Exists(new_gaps))
+        .filter(kind=kind)
         .exclude(watermark=None)
         .filter(Q(deep_read_at=None) | Q(deep_read_at__lt=before) | Q(has_new_gap=True))
         .select_related("subreddit")

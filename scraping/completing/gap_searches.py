@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 from django.db import transaction
 from django.db.models import F, Prefetch, Q, QuerySet
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from bots import refusals
@@ -26,7 +25,7 @@ from scraping.completing.deep_reader import PAGES_OF_A_STREAM
 from scraping.coverage import gaps
 from scraping.coverage.walk import KNOWN_ITEMS, End, walk
 from scraping.intake import Taken
-from scraping.models import Gap, RedditPost, ScrapeSession, Stream, Subreddit
+from scraping.models import Gap, RedditPost, ScrapeSession, Stream
 from scraping.planning import demand
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
 from scraping.reddit.errors import (
@@ -159,13 +158,9 @@ def due_streams(app: RedditApp) -> "QuerySet[WithAnnotations[Stream, OpenGaps]]"
         found_at__lte=F("stream__deep_read_at"),
     )
     return (
-        Stream.objects.annotate(lower=Lower("subreddit__name"))
-        .filter(
-            lower__in=names,
-            kind=Stream.Kind.POSTS,
-            subreddit__status__in=(Subreddit.Status.OK, Subreddit.Status.UNKNOWN),
-            pk__in=beyond_reach.values("stream"),
-        )
+        Stream.objects.readable()
+        .named(names)
+        .filter(kind=Stream.Kind.POSTS, pk__in=beyond_reach.values("stream"))
         .select_related("subreddit")
         .prefetch_related(Prefetch("gaps", queryset=beyond_reach, to_attr="gaps_to_search"))
         .order_by("?")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
-from django.db.models.functions import Coalesce, Lower
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from scraping.models import Gap, Stream
@@ -118,8 +118,7 @@ def streams_of(names: Sequence[str]) -> QuerySet[Stream]:
     """The streams of these subreddits, in any case; of all that were ever read where none is named."""
     if not names:
         return Stream.objects.exclude(last_fetch_at=None)
-    lower = [name.lower() for name in names]
-    return Stream.objects.annotate(lower=Lower("subreddit__name")).filter(lower__in=lower)
+    return Stream.objects.named(names)
 
 
 def coverage_of(

@@ -15,7 +15,6 @@ from typing import Any, BinaryIO
 import orjson
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from scraping import intake
@@ -124,11 +123,11 @@ def close_gaps(
         _stream_key(name, kind) for name in filters.subreddits for kind in kinds
     }
     names = {key.rpartition("/")[0] for key in seen}
-    streams = Stream.objects.annotate(lower=Lower("subreddit__name")).filter(lower__in=names)
+    streams = Stream.objects.named(names)
     covers = [
         gaps.Cover(key, start, end)
-        for key, name, kind in streams.values_list("pk", "lower", "kind")
-        if _stream_key(name, kind) in seen
+        for key, name, kind in streams.values_list("pk", "subreddit__name", "kind")
+        if _stream_key(name.lower(), kind) in seen
     ]
     by = (
         f"import of {record.path}, declared complete from {complete[0]:%Y-%m-%d %H:%M} to "
@@ -139,9 +138,10 @@ def close_gaps(
 
 def _streams_with_gaps() -> set[str]:
     """Streams whose items close gaps when a span is declared: those with open gaps."""
-    open_gaps = Gap.objects.filter(closed_at=None).annotate(lower=Lower("stream__subreddit__name"))
-    pairs = open_gaps.values_list("lower", "stream__kind").distinct()
-    return {_stream_key(name, kind) for name, kind in pairs}
+    pairs = Gap.objects.filter(closed_at=None).values_list(
+        "stream__subreddit__name", "stream__kind"
+    )
+    return {_stream_key(name.lower(), kind) for name, kind in pairs.order_by().distinct()}
 
 
 def _stream_key(lower_name: str, kind: str) -> str:

@@ -1,4 +1,6 @@
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -10,6 +12,36 @@ FIRST_PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(hours=24)
 # One that can be read, but shows nothing new.
 QUIET_PAUSE = timedelta(minutes=30)
+
+
+class SubredditQuerySet(models.QuerySet["Subreddit"]):
+    """Subreddits by name in any case, and by whether they can be read."""
+
+    def named(self, names: Iterable[str]) -> Self:
+        """Subreddits of these names, in any case."""
+        lower = {name.lower() for name in names}
+        return self.alias(lower_name=Lower("name")).filter(lower_name__in=lower)
+
+    def readable(self) -> Self:
+        """Subreddits that can be read, or that nobody has tried to read yet."""
+        return self.filter(status__in=Subreddit.READABLE)
+
+    def unreadable(self) -> Self:
+        """Subreddits that cannot be read, as Reddit last said."""
+        return self.exclude(status__in=Subreddit.READABLE)
+
+
+class StreamQuerySet(models.QuerySet["Stream"]):
+    """Streams by the name of their subreddit in any case, and by whether it can be read."""
+
+    def named(self, names: Iterable[str]) -> models.QuerySet["Stream"]:
+        """Streams of the subreddits of these names, in any case."""
+        lower = {name.lower() for name in names}
+        return self.alias(lower_name=Lower("subreddit__name")).filter(lower_name__in=lower)
+
+    def readable(self) -> Self:
+        """Streams of subreddits that can be read, or that nobody has tried to read yet."""
+        return self.filter(subreddit__status__in=Subreddit.READABLE)
 
 
 class Subreddit(models.Model):
@@ -27,6 +59,9 @@ class Subreddit(models.Model):
         RENAMED = "renamed", "Renamed"
         UNKNOWN = "unknown", "Not read yet"
 
+    # What is fetched: it can be read, or nobody has tried.
+    READABLE = (Status.OK, Status.UNKNOWN)
+
     name = models.TextField(help_text="In the case in which Reddit shows it.")
     reddit_id = models.TextField(
         "Reddit id", null=True, help_text="Its fullname, t5_…, which survives a renaming."
@@ -42,6 +77,8 @@ class Subreddit(models.Model):
     )
     first_seen_at = models.DateTimeField(auto_now_add=True)
 
+    objects = SubredditQuerySet.as_manager()
+
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(Lower("name"), name="scraping_subreddit_name")]
@@ -52,7 +89,7 @@ class Subreddit(models.Model):
     @property
     def is_readable(self) -> bool:
         """Whether it is fetched: it can be read, or nobody has tried."""
-        return self.status in (self.Status.OK, self.Status.UNKNOWN)
+        return self.status in self.READABLE
 
     @property
     def next_probe_at(self) -> datetime | None:
@@ -120,6 +157,8 @@ class Stream(models.Model):
     deep_read_since = models.DateTimeField(
         null=True, help_text="How far back that walk has read it, by Reddit's clock."
     )
+
+    objects = StreamQuerySet.as_manager()
 
     class Meta:
         ordering = ["subreddit__name", "kind"]

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 
-from django.db.models.functions import Lower
-
 from bots.models import BotConfig, RedditApp
 from scraping.coverage.rates import HALF_HORIZON, HOURS, Rates
 from scraping.coverage.walk import GRACE
@@ -148,11 +146,9 @@ def _samples_per_hour(bot: BotConfig) -> float:
 def _learned(wanted: Iterable[StreamKey]) -> dict[StreamKey, float]:
     """Items an hour on the average of a day, of those streams of which they are known."""
     keys = set(wanted)
-    streams = Stream.objects.annotate(lower=Lower("subreddit__name")).filter(
-        lower__in={name for name, _ in keys}, arrivals_per_hour__isnull=False
-    )
+    streams = Stream.objects.named(name for name, _ in keys).exclude(arrivals_per_hour=None)
     return {
-        (stream.lower, stream.kind): sum(map(Rates.of(stream).at, range(HOURS))) / HOURS
-        for stream in streams
-        if (stream.lower, stream.kind) in keys
+        key: sum(map(Rates.of(stream).at, range(HOURS))) / HOURS
+        for stream in streams.select_related("subreddit")
+        if (key := (stream.subreddit.name.lower(), stream.kind)) in keys
     }

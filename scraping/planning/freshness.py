@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from bots.models import BotConfig
@@ -64,13 +63,13 @@ def longest_between_reads(
     """
     wanted = {(name.lower(), kind) for name, kind in streams}
     rows = (
-        Stream.objects.annotate(lower=Lower("subreddit__name"))
-        .filter(lower__in={name for name, _ in wanted}, last_fetch_at__isnull=False)
-        .values_list("lower", "kind", "last_fetch_at", "previous_fetch_at")
+        Stream.objects.named(name for name, _ in wanted)
+        .exclude(last_fetch_at=None)
+        .values_list("subreddit__name", "kind", "last_fetch_at", "previous_fetch_at")
     )
     spans = []
     for name, kind, last, previous in rows:
-        if last is None or (name, kind) not in wanted:
+        if last is None or (name.lower(), kind) not in wanted:
             continue
         if previous is not None:
             spans.append(last - previous)

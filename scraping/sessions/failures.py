@@ -7,9 +7,9 @@ from scraping.models import ScrapeSession, Subreddit
 Status = ScrapeSession.Status
 Cause = BotConfig.PauseCause
 
-CLOSED = frozenset(Subreddit.Status.values) - {Subreddit.Status.OK, Subreddit.Status.UNKNOWN}
-# What Reddit or the app is to blame for, and no bot.
-PASSING = frozenset({"unavailable", "throttled", "unauthorized"})
+CLOSED = frozenset(Subreddit.Status.values).difference(Subreddit.READABLE)
+# Reddit or the app is to blame for these, or another session that reads the stream, but no bot.
+PASSING = frozenset({"unavailable", "throttled", "unauthorized", "busy", Subreddit.Status.UNKNOWN})
 # What a process ends with that is told to stop; its session ends as failed.
 STOPS = ("KeyboardInterrupt", "SystemExit", "WorkerShutdown", "WorkerTerminate")
 

@@ -53,11 +53,10 @@ def overview(user: User) -> Overview:
         troubled=Count("pk", filter=Q(status__in=troubled)),
         running=Count("pk", filter=Q(status=Status.RUNNING)),
     )
-    readable = [Subreddit.Status.OK, Subreddit.Status.UNKNOWN]
     return Overview(
         **bots,
         **counts,
         open_gaps=Gap.objects.filter(closed_at=None).count(),
-        unreadable=Subreddit.objects.exclude(status__in=readable).count(),
+        unreadable=Subreddit.objects.unreadable().count(),
         sessions=list(sessions.select_related("bot")[:SHOWN_SESSIONS]),
     )

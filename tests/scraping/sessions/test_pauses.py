@@ -13,7 +13,7 @@ from jobs.schedules import diagnosis
 from scraping.collecting import availability
 from scraping.models import ScrapeSession, Subreddit
 from scraping.models.streams import FIRST_PAUSE
-from scraping.sessions import lifecycle
+from scraping.sessions import failures, lifecycle
 from scraping.sessions import services as scraping_services
 from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory, RedditAppFactory, SuperuserFactory, UserFactory
@@ -49,6 +49,25 @@ def run(bot):
 
 def schedule(bot):
     return PeriodicTask.objects.get(name=services.schedule_name(bot.pk))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "cause"),
+    [
+        ({"banned"}, "closed"),
+        ({"banned", "error"}, "errors"),
+        ({"error"}, "errors"),
+        # Nothing of these is the bot's own doing.
+        ({"busy"}, None),
+        ({"unknown"}, None),
+        ({"throttled"}, None),
+        ({"error", "unavailable"}, None),
+    ],
+)
+def test_what_a_failed_session_says_against_its_bot(outcomes, cause):
+    streams = {f"r/{name} posts": {"outcome": name, "detail": ""} for name in outcomes}
+
+    assert failures.cause_of(ScrapeSession(status="failed", outcomes=streams)) == cause
 
 
 class TestPausing:

@@ -6,7 +6,7 @@ points only: Reddit's own word counts now, a dump's as of the time when it was r
 packed already; and the first checks of a dump's items are planned a little later.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,7 +26,7 @@ from scraping.content.upsert import (
     ingest_dumped,
     ingest_posts,
 )
-from scraping.matching import Match
+from scraping.matching import Fleet, Match
 from scraping.models import DeletionReceipt
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
 
@@ -116,8 +116,9 @@ def take_in_dump(
             # budget allows, and planning them here would take a quarter of the speed of an import.
             check_plan.plan(table.model, stored.updated, now=now)
             taken.add(stored)
-            watched = _watched(items, stored)
-            found = matching.find_stored(watched)
+            fleets = matching.fleets_of(items.subreddit_fullnames)
+            watched = _watched(items, stored, fleets)
+            found = matching.find_stored(watched, fleets)
             changed = stored.updated & watched
             taken.matches += matching.store_matches(found, changed=changed)
             _end_matches(changed, found)
@@ -135,9 +136,8 @@ def _forget_authors(table: Table, items: PackedItems, *, now: datetime) -> None:
         deletion.forget_authors(table.model, deleted, now=now)
 
 
-def _watched(items: PackedItems, stored: IngestResult) -> set[str]:
+def _watched(items: PackedItems, stored: IngestResult, fleets: Mapping[str, Fleet]) -> set[str]:
     """Return the new and changed items whose subreddits a bot watches, but for those that are gone."""
-    fleets = matching.fleets_of(items.subreddit_fullnames)
     if not fleets:
         return set()
     touched = (stored.new | stored.updated) - items.gone.keys()

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -88,9 +88,12 @@ class Preview:
     cut: str = ""
 
 
-def find_stored(fullnames: Collection[str]) -> list[Match]:
+def find_stored(
+    fullnames: Collection[str], fleets: Mapping[str, Fleet] | None = None
+) -> list[Match]:
     """The matches of stored items with the active bots that watch their subreddits.
 
+    `fleets` are these bots as `fleets_of` gives them, where the caller knows them already.
     Items that are deleted or removed have none: what is left of them is not what was written.
     """
     names = list(fullnames)
@@ -104,9 +107,11 @@ def find_stored(fullnames: Collection[str]) -> list[Match]:
             .only("fullname", "subreddit__name", *fields)
             if item.subreddit is not None
         ]
-        fleets = fleets_of(item.subreddit.name for item in items if item.subreddit)
+        watching = fleets
+        if watching is None:
+            watching = fleets_of(item.subreddit.name for item in items if item.subreddit)
         for item in items:
-            fleet = fleets.get(item.subreddit.name.lower()) if item.subreddit else None
+            fleet = watching.get(item.subreddit.name.lower()) if item.subreddit else None
             if fleet is not None:
                 found += fleet.match(item)
     return found

@@ -190,7 +190,10 @@ def test_a_schedule_that_cannot_be_fired_is_marked_retried_and_stops_no_other(
     known = getattr(firing, place)
 
     def fail_for_one(timing, *rest, **options):
-        if getattr(timing, "every", None) == timedelta(seconds=60) or timing == "celery.backend_cleanup":
+        if (
+            getattr(timing, "every", None) == timedelta(seconds=60)
+            or timing == "celery.backend_cleanup"
+        ):
             raise Bug("nobody expects it")
         return known(timing, *rest, **options)
 

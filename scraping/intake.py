@@ -1,9 +1,13 @@
-"""The one door to storage, whatever a listing, an answer or a dump brings.
+"""The one door to storage, for items from listings, comment trees, rechecks and dumps.
 
-In one transaction, items that are gone are purged, the others are stored and matched, the first checks of
-new items are planned, and scores are noted. Listings, comment trees, rechecks and dumps differ in three
-points only: Reddit's own word counts now, a dump's as of the time when it was read; the rows of a dump are
-packed already; and the first checks of a dump's items are planned a little later.
+One transaction purges the items that are gone, stores and matches the others, and plans first checks.
+Items that Reddit itself shows and items of a dump differ in these points:
+
+- Reddit's answers count as of now. A dump counts as of the time at which its items were retrieved.
+- Scores enter the history only from Reddit's answers.
+- Items older than the border of retention are not stored from Reddit's answers, but are from a dump.
+- A dump is compared with the receipts, so that it brings no purged item back.
+- The rows of a dump come packed, and the first checks of its new items are planned a little later.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -33,10 +37,10 @@ from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
 
 @dataclass
 class Taken:
-    """What became of items: fullnames of those that are new and changed, and the new matches.
+    """What became of items: the fullnames of new and changed items, and the new matches.
 
-    `too_old` were not stored, as retention has deleted what is older than its border. `purged` were left
-    out because a receipt says that they were purged.
+    Items in `too_old` were not stored, because they are older than the border of retention. Items in
+    `purged` were left out, because a receipt says that they were purged.
     """
 
     new: set[str] = field(default_factory=set)
@@ -47,7 +51,7 @@ class Taken:
     matches: list[Match] = field(default_factory=list)
 
     def add(self, result: IngestResult) -> None:
-        """Count what was stored of one kind."""
+        """Add the result of storing items of one kind."""
         self.new |= result.new
         self.updated |= result.updated
         self.too_old |= result.too_old
@@ -57,10 +61,11 @@ class Taken:
 def take_in(
     items: Iterable[ParsedItem], *, now: datetime | None = None, bot_id: int | None = None
 ) -> Taken:
-    """Store what Reddit has just told, in one transaction.
+    """Store items that Reddit has just shown, in one transaction.
 
-    New and changed items are matched for every bot that watches their subreddits; the others only for the
-    bot `bot_id`, which may be new to them. A changed item that a bot no longer wants loses its match.
+    New and changed items are matched for every bot that watches their subreddits. Unchanged items are
+    matched only for the bot `bot_id`, which may not have seen them yet. A changed item that a bot no
+    longer wants loses its match.
     """
     now = now or timezone.now()
     items = list(items)
@@ -96,9 +101,10 @@ def take_in_dump(
     now: datetime | None = None,
     presume_new: Collection[Table] = (),
 ) -> Taken:
-    """Store what a batch of lines of a dump tells, in one transaction; leaves purged items out of them.
+    """Store a batch of a dump's items in one transaction, and leave out those that were purged.
 
-    It is quicker not to look for stored items of the tables in `presume_new` first.
+    For a table in `presume_new`, the batch is inserted without a look for stored items first. That is
+    quicker when all items are new.
     """
     now = now or timezone.now()
     taken = Taken()
@@ -108,12 +114,12 @@ def take_in_dump(
             items.leave_out(taken.purged)
             _forget_authors(table, items, now=now)
             stored = ingest_dumped(table, items, now=now, presume_new=table in presume_new)
-            # New ones among them are stored empty.
+            # Items that are gone and new are stored empty, so there is nothing to purge.
             held = {name: gone for name, gone in items.gone.items() if name not in stored.new}
             if held:
                 deletion.purge_dumped(table.model, held, now=now)
-            # New items are enrolled by `scraping.check_items`, within minutes. They are due whenever the
-            # budget allows, and planning them here would take a quarter of the speed of an import.
+            # `scraping.check_items` plans the checks of new items within minutes. Those checks are due
+            # whenever the budget allows, and planning them here would slow an import by a quarter.
             check_plan.plan(table.model, stored.updated, now=now)
             taken.add(stored)
             fleets = matching.fleets_of(items.subreddit_fullnames)
@@ -126,7 +132,7 @@ def take_in_dump(
 
 
 def _forget_authors(table: Table, items: PackedItems, *, now: datetime) -> None:
-    """Purge authors of stored items whose accounts the dump shows as deleted."""
+    """Purge the authors of stored items if the dump shows their accounts as deleted."""
     deleted = {
         name: DeletionReceipt.Reason.ACCOUNT
         for name, reason in items.authorless.items()
@@ -137,7 +143,7 @@ def _forget_authors(table: Table, items: PackedItems, *, now: datetime) -> None:
 
 
 def _watched(items: PackedItems, stored: IngestResult, fleets: Mapping[str, Fleet]) -> set[str]:
-    """Return the new and changed items whose subreddits a bot watches, but for those that are gone."""
+    """Return the new and changed items in subreddits that a bot watches, without those that are gone."""
     if not fleets:
         return set()
     touched = (stored.new | stored.updated) - items.gone.keys()
@@ -149,14 +155,15 @@ def _watched(items: PackedItems, stored: IngestResult, fleets: Mapping[str, Flee
 
 
 def _end_matches(changed: Collection[str], found: Iterable[Match]) -> None:
-    """End the matches of changed items with bots that do not want them any more."""
+    """End the matches of changed items with bots that no longer want them."""
     if not changed:
         return
     wanted = {(match.bot_id, match.fullname) for match in found}
     doubtful = matching.watched_matches(changed) - wanted
     if not doubtful:
         return
-    # An answer may lack a text: what is stored decides. Purged items keep their matches, without terms.
+    # An answer may lack a text, so the stored text decides. Purged items keep their matches, without
+    # terms.
     names = {fullname for _, fullname in doubtful}
     still = {(match.bot_id, match.fullname) for match in matching.find_stored(names)}
     standing = matching.standing(names)

@@ -1,4 +1,4 @@
-"""What happens in collection when something happens elsewhere."""
+"""Receivers: what collection does when runs, batches or bots change elsewhere."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,24 +19,24 @@ REMATCH_TASK = "scraping.rematch_bot"
 # The attribute of a bot that pages of bots read: see `bots.services.bots_listed`.
 FRESHNESS = "freshness"
 
-# By hand, not by `sender=`: Django tells senders apart by identity, and a name that was read from a
-# row is equal to ours without being it.
+# Receivers look the sender up here instead of filtering by `sender=`. Django compares senders by
+# identity, and a task name that was read from a row equals ours but is another object.
 KINDS = {task: kind for kind, task in lifecycle.TASKS.items()}
 
 
 @receiver(run_requested, dispatch_uid="scraping.queue_session")
 def queue_session(sender: str, run: RunRequest, **_: Any) -> None:
-    """Write the session of a requested run beside the run's row."""
+    """Record the queued session of a requested run, beside the run's row."""
     kind = KINDS.get(sender)
     if kind is None:
         return
     bot = BotConfig.objects.filter(pk=run.kwargs["bot_id"]).first()
     if bot is None:
         return
-    # The session's door, which for a follower is its predecessor's and not the run's.
+    # The trigger of the session. A follower keeps the trigger of its predecessor, not of its own run.
     trigger = run.kwargs.get("trigger", run.trigger)
     if trigger not in ScrapeSession.Trigger:
-        trigger = ScrapeSession.Trigger.MANUAL  # "api", say: somebody asked
+        trigger = ScrapeSession.Trigger.MANUAL  # such as "api": somebody asked
     lifecycle.queue(bot, trigger=trigger, task_id=run.task_id, kind=kind)
 
 
@@ -57,18 +57,18 @@ def tell_freshness(bots: Sequence[BotConfig], **_: Any) -> None:
 
 @receiver(batch_requested, dispatch_uid="scraping.record_batch")
 def record_batch(batch: Batch, by: Any, **_: Any) -> None:
-    """Write down whose the batch is, in the transaction that records it."""
+    """Record the owner of a batch, in the transaction that records the batch."""
     batches.record(batch, owner=by)
 
 
 @receiver(batch_finished, dispatch_uid="scraping.summarise_batch")
 def summarise_batch(batch_id: int, **_: Any) -> None:
-    """Write what came of a batch's sessions when all of them have ended."""
+    """Write the summary of a batch's sessions when all of its runs have ended."""
     batches.summarise(batch_id)
 
 
 @receiver(matching_changed, dispatch_uid="scraping.rematch")
 def rematch_stored_items(bot_ids: Sequence[int], **_: Any) -> None:
-    """Request a re-match of what is stored, in the transaction that changed what the bots match."""
+    """Request a re-match for changed bots with stored items, in the transaction of the change."""
     for bot_id in matching.with_stored_items(bot_ids):
         request_run(REMATCH_TASK, {"bot_id": bot_id}, queue="cleanup", trigger="task")

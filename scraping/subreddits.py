@@ -1,4 +1,4 @@
-"""Rows for subreddits and their streams, found by name whatever its case."""
+"""Rows for subreddits and their streams, found by name in any case."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -9,10 +9,11 @@ from scraping.models import Stream, Subreddit
 
 
 def ensure_subreddits(names: Mapping[str, str | None], *, refresh: bool = True) -> dict[str, int]:
-    """Return the ids of subreddits by lower-case name, creating the missing.
+    """Return the ids of subreddits by lower-case name, and create the missing rows.
 
-    `names` maps a name to its fullname (t5_…) where that is known, which is remembered: in place
-    of another one (a name can pass to another subreddit), or without `refresh` only where none is.
+    `names` maps each name to its fullname (t5_…), or to None if the fullname is unknown. A given
+    fullname replaces the stored one, because a name can pass to another subreddit. Without `refresh`,
+    a fullname is stored only where none is stored yet.
     """
     wanted = {name.lower(): (name, fullname) for name, fullname in names.items()}
     known = _known(list(wanted))
@@ -27,7 +28,7 @@ def ensure_subreddits(names: Mapping[str, str | None], *, refresh: bool = True) 
 
 
 def ensure_streams(names: Iterable[str], kind: str) -> list[Stream]:
-    """Return the streams of these subreddits in the order of the names, creating the missing."""
+    """Return the streams of these subreddits in the order of the names, and create the missing rows."""
     names = list(names)
     ids = ensure_subreddits(dict.fromkeys(names))
     Stream.objects.bulk_create(
@@ -39,7 +40,7 @@ def ensure_streams(names: Iterable[str], kind: str) -> list[Stream]:
 
 
 def find_streams(names: Iterable[str], kind: str) -> list[Stream]:
-    """Return the streams of these subreddits in the order of the names; unsaved where unknown."""
+    """Return the streams of these subreddits in the order of the names; an unknown stream is unsaved."""
     names = list(names)
     known = Stream.objects.named(names).filter(kind=kind).select_related("subreddit")
     by_name = {stream.subreddit.name.lower(): stream for stream in known}
@@ -50,15 +51,15 @@ def find_streams(names: Iterable[str], kind: str) -> list[Stream]:
 
 
 def read_again(streams: Iterable[Stream]) -> dict[int, Stream]:
-    """Return these streams as they stand now, by id; one that was deleted is missing."""
+    """Return these streams as they stand now, by id; a deleted stream is missing."""
     keys = [stream.pk for stream in streams]
     return Stream.objects.select_related("subreddit").in_bulk(keys) if keys else {}
 
 
 def riders(names: Collection[str], kind: str) -> list[Stream]:
-    """Return those streams of these subreddits (lower case) that can be read together with others.
+    """Return the streams of these subreddits (lower case) that can ride along, longest unread first.
 
-    They have been read before, and their subreddits answered when last asked. Longest unread first.
+    They have been read before, and Reddit last said that their subreddits can be read.
     """
     return list(
         Stream.objects.named(names)
@@ -74,7 +75,7 @@ def riders(names: Collection[str], kind: str) -> list[Stream]:
 
 
 def _known(names: list[str]) -> dict[str, tuple[int, str | None]]:
-    # Asked for each page: building a queryset takes longer than its answer.
+    # This runs for each page, and building a queryset would take longer than the query itself.
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT lower(name), id, reddit_id FROM scraping_subreddit WHERE lower(name) = ANY(%s)",

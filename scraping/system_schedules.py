@@ -1,4 +1,4 @@
-"""The schedules that collection comes with: registered when the app is ready, installed by `migrate`."""
+"""The system schedules of collection, registered when the app is ready and installed by `migrate`."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Celery's doors to collection: thin, the work is in the services."""
+"""Celery's doors to collection. They are thin: the services do the work."""
 
 import time
 from dataclasses import asdict
@@ -22,7 +22,7 @@ from scraping.planning import early_reads, overdue
 from scraping.sessions import batches, lifecycle, services
 from scraping.verifying import recheck
 
-# A session that reads a thousand pages at the API's pace ends well within these.
+# At the API's pace, a session that reads a thousand pages ends well within these limits.
 SOFT_LIMIT_SECONDS = 20 * 60
 HARD_LIMIT_SECONDS = 21 * 60
 
@@ -39,17 +39,17 @@ HARD_LIMIT_SECONDS = 21 * 60
 def scrape_bot(self: Task[..., Any], bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
     """Run one session of a bot.
 
-    A session that ended for want of budget is followed by another run when there is some.
+    When the app's budget is spent, the session ends and a follower runs once there is budget again.
 
-    Returns the session's id, status and counts. SKIPPED when another session of the bot runs, or
-    the bot is gone or inactive.
+    Returns the session's id, status and counts. SKIPPED when another session of the bot runs, when
+    the bot is gone or inactive, when Reddit refuses its app, or when the run has had its session.
     """
     try:
         session = services.scrape_locked_bot(bot_id, trigger=trigger, task_id=self.request.id or "")
     except services.SessionSkipped as reason:
         raise Skip(str(reason)) from reason
     if session.continues_at is not None:
-        # Out of the worker, which others need: a run of its own, when there is budget again.
+        # A follower waits for the budget outside the worker, which other runs need.
         self.apply_async(kwargs={"bot_id": bot_id, "trigger": trigger}, eta=session.continues_at)
     services.request_threads(bot_id, trigger=trigger)
     return _told(session)
@@ -65,12 +65,12 @@ def scrape_bot(self: Task[..., Any], bot_id: int, trigger: str = "schedule") -> 
     lock=lifecycle.THREADS_LOCK,
 )
 def read_threads(self: Task[..., Any], bot_id: int, trigger: str = "schedule") -> dict[str, Any]:
-    """Read the comment trees that are due of the posts that a bot has matched.
+    """Read the due comment trees of the posts that a bot has matched.
 
-    What the session's requests do not suffice for is read after the bot's next session; one that
-    ended for want of the app's budget is followed by another run when there is some.
+    Trees for which the session has no requests left are read after the bot's next session.
+    When the app's budget is spent, the session ends and a follower runs once there is budget again.
 
-    Returns the session's id, status and counts. SKIPPED as `scrape_bot` is.
+    Returns the session's id, status and counts. SKIPPED for the same reasons as `scrape_bot`.
     """
     try:
         session = services.read_locked_threads(
@@ -97,7 +97,7 @@ def _told(session: ScrapeSession) -> dict[str, Any]:
     history_days=1,
 )
 def request_early_reads() -> int:
-    """Have those apps read whose bots want a stream that overflows before they come to it.
+    """Request an early read for each app with streams that would outrun Reddit's listings.
 
     Returns how many runs of `scraping.read_early` were requested.
     """
@@ -117,10 +117,10 @@ def request_early_reads() -> int:
     history_days=7,
 )
 def read_early(app_id: int) -> dict[str, Any]:
-    """Read what an app's bots want and what would outrun Reddit's listings before they come to it.
+    """Read an app's streams that would outrun Reddit's listings before its bots read them.
 
-    Returns the session's id, status and counts. SKIPPED when there is nothing of the kind, and while
-    another such run of the app goes on.
+    Returns the session's id, status and counts. SKIPPED when the app has no such stream or is gone,
+    when Reddit refuses it, and while another such run of the app goes on.
     """
     try:
         session = services.read_early(app_id)
@@ -132,9 +132,9 @@ def read_early(app_id: int) -> dict[str, Any]:
 
 @job(name="scraping.rematch_bot", queue="cleanup", title="Re-match a bot's stored items")
 def rematch_bot(bot_id: int) -> dict[str, Any]:
-    """Match the stored items of a bot that was changed anew. May run any number of times.
+    """Match the stored items again for a bot that was changed. May run any number of times.
 
-    Returns the counts, with `superseded` when a later change has asked for another run. SKIPPED
+    Returns the counts. `superseded` is true when a later change has requested another run. SKIPPED
     when the bot is gone.
     """
     bot = BotConfig.objects.filter(pk=bot_id).first()
@@ -147,8 +147,8 @@ def rematch_bot(bot_id: int) -> dict[str, Any]:
 def scrape_batch(bot_ids: list[int]) -> dict[str, Any]:
     """Request one session of each of these bots, as one batch with one summary at the end.
 
-    For schedules that run bots together. Returns the batch's number and how many sessions it has.
-    SKIPPED when none of the bots is there and active.
+    A schedule can run several bots together with it. Returns the batch's number and how many
+    sessions it has. SKIPPED when none of the bots exists and is active.
     """
     try:
         batch = batches.scrape_batch(BotConfig.objects.filter(pk__in=bot_ids)).batch
@@ -166,16 +166,17 @@ def scrape_batch(bot_ids: list[int]) -> dict[str, Any]:
     lock="deep-walk",
 )
 def deep_walk() -> dict[str, dict[str, Any]]:
-    """Find what moderators let through late, and close the gaps that Reddit's listings still reach.
+    """Find items that moderators let through late, and close the gaps that listings still reach.
 
-    What they do not reach any more is searched for. Returns what came of it, by the name of each
-    Reddit app that had something due; of its searches under `search`.
+    Then search for the posts in gaps that listings no longer reach. Returns the results by app, for
+    each app with something due or an early end: the counts of its deep walk, and under `search` those
+    of its gap search.
     """
     began = time.monotonic()
     results = {}
     for app in RedditApp.objects.order_by("pk"):
         if time.monotonic() - began >= SOFT_LIMIT_SECONDS:
-            break  # The limit ended the last one: the others have their turn in the next run.
+            break  # The time limit ended the last walk. The next run reads for the other apps.
         walked = deep_walks.walk_deep(app)
         searched = gap_searches.GapSearch()
         if time.monotonic() - began < SOFT_LIMIT_SECONDS:
@@ -195,7 +196,7 @@ def deep_walk() -> dict[str, dict[str, Any]]:
 def close_interrupted_sessions() -> int:
     """End the running sessions whose process died; return how many there were.
 
-    Summarises the batches whose end nobody was there to see, too.
+    Also summarises ended batches that have no summary because a process died.
     """
     closed = lifecycle.close_interrupted()
     batches.settle()
@@ -212,9 +213,9 @@ def close_interrupted_sessions() -> int:
     history_days=1,
 )
 def probe_subreddits() -> dict[str, int]:
-    """Ask about the subreddits that bots watch and cannot read, each when its pause is over.
+    """Ask Reddit about the watched subreddits that cannot be read, each when its pause is over.
 
-    Returns how many were asked about, and how many can be read again.
+    Returns how many were asked about, and how many of them can be read again.
     """
     return availability.probe_watched()
 
@@ -243,9 +244,9 @@ def delete_old_sessions() -> int:
     lock="delete-old-content",
 )
 def delete_old_content() -> dict[str, int]:
-    """Delete content that is older than CONTENT_RETENTION_DAYS, or than its bots wish to keep it.
+    """Delete content older than CONTENT_RETENTION_DAYS, or than its bots keep it if that is longer.
 
-    Returns how many posts, comments and other rows there were.
+    Returns how many posts, comments and other rows were deleted.
     """
     return asdict(retention.delete_old_content())
 
@@ -259,7 +260,7 @@ def delete_old_content() -> dict[str, int]:
     lock="start-overdue-bots",
 )
 def start_overdue_bots() -> list[str]:
-    """Start the bots on schedule whose last good session is two firings old; return their names."""
+    """Start bots on schedule whose last good session is two intervals or firings old; return their names."""
     return overdue.start()
 
 
@@ -273,26 +274,26 @@ def start_overdue_bots() -> list[str]:
     history_days=3,
 )
 def check_items() -> dict[str, Any]:
-    """Look up on Reddit what is due for a refresh or a check that it still stands; purge what is gone.
+    """Refresh and verify the stored items whose check is due; purge the items that are gone.
 
-    Returns the counts. What a run leaves is done by the next one.
+    Returns the counts. The next run makes the checks that this run does not reach.
     """
     return asdict(recheck.check_items())
 
 
 @job(name="scraping.enrol_items", queue="cleanup", title="Plan checks of all stored items")
 def enrol_items() -> int:
-    """Plan the checks of stored items that have none, however that came; return how many."""
+    """Plan a check for every stored item that has none; return how many were planned."""
     return check_plan.enrol_new(now=timezone.now(), everything=True)
 
 
 @worker_process_shutdown.connect(dispatch_uid="scraping.close_clients")
 def close_clients(**kwargs: Any) -> None:
-    """Close the connections to Reddit that a worker's process has kept."""
+    """Close the connections to Reddit that a worker's process has kept open."""
     clients.close_all()
 
 
 @worker_ready.connect(dispatch_uid="scraping.close_interrupted_sessions")
 def close_interrupted_sessions_at_start(**kwargs: Any) -> None:
-    """Tell the truth about what the last worker left as soon as a new one is up."""
+    """End the sessions that a dead worker left running, as soon as a new worker is up."""
     lifecycle.close_interrupted()

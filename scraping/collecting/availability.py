@@ -1,13 +1,14 @@
-"""Whether subreddits can be read: asked in batches, seldom, and singly only where nothing else tells.
+"""Probes: ask Reddit whether subreddits can be read, seldom and mostly in batches.
 
-A merged listing leaves out silently whom it cannot show. `/api/info?sr_name=` takes a hundred names:
-one that it leaves out cannot be read; of one that it shows, the fields say most. What recorded answers
-show: `subscribers` is null where the asker may not look, with `subreddit_type` "private" for a
-private subreddit and "public" for a banned one. Only a gated one looks like any other, so one that
-has never been read is asked for by itself, once.
+A merged listing silently leaves out members that cannot be read. `/api/info?sr_name=` takes a hundred
+names. A subreddit that it leaves out cannot be read, and the fields of a subreddit that it shows say
+most. Recorded answers show: `subscribers` is null if the app may not read the subreddit, and
+`subreddit_type` is then "private" for a private subreddit and "public" for a banned subreddit. Only a
+gated subreddit looks like any other. So a subreddit that is not known to be readable must show an item
+in a listing, or is asked for by itself.
 
-A subreddit that cannot be read is asked about after a pause as long as it has been so already, at
-least an hour and at most a day: 1, 1, 2, 4, 8, 16 and then every 24 hours.
+A subreddit that cannot be read is probed again after a pause. The pause is as long as the subreddit
+has been closed, at least an hour and at most a day: 1, 1, 2, 4, 8, 16 and then every 24 hours.
 """
 
 import logging
@@ -33,15 +34,15 @@ logger = logging.getLogger(__name__)
 
 Status = Subreddit.Status
 
-# Requests for a single subreddit that a walk or a batch may cost; the others' turn comes later.
+# At most this many subreddits are asked for by themselves at a time. The others have their turn later.
 SINGLE_REQUESTS = 10
 
 
 @dataclass(frozen=True)
 class State:
-    """What a probe found. `outcome` is a status, or what went wrong with the probe itself.
+    """The result of a probe. `outcome` is a status, or the error of the probe itself.
 
-    `is_known` is False where only the next probe will tell: nothing is written then.
+    If `is_known` is False, only a later probe can tell, and nothing is recorded.
     """
 
     outcome: str
@@ -53,10 +54,10 @@ class State:
 def still_closed(
     client: RedditClient, subreddits: Sequence[Subreddit], *, dry_run: bool = False
 ) -> dict[str, State]:
-    """Return those that cannot be read, by name; the ones whose pause is over are asked about.
+    """Return the states of the subreddits that cannot be read, by name; probe them if a pause is over.
 
-    The others stand as Reddit last said. Raises `Unauthorized` and `Throttled`; of other errors, the
-    states stay what they were, and the next who asks tries again.
+    During their pause, subreddits keep the state that Reddit last reported. Raises `Unauthorized` and
+    `Throttled`. After any other error the states stay as they were, and the next caller probes again.
     """
     closed = {subreddit.name: subreddit for subreddit in subreddits if not subreddit.is_readable}
     due = [subreddit for subreddit in closed.values() if subreddit.probe_is_due]
@@ -89,9 +90,9 @@ def of_silent(
     *,
     dry_run: bool = False,
 ) -> dict[str, State]:
-    """Return those of these subreddits that cannot be read, or of which that is not known, by name.
+    """Probe silent members; return the states of those that cannot be read or are not known, by name.
 
-    They are members that a merged listing showed nothing of. Raises `Unauthorized` and `Throttled`.
+    Raises `Unauthorized` and `Throttled`.
     """
     try:
         states = _ask(client, subreddits)
@@ -108,10 +109,10 @@ def of_silent(
 
 
 def probe_watched() -> dict[str, int]:
-    """Ask about all subreddits that a bot watches, cannot read, and whose pause is over.
+    """Probe all subreddits that active bots watch, that cannot be read, and whose pause is over.
 
-    Each is asked for by an app of a bot that watches it, in the lane of refreshes. Returns how many
-    were asked about, and how many of them can be read again.
+    An app of a bot that watches the subreddit asks, in the lane of refreshes. Returns how many
+    subreddits were asked about, and how many of them can be read again.
     """
     closed = Subreddit.objects.unreadable()
     due = {
@@ -138,10 +139,10 @@ def probe_watched() -> dict[str, int]:
 
 
 def record(name: str, error: SubredditUnavailable, *, was_shown: bool = False) -> int:
-    """Remember why a subreddit that was asked for by itself cannot be read.
+    """Record why a subreddit that was asked for by itself cannot be read.
 
-    Merged listings do not tell since when one is gated, so what was claimed of it is in doubt, unless
-    it `was_shown` a moment ago. Returns how many gaps that opens.
+    Merged listings do not tell since when a subreddit has been gated. So what was recorded about it
+    is in doubt, unless it `was_shown` a moment ago. Returns how many gaps that opens.
     """
     subreddit = Subreddit.objects.named([name]).first()
     if subreddit is None:
@@ -153,7 +154,7 @@ def record(name: str, error: SubredditUnavailable, *, was_shown: bool = False) -
 
 
 def record_readable(names: Iterable[str]) -> None:
-    """Remember that these subreddits gave items: no probe is needed for that."""
+    """Record that these subreddits were read, so that no probe is needed."""
     now = timezone.now()
     subreddits = Subreddit.objects.named(names)
     opened = list(subreddits.unreadable().values_list("name", flat=True))
@@ -162,13 +163,13 @@ def record_readable(names: Iterable[str]) -> None:
     )
     if opened:
         pauses.subreddits_opened(opened)
-    # Not with each walk: the row would be written as often as its streams are read.
+    # Only stale rows: otherwise each walk would write the rows of all its subreddits.
     stale = Q(probed_at=None) | Q(probed_at__lt=now - QUIET_PAUSE / 2)
     subreddits.filter(stale).update(probed_at=now)
 
 
 def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
-    """Remember whether subreddits can be read and since when that is so, on the rows given, too."""
+    """Record the states of subreddits, and since when they hold, in the database and on the objects."""
     now = timezone.now()
     changed: list[Subreddit] = []
     confirmed: list[Subreddit] = []
@@ -185,7 +186,7 @@ def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
             subreddit.status_since = now
         (changed if differs else confirmed).append(subreddit)
     with transaction.atomic():
-        # In one order: sessions of two bots may ask about the same ones.
+        # Lock the rows in one order: sessions of two bots may probe the same subreddits.
         keys = [subreddit.pk for subreddit in (*changed, *confirmed)]
         list(Subreddit.objects.filter(pk__in=keys).order_by("pk").select_for_update())
         Subreddit.objects.bulk_update(
@@ -197,12 +198,15 @@ def record_all(found: Iterable[tuple[Subreddit, State]]) -> None:
 
 
 def subreddits_of(page: Page) -> set[str]:
-    """Names, in lower case, of the subreddits of which a listing's page shows something."""
+    """Return the names, in lower case, of the subreddits that a listing's page shows."""
     return {_subreddit_of(thing) for thing in page.things}
 
 
 def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, State]:
-    """What Reddit says of each; those whose turn has not come are left out, or not known yet."""
+    """Return what Reddit says about each subreddit.
+
+    Subreddits whose turn has not come are left out, or have a state that is not known.
+    """
     states: dict[str, State] = {}
     unexplained: list[Subreddit] = []
     unconfirmed: list[Subreddit] = []
@@ -225,7 +229,7 @@ def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, Sta
             else:
                 unconfirmed.append(subreddit)
     if len(unconfirmed) > 1:
-        # One listing of all of them shows most of those that have anything to show.
+        # One merged listing shows most of the subreddits that can be read and have items.
         page = client.listing([s.name for s in unconfirmed[:PAGE_SIZE]], "new")
         seen = subreddits_of(page)
         states |= {s.name: State(Status.OK) for s in unconfirmed if s.name.lower() in seen}
@@ -239,7 +243,7 @@ def _ask(client: RedditClient, subreddits: Sequence[Subreddit]) -> dict[str, Sta
 
 
 def _hidden(subreddit: Subreddit, data: dict[str, Any] | None) -> State | None:
-    """The state of one that Reddit does not show, or not openly; None: it has to be asked for."""
+    """Return the state of a subreddit that Reddit hides; None if it must be asked for by itself."""
     if data is not None and data.get("subreddit_type") == "private":
         return State(Status.PRIVATE, "Reddit shows it as private")
     if not subreddit.is_readable:
@@ -248,7 +252,7 @@ def _hidden(subreddit: Subreddit, data: dict[str, Any] | None) -> State | None:
 
 
 def standing(subreddit: Subreddit) -> str:
-    """What is said of one of which nothing new is known."""
+    """Return the detail of a subreddit whose state is unchanged: since when, and when it is asked again."""
     since, at = subreddit.status_since, subreddit.next_probe_at
     known = f"since {since:%Y-%m-%d %H:%M}" if since else "for some time"
     now = f", as r/{subreddit.renamed_to}" if subreddit.renamed_to else ""
@@ -256,7 +260,7 @@ def standing(subreddit: Subreddit) -> str:
 
 
 def _moved(client: RedditClient, absent: Sequence[Subreddit]) -> dict[str, State]:
-    """Those whose id answers under another name."""
+    """Return the states of those subreddits whose fullname Reddit now shows under another name."""
     by_id = {s.reddit_id: s for s in absent if s.reddit_id}
     if not by_id:
         return {}
@@ -292,7 +296,7 @@ def _failed(error: RedditError) -> State:
 
 
 def _described(things: Iterable[Any]) -> dict[str, dict[str, Any]]:
-    """The data of subreddits by lower-case name."""
+    """Return the data of subreddits by lower-case name."""
     found: dict[str, dict[str, Any]] = {}
     for thing in things:
         data = thing.get("data") if isinstance(thing, dict) else None
@@ -308,7 +312,10 @@ def _subreddit_of(thing: Any) -> str:
 
 
 def _claim(due: Sequence[Subreddit]) -> list[Subreddit]:
-    """Those of which nobody else has begun to ask; from now on, nobody will until the next pause."""
+    """Return the subreddits that no other session is probing, and keep others from probing them.
+
+    They count as probed from now on, so their pause begins again.
+    """
     before = {subreddit.pk: subreddit.probed_at for subreddit in due}
     with transaction.atomic():
         rows = Subreddit.objects.filter(pk__in=before).select_for_update(skip_locked=True)
@@ -318,13 +325,13 @@ def _claim(due: Sequence[Subreddit]) -> list[Subreddit]:
 
 
 def _give_back(unasked: Iterable[Subreddit]) -> None:
-    """Let whoever comes next ask about those of whom Reddit has said nothing."""
+    """Let the next caller probe the subreddits about which Reddit has said nothing."""
     for subreddit in unasked:
         Subreddit.objects.filter(pk=subreddit.pk).update(probed_at=subreddit.probed_at)
 
 
 def _by_app(due: dict[str, Subreddit]) -> Iterator[tuple[RedditApp, list[Subreddit]]]:
-    """The subreddits by the app that asks for them; those that no bot watches are left out."""
+    """Yield each app with the subreddits that it asks about; leave out those that no bot watches."""
     if not due:
         return
     chosen: dict[int, list[Subreddit]] = {}

@@ -1,7 +1,7 @@
-"""One session's work: read what is due to known ground, store, match, and say what came of it.
+"""One session's work: read the due streams to known ground, store and match, and record outcomes.
 
 The task, the command and the admin's "run now" all end here. A stream that another session has read
-in time costs nothing; one that another session reads right now is left to it.
+in time costs no request. A stream that another session is reading is left to that session.
 """
 
 import logging
@@ -40,25 +40,26 @@ logger = logging.getLogger(__name__)
 
 Status = Subreddit.Status
 
-# What others read right now is waited for, once all else is done, so many seconds at most.
+# At the end, the session waits for streams that other sessions are reading: at most this many seconds
+# each time.
 LONGEST_WAIT_FOR_OTHERS = 60.0
 NAP = 0.5
-# Streams of others that one session takes along at most: a session is to end.
+# For each kind, a session takes along at most this many streams of other bots, so that it ends.
 MOST_RIDERS = 1_000
-# A walk of 300 pages takes three minutes of an app's whole budget. Only rates that are wrong by far
-# lead to a longer one; what it leaves is a gap.
+# A walk of 300 pages uses up an app's budget for three minutes. Only rates that are far too low lead
+# to a longer walk. Items that such a walk does not reach become a gap.
 LONGEST_WALK_ITEMS = 30_000
 
 
 def no_others() -> list[Demand]:
-    """Nobody else wants anything."""
+    """Return no demands: the default for `others`."""
     return []
 
 
 class Collector:
-    """Carries a plan out. `progress` is true at every moment, also after an exception.
+    """Carries out a plan. `progress` is correct at every moment, also after an exception.
 
-    The requests in it are counted by whoever lends the client.
+    The caller lends the client and counts its requests in `progress`.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class Collector:
         others: Callable[[], list[Demand]] = no_others,
         name: str = "streams",
     ) -> None:
-        """`on_progress` is called after each page, and while others are waited for.
+        """`on_progress` is called after each page, and while the session waits for other sessions.
 
-        A dry run claims nothing and stores nothing. The caller who gives `progress` has it also when
-        the collector raises. `others` tells what else the app's bots want, once something is read;
-        `name` tells operators whose claims its locks are.
+        A dry run claims nothing and stores nothing. A caller that passes `progress` can read it also
+        after an exception. `others` returns the demands of the app's bots; it is called at most once,
+        when a stream is due. `name` shows operators who holds the claims.
         """
         self.progress = progress or Progress()
         self._plan = plan
@@ -87,7 +88,7 @@ class Collector:
         self._demands: dict[tuple[str, str], Demand] | None = None
         self._outcomes = Outcomes(self.progress.outcomes)
         self._claims = LockSet(name)
-        # Ids of the plan's streams, and of those among them that are to be read.
+        # The ids of the plan's streams, and the ids of its due streams.
         self._own: set[int | None] = set()
         self._due: set[int | None] = set()
         self._busy: list[Stream] = []
@@ -97,10 +98,10 @@ class Collector:
         self._silent_members = SilentMembers(self, client, self._store, dry_run=dry_run)
 
     def run(self) -> Progress:
-        """Collect everything that the plan names and is due; a stream at fault costs no other.
+        """Collect the plan's due streams and samples; an error of one stream does not stop the others.
 
-        Raises `Unauthorized` and `Throttled`, which concern all streams: those that were not read
-        have the error as their outcome.
+        Raises `Unauthorized` and `Throttled`, which concern all streams. Streams without an outcome
+        then get the error as their outcome.
         """
         plan = self._plan
         try:
@@ -121,7 +122,7 @@ class Collector:
         return self.progress
 
     def _choose(self, kind: str) -> list[Stream]:
-        """Which of the plan's streams of this kind are to be read; the others have their outcome."""
+        """Return the plan's due streams of this kind; record the outcomes of the others."""
         now = timezone.now()
         due, fresh = [], []
         find = find_streams if self._dry_run else ensure_streams
@@ -137,7 +138,7 @@ class Collector:
         return due
 
     def _open(self, streams: Sequence[Stream], kind: str) -> list[Stream]:
-        """Those of subreddits that can be read; the others have their state as their outcome."""
+        """Return the streams whose subreddits can be read; record the state of the others."""
         closed = availability.still_closed(
             self._client, [stream.subreddit for stream in streams], dry_run=self._dry_run
         )
@@ -146,14 +147,14 @@ class Collector:
         return [stream for stream in streams if stream.subreddit.name not in closed]
 
     def _is_closed(self, stream: Stream) -> bool:
-        """Whether its subreddit was found closed meanwhile; it has that as its outcome."""
+        """Whether the stream's subreddit was found closed meanwhile; if so, record that."""
         subreddit = stream.subreddit
         if not subreddit.is_readable and stream.pk in self._own:
             self._outcomes.note(stream, subreddit.status, availability.standing(subreddit))
         return not subreddit.is_readable
 
     def _collect(self, due: Sequence[Stream], kind: str) -> None:
-        """Read streams of which every item is wanted, and what may ride along."""
+        """Read the due streams of one kind, with streams of other bots that ride along."""
         if not due:
             return
         now = timezone.now()
@@ -161,7 +162,7 @@ class Collector:
             self._read([due.stream for due in pack])
 
     def _riders(self, kind: str, due: Collection[Stream], now: datetime) -> list[Due]:
-        """Streams of the app's other bots that fall due soon. What is overdue may cost a request."""
+        """Return streams of the app's bots that are due or fall due soon; the latter are riders."""
         plan = self._plan
         if self._dry_run or plan.limited:
             return []
@@ -176,14 +177,14 @@ class Collector:
         found = []
         for stream in riders(wanted, kind):
             freshness = wanted[stream.subreddit.name.lower()].freshness
-            # Who insists waits for an answer: what others need goes with it only for free.
+            # Somebody waits for a session that insists: other streams join it only as riders.
             overdue = plan.freshness is not None and is_due(stream, freshness, now)
             if overdue or may_ride(stream, freshness, now):
                 found.append(Due(stream, rider=not overdue))
         return found[:MOST_RIDERS]
 
     def _read(self, streams: Sequence[Stream]) -> None:
-        """Claim the streams of a pack and walk those that nobody has read meanwhile."""
+        """Claim the streams of a pack and walk those that no other session has read meanwhile."""
         if self._dry_run:
             self._guarded(streams, partial(self._walk, streams))
             return
@@ -200,7 +201,7 @@ class Collector:
             read: list[Stream] = []
             for stream in claimed:
                 row = present.get(stream.pk)
-                # Its subreddit may have been deleted, or been found closed for its other kind.
+                # The subreddit may have been deleted, or found closed when its other kind was read.
                 if row is not None and not self._is_closed(row):
                     same = row.last_fetch_at == stream.last_fetch_at
                     (unread if same else read).append(row)
@@ -211,7 +212,7 @@ class Collector:
             self._claims.release()
 
     def _await_others(self) -> None:
-        """Read what others had claimed, unless they have read it, which takes no request."""
+        """Wait for streams that other sessions claimed, and read those that are still unread."""
         deadline = time.monotonic() + LONGEST_WAIT_FOR_OTHERS
         while self._busy and time.monotonic() < deadline:
             waiting, self._busy = self._busy, []
@@ -246,10 +247,7 @@ class Collector:
             availability.record_readable(stream.subreddit.name for stream in heard)
 
     def _empty_of_known(self, streams: Sequence[Stream], result: Walk) -> set[int | None]:
-        """Say of streams of which items are known that a listing without any is an error.
-
-        Returns the ids of those.
-        """
+        """Report an error for every known stream whose listing came back empty; return their ids."""
         if result.total.items or self._dry_run:
             return set()
         known = ledger.well_known(streams)
@@ -258,7 +256,7 @@ class Collector:
         return {stream.pk for stream in known}
 
     def record(self, streams: Sequence[Stream], result: Walk, began: datetime) -> None:
-        """Write down and tell what a walk has proven of streams that can be read."""
+        """Record what a walk proved about streams that can be read, and their outcomes."""
         wrong = self._empty_of_known(streams, result)
         streams = [stream for stream in streams if stream.pk not in wrong]
         gaps: dict[int, Gap] = {}
@@ -272,21 +270,21 @@ class Collector:
                 self._outcomes.walked(stream, result, gaps.get(stream.pk))
 
     def read_alone(self, stream: Stream) -> None:
-        """Read a stream by itself, unless another session reads it: then after it."""
+        """Read a stream by itself. If another session is reading it, it is read after that session."""
         self._read([stream])
 
     def note(self, stream: Stream, outcome: str, detail: str) -> None:
-        """Tell what came of a stream, if it is one of the plan's."""
+        """Record the outcome of a stream, if the stream is in the plan."""
         if stream.pk in self._own:
             self._outcomes.note(stream, outcome, detail)
 
     def _settle(self) -> None:
-        """Find out what walks did not show of their members, and read what they hid."""
+        """Find out why walks did not show some members, and read the members that they hid."""
         self.progress.gaps_opened += self._silent_members.settle_silent()
         self._silent_members.settle_doubtful()
 
     def _item_limit(self, stream: Stream) -> int:
-        """As many items as the most thorough of its bots wants: what one leaves out, all lack."""
+        """Return the largest limit of the bots that want the stream; a limited plan has only its own."""
         own = self._plan.item_limit if stream.pk in self._own else 0
         if self._plan.limited or not self._demands:
             return own or LISTING_CAP
@@ -294,7 +292,7 @@ class Collector:
         return max(own, demand.item_limit if demand else 0) or LISTING_CAP
 
     def _sample(self) -> None:
-        """Read listings that promise no completeness: hot, top, rising, search."""
+        """Read samples: the listings hot, top, rising and search, which promise no completeness."""
         plan = self._plan
         params = {}
         if plan.listing == BotConfig.Listing.SEARCH:
@@ -332,7 +330,7 @@ class Collector:
                 self._outcomes.sampled(stream, result)
 
     def _guarded(self, streams: Sequence[Stream], read: Callable[[], None]) -> None:
-        """Turn what goes wrong with some streams into their outcomes."""
+        """Read some streams, and turn their errors into outcomes."""
         kind = streams[0].kind
         try:
             read()
@@ -352,17 +350,17 @@ class Collector:
             self._on_progress(self.progress)
 
     def _failed(self, streams: Sequence[Stream], error: RedditError) -> None:
-        # One of its own that was fresh enough and only rode along is as fresh as before.
+        # A stream of the plan that was fresh and only rode along keeps its outcome.
         self._outcomes.failed([s for s in streams if s.pk in self._due], error)
 
 
 def claim_key(stream: Stream) -> str:
-    """The key of the lock that whoever reads the stream holds while doing so."""
+    """Return the key of a stream's claim: the lock that a session holds while it reads the stream."""
     return f"stream:{stream.pk}"
 
 
 def _is_suspect(subreddit: Subreddit, result: Walk) -> bool:
-    """Whether a member of which nothing was seen may be one that cannot be read."""
+    """Whether a sample showed nothing of a subreddit that may not be readable."""
     return subreddit.name.lower() not in result.by_subreddit and (
         subreddit.status != Status.OK or subreddit.probe_is_due
     )

@@ -1,4 +1,4 @@
-"""What came of each stream in a session: a named outcome and, in a few words, the reason."""
+"""The outcome of each stream in a session: its name and, in a few words, the reason."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,24 +16,24 @@ class Outcomes:
     """Writes outcomes into a session's progress, by the label of each stream."""
 
     def __init__(self, told: dict[str, dict[str, Any]]) -> None:
-        """`told` is filled as the outcomes become known."""
+        """`told` is the dictionary into which the outcomes are written."""
         self._told = told
 
     def tell(self, name: str, kind: str, outcome: str, detail: str) -> None:
-        """What came of a subreddit's posts or comments."""
+        """Record the outcome of a subreddit's posts or comments."""
         self._told[_label(name, kind)] = {"outcome": outcome, "detail": detail}
 
     def note(self, stream: Stream, outcome: str, detail: str) -> None:
-        """What came of a stream."""
+        """Record the outcome of a stream."""
         self.tell(stream.subreddit.name, stream.kind, outcome, detail)
 
     def failed(self, streams: Iterable[Stream], error: RedditError) -> None:
-        """One error for all of these."""
+        """Record one error as the outcome of all these streams."""
         for stream in streams:
             self.note(stream, error.outcome, str(error))
 
     def walked(self, stream: Stream, walk: Walk, gap: Gap | None) -> None:
-        """How far a walk has read a stream."""
+        """Record that a walk read a stream, and the gap that it left, if any."""
         if gap:
             self.note(stream, "gap", _gap_detail(gap))
         else:
@@ -41,12 +41,12 @@ class Outcomes:
             self.note(stream, "ok" if seen else "empty", f"{seen.items if seen else 0} seen")
 
     def sampled(self, stream: Stream, walk: Walk) -> None:
-        """How much of a subreddit there was in a listing that promises no completeness."""
+        """Record how many items of a subreddit a sample showed."""
         seen = walk.by_subreddit.get(stream.subreddit.name.lower())
         self.note(stream, "ok" if seen else "empty", f"{seen.items if seen else 0} sampled")
 
     def fresh(self, streams: Sequence[Stream]) -> None:
-        """That another session has read these, and what came of that."""
+        """Record that these streams are fresh: when they were last read, and the gap of that read."""
         gaps = ledger.gaps_of_last_read(streams)
         for stream in streams:
             read = f"read at {timezone.localtime(stream.last_fetch_at):%H:%M:%S}"
@@ -57,7 +57,7 @@ class Outcomes:
                 self.note(stream, "ok" if stream.watermark else "empty", read)
 
     def stopped(self, plan: Plan, error: RedditError) -> None:
-        """What ended the session before anything was told of the rest of the plan."""
+        """Record the error that ended the session for each stream of the plan without an outcome."""
         told = {label.lower() for label in self._told}
         for kind in plan.kinds:
             for name in plan.names(kind):

@@ -1,4 +1,4 @@
-"""One page of a listing into the tables: parsed item by item, stored, matched, counted."""
+"""Store one page of things: parse item by item, store, match and count."""
 
 import logging
 from collections.abc import Callable
@@ -17,14 +17,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """What a session has done so far. Named as the session's columns are."""
+    """What a session has done so far. The fields have the names of the session's columns."""
 
     posts_seen: int = 0
     comments_seen: int = 0
     new: int = 0
     updated: int = 0
     rejected: int = 0
-    # Those that this session itself marked; at its end, all since the bot's last one.
+    # While the session runs, this counts the new matches that it stored itself. If it reads listings,
+    # `lifecycle.finish` replaces the number by all matches of the bot since its last session.
     matched: int = 0
     requests: int = 0
     wait_seconds: float = 0.0
@@ -38,7 +39,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class PageStore:
-    """Stores pages on behalf of a bot, or of none, and counts in `progress`."""
+    """Stores pages, on behalf of a bot if there is one, and counts in `progress`."""
 
     def __init__(
         self,
@@ -56,9 +57,9 @@ class PageStore:
     def __call__(
         self, page: Page, *, also: Callable[[list[ParsedItem]], None] | None = None
     ) -> tuple[list[ParsedItem], Taken]:
-        """Parse one page and take it in, all of it or nothing.
+        """Parse one page and store it in one transaction; return its items and what became of them.
 
-        `also` is called with its items, and is a part of that all.
+        `also` is called with the items, inside the transaction.
         """
         posts, comments = self._parse(page)
         items: list[ParsedItem] = [*posts, *comments]
@@ -66,7 +67,7 @@ class PageStore:
         if self._dry_run:
             self._count_seen(posts, comments)
             self._after_page(self._progress)
-            # As if nothing were known: a dry run shows what Reddit lists.
+            # All items count as new, because a dry run shows what Reddit lists.
             return items, Taken(new={item.fullname for item in items})
         with transaction.atomic():
             result = intake.take_in(items, bot_id=self._bot_id)

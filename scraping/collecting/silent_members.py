@@ -1,10 +1,10 @@
-"""Members of merged listings that fell silent, and how a session settles what that means.
+"""Silent and doubtful members of merged listings, and how a session settles them.
 
-A merged listing leaves out without a word what cannot be read. So a walk proves something of a member
-only when its last page shows the member, and the walk shows no less of the member than is known. A
-member may also close, or close and open again, while the listing is read. Reddit does not tell, so
-`hidden` compares the walk with what it should have shown: stored items, or, for a busy subreddit, any
-item at all on a whole page.
+A merged listing silently leaves out members that cannot be read. So a walk proves something about a
+member only if its last page shows the member, and the walk shows no less of it than is known. A member
+may also close, or close and open again, during the walk. Reddit does not report that, so `hidden`
+compares the walk with what it should have shown: stored items, and for a busy subreddit at least one
+item on every whole page.
 """
 
 import logging
@@ -26,7 +26,7 @@ from scraping.reddit.errors import RedditError, Throttled, Unauthorized
 
 logger = logging.getLogger(__name__)
 
-# By their rates, so many items were to be expected on a page that shows none: that is no chance.
+# If a page shows no item of a subreddit although its rates promise this many, that is not chance.
 EXPECTED = 20
 
 
@@ -40,20 +40,20 @@ class _Doubt:
 
 
 class Reader(Protocol):
-    """Who reads the streams, as far as it is asked for."""
+    """The part of the collector that is called from here."""
 
     def record(self, streams: Sequence[Stream], result: Walk, began: datetime) -> None:
-        """Write down what a walk has proven of streams that can be read."""
+        """Record what a walk proved about streams that can be read."""
 
     def read_alone(self, stream: Stream) -> None:
         """Read a stream by itself."""
 
     def note(self, stream: Stream, outcome: str, detail: str) -> None:
-        """Tell what came of a stream."""
+        """Record the outcome of a stream."""
 
 
 class SilentMembers:
-    """Gathers what walks leave unproven, finds out what it is, and has the reader record it."""
+    """Gathers the silent and doubtful members of walks, settles them, and has the reader record them."""
 
     def __init__(
         self, reader: Reader, client: RedditClient, store: PageStore, *, dry_run: bool
@@ -62,23 +62,23 @@ class SilentMembers:
         self._client = client
         self._store = store
         self._dry_run = dry_run
-        # Members of which a walk's last page showed nothing: quiet, or left out as not to be read.
+        # Silent members: a walk's last page showed nothing of them. They are quiet or cannot be read.
         self._silent: list[_Doubt] = []
-        # Those that can be read, though a walk hid something of them: nothing is known of how far.
+        # Doubtful members: they can be read, but a walk hid something of them.
         self._doubtful: list[_Doubt] = []
         self._shown: set[str] = set()
 
     def was_shown(self, name: str) -> bool:
-        """Whether a walk has shown anything of this subreddit: what was claimed of it was readable."""
+        """Whether a walk of this session showed the subreddit, which proves that it could be read."""
         return name.lower() in self._shown
 
     def without(self, streams: Sequence[Stream], result: Walk, began: datetime) -> list[Stream]:
-        """Keep those of a walk's streams that it leaves unproven, and return the others."""
+        """Return the streams that a walk proved; keep its silent and doubtful members for later."""
         self._shown.update(result.by_subreddit)
         if len(streams) == 1:
-            # A single one that cannot be read says so itself.
+            # A listing of a single subreddit says itself that the subreddit cannot be read.
             return list(streams)
-        # Of several, one that the last page does not show may have been closed since an earlier one did.
+        # A member that the last page does not show may have closed after an earlier page showed it.
         silent = [s for s in streams if s.subreddit.name.lower() not in result.at_the_end]
         heard = [s for s in streams if s not in silent]
         if silent:
@@ -86,10 +86,10 @@ class SilentMembers:
         return self._without_doubtful(heard, result, began)
 
     def settle_silent(self) -> int:
-        """Ask which of the members that walks left out silently can be read; only those were read.
+        """Ask Reddit which silent members can be read, and record what walks proved about them.
 
-        Once for all walks of the session: a hundred names take one request. Returns how many gaps that
-        opens of what was claimed earlier.
+        All walks of the session are settled together, because a hundred names take one request. A
+        gated member puts in doubt what was recorded earlier; returns how many gaps that opens.
         """
         silences, self._silent = self._silent, []
         subreddits = {
@@ -123,7 +123,7 @@ class SilentMembers:
         )
 
     def settle_doubtful(self) -> None:
-        """Have those read by themselves of which walks hid something, unless that is gone."""
+        """Look up what walks hid of doubtful members, and read those alone that stay doubtful."""
         doubts, self._doubtful = self._doubtful, []
         self._look_up([name for d in doubts for name in evidence(d.streams, d.result)])
         for doubt in doubts:
@@ -151,10 +151,10 @@ class SilentMembers:
         return [stream for stream in streams if stream.subreddit.name not in names]
 
     def _look_up(self, fullnames: Sequence[str]) -> None:
-        """Look items up that a walk did not show, and store what has become of them.
+        """Look up items that a walk did not show, and store what has become of them.
 
-        Most were deleted one by one. Not asked about are more than one request takes: of so many it is
-        not likely.
+        Most of them were deleted one by one. Nothing is looked up if there are more items than one
+        request takes, because then that explanation is unlikely.
         """
         if 0 < len(fullnames) <= PAGE_SIZE:
             try:
@@ -166,9 +166,9 @@ class SilentMembers:
 
 
 def hidden(streams: Sequence[Stream], result: Walk) -> set[str]:
-    """Names of those of which a merged walk hid something, as far as that can be told.
+    """Return the names of members of which a merged walk hid something, as far as we can detect it.
 
-    Items may have been deleted one by one, too: who reads such a stream by itself knows.
+    Items may also have been deleted one by one. Only a walk of the stream alone tells the difference.
     """
     if result.alone or result.total.oldest is None:
         return set()
@@ -176,13 +176,16 @@ def hidden(streams: Sequence[Stream], result: Walk) -> set[str]:
 
 
 def unshown(streams: Sequence[Stream], result: Walk) -> set[str]:
-    """Names of those with stored items in the walk's span, below all that it showed of them."""
+    """Return the names of members with stored items that the walk should have shown and did not.
+
+    These items lie in the walk's span, below the oldest item that the walk showed of the member.
+    """
     names = {stream.subreddit.pk: stream.subreddit.name for stream in streams}
     return {names[subreddit] for _, subreddit in _missed(streams, result)}
 
 
 def evidence(streams: Sequence[Stream], result: Walk) -> list[str]:
-    """Fullnames of these items; to be looked up, as they may be gone one by one."""
+    """Return the fullnames of the items that make members `unshown`: look up whether they are gone."""
     return [fullname for fullname, _ in _missed(streams, result)]
 
 
@@ -192,7 +195,7 @@ def _missed(streams: Sequence[Stream], result: Walk) -> list[tuple[str, int]]:
     lowest: dict[int, datetime | None] = {}
     for stream in streams:
         name = stream.subreddit.name
-        # Below a member's cap, nothing of it is to be expected.
+        # Below a member's cap, Reddit lists nothing of it.
         if not result.reached_cap(name):
             seen = result.by_subreddit.get(name.lower())
             lowest[stream.subreddit.pk] = seen.oldest if seen else None
@@ -213,7 +216,10 @@ def _missed(streams: Sequence[Stream], result: Walk) -> list[tuple[str, int]]:
 
 
 def absent(streams: Iterable[Stream], result: Walk) -> set[str]:
-    """Names of busy ones that a whole page did not show, above the last that was seen of them."""
+    """Return the names of busy members of which a whole page showed nothing.
+
+    If a member reached its cap, only pages above its oldest shown item count.
+    """
     return {
         stream.subreddit.name
         for stream in streams

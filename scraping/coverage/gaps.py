@@ -1,7 +1,7 @@
-"""Closing gaps: the one place where what was not read becomes known after all.
+"""Gaps and covers: the one place where gaps are closed.
 
-Whoever has read a span of a stream without a hole (a walk, a search, an import) says so by a `Cover`.
-Of a gap that is covered in part, the rest stays open in its own bounds.
+A walk, a gap search or an import that has read a span of a stream without a hole reports a `Cover`.
+If a cover holds only a part of a gap, the rest of the gap stays open with bounds of its own.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,16 +15,17 @@ from django.utils import timezone
 from scraping.coverage.walk import End, Walk
 from scraping.models import Gap, Stream
 
-# Reddit tells times in whole seconds. Of the items of the last second that a walk saw, it may not
-# have seen all.
+# Reddit gives times in whole seconds. A walk may not have seen all items of the last second that it
+# reached.
 SECOND = timedelta(seconds=1)
-# Before Reddit. A cover from here says that there is nothing older, not since when there is something.
+# Long before Reddit. A cover from here says that nothing older exists. It does not say since when the
+# stream is complete.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Cover:
-    """A span of which everything that Reddit still shows has been read and stored."""
+    """A span of a stream in which everything that Reddit still shows has been read and stored."""
 
     stream_id: int
     starts_at: datetime
@@ -33,23 +34,23 @@ class Cover:
 
 @dataclass(frozen=True)
 class ClosedGaps:
-    """What came of covers: how many gaps ended, and how many were narrowed or split, by stream."""
+    """The effect of covers: how many gaps were closed, and how many narrowed or split, by stream."""
 
     closed: dict[int, int] = field(default_factory=dict)
     narrowed: dict[int, int] = field(default_factory=dict)
 
     @property
     def total_closed(self) -> int:
-        """How many gaps there are no more."""
+        """How many gaps were closed."""
         return sum(self.closed.values())
 
     @property
     def total_narrowed(self) -> int:
-        """How many gaps are smaller than they were."""
+        """How many gaps were narrowed or split."""
         return sum(self.narrowed.values())
 
 
-# Streams that have something to gain. Mostly none: nothing is locked then.
+# The streams for which the covers change something. Mostly there are none, and nothing is locked.
 CONCERNED = """
 SELECT s.id FROM scraping_stream s
 JOIN unnest(%(streams)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
@@ -62,8 +63,8 @@ WHERE (s.complete_since > c.starts_at AND s.complete_since <= c.ends_at
 
 LOCK = "SELECT id FROM scraping_stream WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
-# What was closed and what stays open of one gap are rows of their own; its own row keeps the oldest
-# open part.
+# If a gap is covered in part, its row keeps the oldest open part. Every other open part and every
+# closed part becomes a row of its own.
 CLOSE = """
 WITH cover AS (
     SELECT stream_id, range_agg(tstzrange(starts_at, ends_at)) AS spans
@@ -103,7 +104,8 @@ WITH cover AS (
 SELECT stream_id, count(closed_at), count(*) - count(closed_at) FROM kept GROUP BY stream_id
 """
 
-# Only where it joins what is known already: the span between would be neither stored nor a gap.
+# A cover extends the complete span only if it joins that span: anything between the two would be
+# neither stored nor a gap.
 EXTEND = """
 UPDATE scraping_stream s SET complete_since = c.starts_at
 FROM (
@@ -120,11 +122,11 @@ WHERE s.id = c.stream_id
 
 
 def close(covers: Iterable[Cover], *, by: str) -> ClosedGaps:
-    """Close what the covers hold of open gaps, and say by what.
+    """Close the parts of open gaps that the covers hold; `by` says what closed them.
 
-    Also takes back since when a stream is complete, where a cover joins that moment. Its transaction
-    takes the streams' rows in the order of their ids, so that of two who close at once each sees what
-    the other has left.
+    If a cover joins the moment since which a stream is complete, that moment moves back to the
+    cover's start. The transaction locks the streams' rows in the order of their ids. So if two callers
+    close gaps at once, each sees what the other has left.
     """
     spans = [cover for cover in covers if cover.starts_at < cover.ends_at]
     if not spans:
@@ -136,7 +138,7 @@ def close(covers: Iterable[Cover], *, by: str) -> ClosedGaps:
         return ClosedGaps()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(LOCK, [list(concerned)])
-        # A statement of its own: it sees what was committed while the lock was waited for.
+        # A new statement also sees what was committed during the wait for the lock.
         parameters = _parameters([span for span in spans if span.stream_id in concerned])
         cursor.execute(CLOSE, parameters | {"now": timezone.now(), "by": by})
         rows = cursor.fetchall()
@@ -148,11 +150,12 @@ def close(covers: Iterable[Cover], *, by: str) -> ClosedGaps:
 
 
 def covers_of(streams: Iterable[Stream], walk: Walk, *, early: Collection[int] = ()) -> list[Cover]:
-    """What a finished walk from the top has read of each stream.
+    """Return the covers that a finished walk from the top has read of the streams.
 
-    `streams` are as they were when the walk began. One of which the walk saw nothing is left out: of
-    several, Reddit leaves those out silently that cannot be read. A listing that led back to itself
-    proves nothing. The end of one that ended `early`, by the id of the stream, is no beginning.
+    `streams` are as they were when the walk began. A member of a merged listing that the walk did not
+    show has no cover, because Reddit may have left it out silently. A listing that led back to itself
+    proves nothing. `early` holds the ids of streams whose listing ended above known items: the end of
+    such a listing does not prove that nothing older exists.
     """
     if walk.end == End.BROKEN_LISTING:
         return []
@@ -169,7 +172,7 @@ def covers_of(streams: Iterable[Stream], walk: Walk, *, early: Collection[int] =
             continue
         oldest = seen.oldest if seen and walk.reached_cap(name) else walk.total.oldest
         if whole:
-            # Its listing's end is the beginning of all that there is.
+            # The end of the listing proves that nothing older exists.
             covers.append(Cover(stream.pk, BEGINNING, oldest or newest))
         if oldest:
             covers.append(Cover(stream.pk, oldest if whole else oldest + SECOND, newest))
@@ -177,9 +180,9 @@ def covers_of(streams: Iterable[Stream], walk: Walk, *, early: Collection[int] =
 
 
 def record_unread(stream: Stream, since: datetime, *, reason: Gap.Reason) -> Gap | None:
-    """Write down that a stream was to be read back to `since` and was not; return the gap, if any.
+    """Record that a read was to go back to `since` and did not get there; return the gap, if any.
 
-    From then on the stream is complete since that moment but for its gaps.
+    The stream is then complete since that moment, except for its gaps.
     """
     with transaction.atomic():
         row = Stream.objects.select_for_update(no_key=True).get(pk=stream.pk)

@@ -1,4 +1,4 @@
-"""What is known of each stream's completeness: watermarks moved, gaps written."""
+"""The ledger: record what finished walks prove about streams, as watermarks, gaps and rates."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,8 @@ from scraping.coverage.rates import Rates, poll_by
 from scraping.coverage.walk import KNOWN_ITEMS, SURELY_WHOLE, End, Seen, Walk
 from scraping.models import Gap, Stream, item_model
 
-# By the end of a finished walk. One that overlapped or came to its bottom leaves no gap.
+# The reason of a gap by how the walk ended. A walk that ended at known ground or at its bottom leaves
+# no gap.
 GAP_REASONS: dict[End | None, Gap.Reason] = {
     End.ITEM_LIMIT: Gap.Reason.ITEM_LIMIT,
     End.BROKEN_LISTING: Gap.Reason.BROKEN_LISTING,
@@ -21,12 +22,12 @@ GAP_REASONS: dict[End | None, Gap.Reason] = {
 }
 
 
-# No session walks so long: what was first seen so much earlier an earlier walk has shown.
+# No walk lasts this long: an item that was first seen that much earlier was shown by an earlier walk.
 LONGEST_WALK = timedelta(hours=1)
 
 LOCK = "SELECT id FROM scraping_stream WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 
-# In the statement, so that of two walks at once the further one stands.
+# The statement itself compares the moments, so that of two walks at once the later watermark wins.
 RECORD = """
 UPDATE scraping_stream t SET
     watermark = GREATEST(t.watermark, v.watermark),
@@ -50,11 +51,11 @@ WHERE t.id = v.id
 
 
 class Recorded(NamedTuple):
-    """What a walk opened and closed."""
+    """The gaps that a walk opened and closed."""
 
     gaps: list[Gap]
     closed: ClosedGaps
-    # Ids of the streams whose listing ended although it should go on.
+    # The ids of streams whose listing ended above known items.
     early: set[int]
 
 
@@ -65,13 +66,14 @@ def record_walk(
     fetched_at: datetime | None = None,
     by: str = "a later walk",
 ) -> Recorded:
-    """Move the streams' watermarks to what a finished walk proved, and write what it left open.
+    """Move the streams' watermarks to what a finished walk proved, and record gaps that it left.
 
-    `streams` are as they were when the walk began. Gaps of theirs that it has read are closed, and
-    say that they were `by` it.
+    `streams` are as they were when the walk began. Their gaps that the walk has read are closed; `by`
+    says what closed them.
 
-    What the walk saw arrive teaches the streams' rates, and with them by when each must be read
-    again. `fetched_at` is when the walk began, by our clock: as fresh is what it read.
+    The arrivals that the walk saw update the streams' rates. The rates give the time by which each
+    stream must be read again. `fetched_at` is when the walk began, by our clock: the streams are as
+    fresh as that.
     """
     streams = sorted(streams, key=lambda stream: stream.pk)
     early = _ended_early(streams, walk)
@@ -80,12 +82,12 @@ def record_walk(
     rows = [_row(stream, walk, fetched_at, early=stream.pk in early) for stream in streams]
     with transaction.atomic():
         with connection.cursor() as cursor:
-            # In one order: two bots may name the same subreddits in different ones.
+            # Lock the rows in one order: two bots may name the same subreddits in different orders.
             cursor.execute(LOCK, [[stream.pk for stream in streams]])
             cursor.execute(RECORD, [json.dumps(rows, default=datetime.isoformat)])
         Gap.objects.bulk_create(gaps)
         if gaps:
-            # A deep walk has met the gaps that itself has left.
+            # Gaps that a deep walk leaves itself do not count as new to it.
             deep = [row["id"] for row in rows if row["deep_read_at"]]
             Stream.objects.filter(pk__in=deep).update(deep_read_at=timezone.now())
         closed = close(covers_of(streams, walk, early=early), by=by)
@@ -111,9 +113,10 @@ def _row(stream: Stream, walk: Walk, fetched_at: datetime, *, early: bool) -> di
 
 
 def _learned(stream: Stream, walk: Walk) -> Rates:
-    """The stream's rates after what the walk saw of it above the watermark, or as far as it came.
+    """Return the stream's rates, learned from what the walk saw above the watermark.
 
-    Of a first walk the oldest item only says where the span begins.
+    If the walk did not reach the watermark, it counts as far as it came. In a first walk, the oldest
+    item marks the start of the span and is not counted.
     """
     rates = Rates.of(stream)
     seen = walk.by_subreddit.get(stream.subreddit.name.lower(), Seen())
@@ -123,7 +126,7 @@ def _learned(stream: Stream, walk: Walk) -> Rates:
 
 
 def _gap(stream: Stream, walk: Walk, *, early: bool) -> Gap | None:
-    """What lies between the stream's watermark and the oldest item of it that the walk reached."""
+    """Return the gap between the stream's watermark and how far the walk read it, if there is any."""
     cut_off = walk.reached_cap(stream.subreddit.name)
     whole = walk.end in (End.OVERLAP, End.LISTING_END) and not cut_off and not early
     if stream.watermark is None or whole:
@@ -146,7 +149,7 @@ def _is_deep(stream: Stream, walk: Walk) -> bool:
 
 
 def _ended_early(streams: Iterable[Stream], walk: Walk) -> set[int]:
-    """Those of whom the listing ended although known items of theirs stand below its end."""
+    """Return the ids of streams whose listing ended although known items lie below its end."""
     if walk.end != End.LISTING_END:
         return set()
     return {
@@ -158,15 +161,18 @@ def _ended_early(streams: Iterable[Stream], walk: Walk) -> set[int]:
 
 
 def well_known(streams: Iterable[Stream]) -> list[Stream]:
-    """Those with several stored items up to the watermark, as far as is known still on Reddit.
+    """Return the known streams: several of their stored items, up to the watermark, still stand.
 
-    Their listing does not end before it has shown them.
+    The listing of a known stream cannot be empty.
     """
     return [stream for stream in streams if _is_known_below(stream, None)]
 
 
 def _is_known_below(stream: Stream, moment: datetime | None) -> bool:
-    """Whether several items stand below a moment and not above the watermark; None: anywhere."""
+    """Whether several stored items stand below `moment` and up to the watermark.
+
+    If `moment` is None, every item up to the watermark counts.
+    """
     if stream.watermark is None:
         return False
     items = item_model(stream.kind).objects.filter(
@@ -181,9 +187,9 @@ def _is_known_below(stream: Stream, moment: datetime | None) -> bool:
 def record_doubt(subreddit_ids: Iterable[int]) -> int:
     """Open a gap for each stream of subreddits that turned out to be closed; return how many.
 
-    Nobody can say since when they have been: what is proven ends where it did before the walk that
-    showed their newest item, as that may have lost what lay below. What is in such a gap already
-    opens no other one.
+    Nobody can say since when a subreddit has been closed. The walk that showed its newest item may
+    already have lost the items below. So the stream is proven only up to the newest item that was
+    stored before that walk. A span that lies in one open gap already opens no other gap.
     """
     gaps = []
     for stream in Stream.objects.filter(subreddit__in=list(subreddit_ids)):
@@ -207,9 +213,10 @@ def record_doubt(subreddit_ids: Iterable[int]) -> int:
 
 
 def _surely_read_to(stream: Stream) -> datetime | None:
-    """The newest item that was stored before the walk of the newest one; else the stream's beginning.
+    """Return the time of the newest item that was stored before the walk of the newest item.
 
-    Later than it the subreddit was seen, so what had been read until then had been readable.
+    A later walk showed the subreddit again, so everything up to this item could be read. Without such
+    an item, returns the stream's beginning; None if no item is stored.
     """
     items = (
         item_model(stream.kind)
@@ -225,18 +232,18 @@ def _surely_read_to(stream: Stream) -> datetime | None:
 
 
 def reached(stream: Stream, walk: Walk) -> datetime | None:
-    """How far back the walk has read this stream.
+    """Return how far back the walk has read this stream; None if the walk saw no item at all.
 
-    Reddit cuts each member of a merged listing off by itself: below that point the others' items
-    go on, and may well reach known ground, but prove nothing of this one.
+    Reddit cuts off each member of a merged listing by itself. Below that point, the items of other
+    members may go on down to known ground, but they prove nothing about this stream.
     """
     seen = walk.by_subreddit.get(stream.subreddit.name.lower())
-    # Also where the walk ended first: by then, this one's part may have ended already.
+    # This also holds when the walk ended first: Reddit may have cut off this stream before.
     return seen.oldest if seen and seen.items >= SURELY_WHOLE else walk.total.oldest
 
 
 def gaps_of_last_read(streams: Iterable[Stream]) -> dict[int, Gap]:
-    """Gaps that the last read of these streams found and that are open still, by stream."""
+    """Return the open gaps that the last reads of these streams found, by stream."""
     read_at = {stream.pk: stream.last_fetch_at for stream in streams if stream.last_fetch_at}
     if not read_at:
         return {}

@@ -1,7 +1,7 @@
-"""How fast items arrive in a stream, by hour of day, and when it must be read again at the latest.
+"""Rates: how fast items arrive in a stream by hour of day, and by when it must be read again.
 
-Learned from the items that walks saw between two watermarks, by Reddit's own times: how often a
-stream is read, and how long ago that was by our clock, does not matter. Pure arithmetic.
+The rates are learned from the items that walks saw between two watermarks, by Reddit's times. It does
+not matter how often a stream is read, nor how long ago that was by our clock. Pure arithmetic.
 """
 
 from collections.abc import Iterable
@@ -15,32 +15,33 @@ HOURS = 24
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 
-# Items an hour of a stream of which nothing is known yet. A first read corrects it at once.
+# Items an hour that we assume for a stream without rates. Its first read corrects this at once.
 DEFAULT_PER_HOUR = {Stream.Kind.POSTS.value: 4.0, Stream.Kind.COMMENTS.value: 20.0}
 
-# A walk may reach months back: what was then says little of today.
+# A walk may reach months back, and arrivals of that time say little about today.
 LEARNED_SPAN = timedelta(days=7)
-# So much of Reddit's time the default is worth, in hours: a first read of five minutes is chance.
+# The default counts like this many hours of observation, because five minutes of a first read tell little.
 PRIOR_HOURS = 0.25
-# The overall rate forgets within so many hours, the rate of an hour of day within so many such hours.
+# The overall rate forgets within this many hours. The rate of an hour of day forgets within this many
+# hours of its own.
 OVERALL_HOURS = 6.0
 OF_ONE_HOUR_HOURS = 3.0
-# After so many hours the hours of day are trusted as far as they ever are; the rest of the trust is
-# the overall rate's, which knows what is different today.
+# After this many hours, the rates of the hours of day have their full weight. The remaining weight is
+# that of the overall rate, which knows what is different today.
 PROFILE_HOURS = 72.0
 PROFILE_TRUST = 0.75
 
-# A stream is read before so many of its items are expected: half of what Reddit lists.
+# A stream is read before this many new items are expected: half of what Reddit lists.
 HALF_HORIZON = LISTING_CAP // 2
-# Nothing is said of a time that is further away.
+# No moment further ahead is predicted.
 LOOK_AHEAD_DAYS = 31
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Items an hour: all in all, and by hour of day in UTC; `learned_hours` tell from how much.
+    """Items an hour, overall and by hour of day (UTC), learned from `learned_hours` of Reddit's time.
 
-    An hour of day of which nothing is known is None: the overall rate stands for it.
+    The rate of an hour of day that is not known is None; the overall rate takes its place.
     """
 
     overall: float
@@ -49,19 +50,19 @@ class Rates:
 
     @classmethod
     def unknown(cls, kind: str) -> "Rates":
-        """What is assumed of a stream that was never read."""
+        """Return the rates that we assume for a stream that was never read."""
         return cls(DEFAULT_PER_HOUR[kind], (None,) * HOURS)
 
     @classmethod
     def of(cls, stream: Stream) -> "Rates":
-        """What is known of a stream, or the default."""
+        """Return the learned rates of a stream, or the default."""
         by_hour = stream.arrivals_by_hour
         if stream.arrivals_per_hour is None or by_hour is None or len(by_hour) != HOURS:
             return cls.unknown(stream.kind)
         return cls(stream.arrivals_per_hour, tuple(by_hour), stream.learned_hours or 0.0)
 
     def at(self, hour: int) -> float:
-        """Items an hour that are expected at an hour of day (UTC)."""
+        """Return the expected items an hour at an hour of day (UTC)."""
         of_hour = self.by_hour[hour]
         if of_hour is None:
             return self.overall
@@ -69,7 +70,7 @@ class Rates:
         return self.overall + trust * (of_hour - self.overall)
 
     def expected(self, start: datetime, end: datetime) -> float:
-        """How many items are expected between the two."""
+        """Return how many items are expected between two moments."""
         span = max(end - start, timedelta(0))
         whole_days = span // timedelta(days=1)
         items = whole_days * sum(map(self.at, range(HOURS))) if whole_days else 0.0
@@ -77,7 +78,7 @@ class Rates:
         return items + sum(hours * self.at(hour) for hour, hours in _by_hour(rest, end))
 
     def reaches(self, items: float, start: datetime) -> datetime | None:
-        """When so many items are expected to have arrived; None: not within a month."""
+        """Return when `items` items are expected to have arrived; None if not within a month."""
         a_day = sum(map(self.at, range(HOURS)))
         if a_day * LOOK_AHEAD_DAYS < items:
             return None
@@ -93,9 +94,10 @@ class Rates:
         return moment
 
     def learn(self, moments: Iterable[datetime], start: datetime, end: datetime) -> "Rates":
-        """The rates after a walk that saw everything of the stream in (start, end].
+        """Return the rates after a walk that saw every item of the stream in (start, end].
 
-        `moments` are the times of what it saw, in any order; those outside count for nothing.
+        `moments` are the times of the items that it saw, in any order. Times outside the span do not
+        count.
         """
         start = max(start, end - LEARNED_SPAN)
         exposures = [0.0] * HOURS
@@ -107,13 +109,14 @@ class Rates:
         counts = [0] * HOURS
         for moment in moments:
             if start < moment <= end:
-                # The span has its end, not its start: on the hour is the end of the hour before.
+                # The span includes its end and not its start. So an item exactly on the hour belongs
+                # to the hour before.
                 counts[(moment.astimezone(UTC) - MICROSECOND).hour] += 1
         learned = self.learned_hours + seen
         evidence = min((self.learned_hours or PRIOR_HOURS) + seen, OVERALL_HOURS)
         overall = _towards(self.overall, sum(counts) / seen, seen / evidence)
         by_hour = tuple(
-            # Minutes of a stream of which no more is known say little of this hour of all days.
+            # With less than an hour learned in all, minutes say little about this hour of every day.
             _towards(overall if rate is None else rate, count / hours, hours / OF_ONE_HOUR_HOURS)
             if hours and learned >= 1
             else rate
@@ -123,9 +126,10 @@ class Rates:
 
 
 def poll_by(rates: Rates, read_at: datetime) -> datetime | None:
-    """When a stream that was read to its top at `read_at` must be read again, whoever wants it.
+    """Return by when a stream that was read at `read_at` must be read again, whichever bots want it.
 
-    Then half of what Reddit lists of it is expected to be new; None: not within a month.
+    At that time, half of what Reddit lists of the stream is expected to be new. None if that is not
+    within a month.
     """
     return rates.reaches(HALF_HORIZON, read_at)
 
@@ -135,7 +139,7 @@ def _towards(old: float, new: float, weight: float) -> float:
 
 
 def _by_hour(start: datetime, end: datetime) -> Iterable[tuple[int, float]]:
-    """Each hour of day that the span touches, in order, with how many hours of it."""
+    """Yield each hour of day that the span touches, in order, with the part of that hour in the span."""
     moment = start.astimezone(UTC)
     end = end.astimezone(UTC)
     while moment < end:

@@ -1,7 +1,7 @@
-"""How complete streams are: what is proven, in spans and in shares of hours.
+"""Coverage: how complete streams are, in spans and in shares of hours.
 
-A moment of a stream is complete when everything that Reddit then showed of it is stored. That is so
-from `complete_since` to the moment up to which the stream has been read, but for its open gaps.
+A moment of a stream is complete when every item that Reddit showed of that moment is stored. A stream
+is complete from `complete_since` up to its last read, except for its open gaps.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,14 +22,14 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 HOURS = WEEK // HOUR
-# So long after its last read a stream's figures are told as of that.
+# For this long after a stream's last read, its figures are as of that read.
 FRESH = HOUR
 
 Span = tuple[datetime, datetime]
 
 
 class StreamGaps(TypedDict):
-    """What `with_gaps` adds to each stream."""
+    """The annotations that `with_gaps` adds to each stream."""
 
     open_gaps: int
     recent_gaps: list[Gap]
@@ -37,7 +37,7 @@ class StreamGaps(TypedDict):
 
 @dataclass(frozen=True)
 class Coverage:
-    """How complete a stream is. Shares are from 0 to 1, of all of their time."""
+    """How complete a stream is. Shares are from 0 to 1, of the whole day, week or hour."""
 
     stream: Stream
     complete_since: datetime | None
@@ -46,13 +46,13 @@ class Coverage:
     day: float
     week: float
     hours: tuple[float, ...]
-    """Of each of the last 7 x 24 hours that began, the oldest first."""
+    """The share of each of the last 7 x 24 hours, the oldest first; the last is the current hour."""
     hours_until: datetime
-    """The end of the last of them."""
+    """The end of the last of these hours."""
 
     @property
     def hours_before(self) -> int:
-        """How many of the hours had ended before the stream was collected at all."""
+        """How many of the hours had ended before the stream was first complete."""
         if self.complete_since is None:
             return len(self.hours)
         first = self.hours_until - len(self.hours) * HOUR
@@ -62,7 +62,7 @@ class Coverage:
 def complete_spans(
     complete_since: datetime | None, read_until: datetime | None, gaps: Iterable[Span]
 ) -> list[Span]:
-    """The spans of which everything is stored, in order and apart. Gaps may overlap and lie anywhere."""
+    """Return the complete spans, in order and without overlap. The gaps may overlap and lie anywhere."""
     if complete_since is None or read_until is None:
         return []
     spans = []
@@ -78,7 +78,7 @@ def complete_spans(
 
 
 def share(spans: Iterable[Span], begins: datetime, ends: datetime) -> float:
-    """Which part of the time from `begins` to `ends` lies in the spans, which are apart."""
+    """Return the share of the time from `begins` to `ends` in the spans, which must not overlap."""
     held = sum(
         (max(min(b, ends) - max(a, begins), timedelta()) for a, b in spans), start=timedelta()
     )
@@ -86,7 +86,7 @@ def share(spans: Iterable[Span], begins: datetime, ends: datetime) -> float:
 
 
 def shares_by_hour(spans: Sequence[Span], until: datetime, hours: int) -> tuple[float, ...]:
-    """The share of each of so many hours, the last of which ends at `until`, the oldest first."""
+    """Return the share of each of the last `hours` hours before `until`, the oldest first."""
     first = until - hours * HOUR
     return tuple(
         share(spans, first + number * HOUR, first + (number + 1) * HOUR) for number in range(hours)
@@ -96,10 +96,10 @@ def shares_by_hour(spans: Sequence[Span], until: datetime, hours: int) -> tuple[
 def with_gaps(
     streams: QuerySet[Stream], *, now: datetime | None = None
 ) -> "QuerySet[WithAnnotations[Stream, StreamGaps]]":
-    """The streams as `coverage_of` wants them, in two statements however many there are."""
+    """Return the streams as `coverage_of` needs them: two statements for any number of streams."""
     since = (now or timezone.now()) - WEEK - HOUR
     recent = Gap.objects.filter(closed_at=None, ends_at__gte=since)
-    # A subquery, which is asked for the rows of a page and not for all streams that there are.
+    # A subquery runs only for the rows of a page, not for all streams.
     counted = (
         Gap.objects.filter(stream=OuterRef("pk"), closed_at=None)
         .order_by()
@@ -115,7 +115,7 @@ def with_gaps(
 
 
 def streams_of(names: Sequence[str]) -> QuerySet[Stream]:
-    """The streams of these subreddits, in any case; of all that were ever read where none is named."""
+    """Return the streams of these subreddits, in any case; without names, every stream ever read."""
     if not names:
         return Stream.objects.exclude(last_fetch_at=None)
     return Stream.objects.named(names)
@@ -124,16 +124,16 @@ def streams_of(names: Sequence[str]) -> QuerySet[Stream]:
 def coverage_of(
     stream: "WithAnnotations[Stream, StreamGaps]", *, now: datetime | None = None
 ) -> Coverage:
-    """How complete a stream is that came by `with_gaps`, as of now, or of its last read if that is fresh.
+    """Return the coverage of a stream from `with_gaps`, as of now, or of its last read if that is fresh.
 
-    A stream in which nothing happens keeps its watermark, by Reddit's clock, while it is read all the
-    same: what was there when its last walk began is known, by ours.
+    A stream without new items keeps its watermark, by Reddit's clock, although it is read. So it
+    counts as read up to the beginning of its last walk, by our clock.
     """
     now = now or timezone.now()
     read_until = max(filter(None, (stream.watermark, stream.last_fetch_at)), default=None)
     if read_until is not None:
         read_until = min(read_until, now)
-        # What came since then is a matter of freshness, unless it is long.
+        # The time since the last read is a matter of freshness, unless it is long.
         now = read_until if now - read_until <= FRESH else now
     spans = complete_spans(
         stream.complete_since,
@@ -141,7 +141,7 @@ def coverage_of(
         [(gap.starts_at, gap.ends_at) for gap in stream.recent_gaps],
     )
     begun = now.replace(minute=0, second=0, microsecond=0)
-    # Of the hour that runs, what has run.
+    # The current hour counts only up to now.
     running = share(spans, begun, now) if begun < now else 0.0
     return Coverage(
         stream=stream,

@@ -1,9 +1,9 @@
-"""Reading a listing page by page until it reaches known ground, or saying why it did not.
+"""Walks: read a listing page by page until known ground, or say why a walk did not reach it.
 
-A walk is proven to overlap with what is stored when it has met three known items older than the
-watermark less a grace: what is approved late appears below the top, at the time it was written. The
-cursor `before` proves nothing (it gives an empty list when its anchor is gone) and is never used.
-All times are Reddit's own (`created_utc`): no clock of ours takes part.
+A walk has reached known ground when it has met three stored items older than the watermark less the
+grace. One known item is not enough, because an item that was approved late appears below the top, at
+the time at which it was written. The cursor `before` proves nothing and is never used: its list is
+empty when the item that it names is gone. All times are Reddit's (`created_utc`), never our clock's.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ from scraping.reddit.client import PAGE_SIZE, Page
 from scraping.reddit.parse import ParsedItem
 
 KNOWN_ITEMS = 3
-# So far below the watermark a walk goes on: the order of a listing is not strict, and its servers
-# differ by seconds. What moderators let through later than that appears further down; a walk that
-# waited for it would read a poll of five minutes three times over, each time.
+# A walk goes on this far below the watermark, because the order of a listing is not strict and Reddit's
+# servers differ by seconds. Items that moderators let through later appear further down. A grace for
+# them, too, would triple the cost of a stream that is read every five minutes.
 GRACE = timedelta(seconds=30)
-# Of the about 1,000 items that Reddit lists of a subreddit, some were removed meanwhile.
+# Reddit lists about 1,000 items of a subreddit, less some that were removed meanwhile.
 CAP_SLACK = 50
-# In strictly moderated subreddits many were. A listing that ended with so many items may have been
-# cut off; only a shorter one is taken to be all that there is.
+# In strictly moderated subreddits many items were removed. So a listing that ended with this many items
+# may have been cut off, and only a shorter listing is taken to be complete.
 SURELY_WHOLE = LISTING_CAP // 2
 
 
@@ -45,7 +45,7 @@ class Seen:
     items: int = 0
     oldest: datetime | None = None
     newest: datetime | None = None
-    # The times of all of them, in the order of the listing.
+    # The times of all items, in the order of the listing.
     moments: list[datetime] = field(default_factory=list)
 
     def add(self, created_at: datetime) -> None:
@@ -58,7 +58,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Span:
-    """What one page showed: from when to when, and of whom, in lower case."""
+    """What one page showed: its oldest and newest time, and its subreddits in lower case."""
 
     oldest: datetime
     newest: datetime
@@ -67,10 +67,10 @@ class Span:
 
 @dataclass
 class Walk:
-    """A walk as it goes: what it saw by lower-case name of subreddit, in all, and how it ended.
+    """The state of a walk: what it saw in all and by subreddit (lower case), and how it ended.
 
-    It is `alone` when its listing was of one subreddit, which would have said so if it could not be
-    read. Of several, Reddit leaves such ones out silently.
+    A walk is `alone` when its listing is of one subreddit. Such a listing fails when the subreddit
+    cannot be read; a merged listing leaves the subreddit out silently.
     """
 
     floor: datetime | None
@@ -79,16 +79,16 @@ class Walk:
     total: Seen = field(default_factory=Seen)
     by_subreddit: dict[str, Seen] = field(default_factory=dict)
     known_below_floor: int = 0
-    # Names, in lower case, of those that its last page showed: they could be read to the end.
+    # The subreddits, in lower case, that the last page showed: they could be read to the end.
     at_the_end: set[str] = field(default_factory=set)
     pages: list[Span] = field(default_factory=list)
-    # Pages may bring an item again: as the listing moves down, or pinned and in its place.
+    # Pages may show an item again: the listing moves down, and a pinned item also stands in its place.
     fullnames: set[str] = field(default_factory=set)
 
     def add(self, item: ParsedItem, *, known: bool) -> None:
-        """Take note of one item of a page."""
+        """Count one item of a page."""
         if item.stickied or item.subreddit is None:
-            return  # Pinned or an ad: stands there however old it is.
+            return  # Pinned or an ad: its place says nothing about its age.
         if item.fullname in self.fullnames:
             return
         self.fullnames.add(item.fullname)
@@ -98,18 +98,18 @@ class Walk:
             self.known_below_floor += 1
 
     def turn_page(self, items: list[ParsedItem]) -> None:
-        """Take note of a page's span, and of whom it showed."""
+        """Record which span and which subreddits a page showed."""
         self.at_the_end = {item.subreddit.lower() for item in items if item.subreddit}
         if times := _times(items):
             self.pages.append(Span(min(times), max(times), frozenset(self.at_the_end)))
 
     @property
     def overlaps(self) -> bool:
-        """Whether it has met known ground."""
+        """Whether the walk has reached known ground."""
         return self.known_below_floor >= KNOWN_ITEMS
 
     def reached_cap(self, subreddit: str) -> bool:
-        """Whether Reddit may have cut this subreddit's part of the listing off."""
+        """Whether Reddit may have cut off this subreddit's part of the listing."""
         seen = self.by_subreddit.get(subreddit.lower())
         by_itself = self.end not in (End.ITEM_LIMIT, End.BROKEN_LISTING)
         enough = SURELY_WHOLE if by_itself else LISTING_CAP - CAP_SLACK
@@ -117,7 +117,11 @@ class Walk:
 
 
 def floor_below(watermarks: list[datetime | None]) -> datetime | None:
-    """Where a walk over streams with these watermarks may end, or None: only with the listing."""
+    """Return the floor of a walk over streams with these watermarks.
+
+    None means that the walk finds no known ground and ends with the listing, because a stream was
+    never read or there is none.
+    """
     known = [watermark for watermark in watermarks if watermark is not None]
     return min(known) - GRACE if len(known) == len(watermarks) and known else None
 
@@ -131,13 +135,13 @@ def walk(
     bottom: datetime | None = None,
     alone: bool = False,
 ) -> Walk:
-    """Fetch and store page after page until the walk's end, which is always reached.
+    """Fetch and store page after page until the walk ends, which it always does.
 
-    With a `bottom` the walk looks for no known ground, so give no floor: it goes on until a whole page
-    is older.
+    With a `bottom`, the walk goes on until a whole page is older. It does not look for known ground,
+    so the caller passes None as `floor`.
 
     `fetch` takes a cursor; `store` returns a page's items and what became of them. Pages are stored
-    as they come, so a walk that is cut short loses nothing: its watermark is not moved.
+    as they come. A walk that is cut short loses nothing, because only its end moves the watermark.
     """
     state = Walk(floor, alone=alone)
     for page in _pages(fetch, state, item_limit):
@@ -160,7 +164,7 @@ def _lies_below(bottom: datetime, items: list[ParsedItem]) -> bool:
 
 
 def _times(items: list[ParsedItem]) -> list[datetime]:
-    """When those were written that stand where their time puts them."""
+    """Return when the items were written, without pinned items and ads, which stand out of order."""
     return [item.created_at for item in items if not item.stickied and item.subreddit is not None]
 
 

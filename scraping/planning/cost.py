@@ -1,8 +1,8 @@
-"""What bots cost their app's budget in the long run, from learned rates, before anything is asked.
+"""Estimate what bots cost their app's budget in the long run, from learned rates and without a request.
 
-The same caps and the same measure as the compiler's, on the average day instead of now: streams of
-one interval share walks; one of a longer interval goes with the others where that is cheaper than a
-walk of its own. What depends on chance is left out: probes, retries, phases that do not meet.
+The estimate uses the caps and the measure of `packing`, for the average day instead of now. Streams
+of one interval share walks. A stream of a longer interval joins a walk if that is cheaper than a walk
+of its own. Everything that depends on chance is left out: probes, retries, bots that run out of step.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ from scraping.reddit.client import (
 
 HOUR = timedelta(hours=1)
 GRACE_HOURS = GRACE / HOUR
-# Above this share of an app's budget, little is left for what comes in bursts or late.
+# Above this share of an app's budget, little is left for bursts and delays.
 WARN_SHARE = 0.8
 
 StreamKey = tuple[str, str]
@@ -33,27 +33,27 @@ StreamKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a bot adds and what its app's scheduled bots need with it, in requests a minute."""
+    """Requests a minute: `adds` for the bot itself, `total` for all scheduled bots of its app with it."""
 
     app: RedditApp
     adds: float
     total: float
-    # Streams of the bot's that were never read: defaults stand for their rates.
+    # How many of the bot's streams have no learned rates; the default stands for them.
     unknown: int
 
     @property
     def share(self) -> float:
-        """Of the app's requests a minute, 1 for all of them."""
+        """The share of the app's requests a minute that `total` takes; 1 is all of them."""
         return self.total / self.app.requests_per_minute
 
     @property
     def is_high(self) -> bool:
-        """Whether too little is left."""
+        """Whether too little of the app's budget is left."""
         return self.share > WARN_SHARE
 
 
 def estimate(bot: BotConfig) -> Cost:
-    """What the bot, saved or not, costs on its schedule, whether it is switched on or not."""
+    """Estimate the cost of a bot on its schedule. The bot may be unsaved or switched off."""
     others = list(
         BotConfig.objects.scheduled().filter(reddit_app=bot.reddit_app_id).exclude(pk=bot.pk)
     )
@@ -71,14 +71,14 @@ def estimate(bot: BotConfig) -> Cost:
 
 
 def requests_per_minute(bots: Iterable[BotConfig], rates: Mapping[StreamKey, float]) -> float:
-    """What these bots of one app need together; `rates` are in items an hour where they are known."""
+    """Return what these bots of one app need together; `rates` holds known rates in items an hour."""
     bots = list(bots)
     walks = _Walks()
     wanted = []
     for demand in demands_of(bots):
         rate = rates.get(demand.key, Rates.unknown(demand.kind).overall)
         hours = demand.freshness / HOUR
-        # A busy one is read before it overflows, whatever its bots promise.
+        # A busy stream is read before it overflows, however long its bots' intervals are.
         wanted.append((min(hours, HALF_HORIZON / rate) if rate else hours, rate, demand))
     for hours, rate, demand in sorted(wanted, key=lambda one: (one[0], -one[1], one[2].key)):
         walks.add(demand.subreddit, demand.kind, rate=rate, hours=hours)
@@ -95,14 +95,14 @@ class _Walk:
 
 
 class _Walks:
-    """Walks that are repeated for ever, each in its own interval."""
+    """Walks that are repeated for ever, each at its own interval."""
 
     def __init__(self) -> None:
         self.per_hour = 0.0
         self._walks: list[_Walk] = []
 
     def add(self, name: str, kind: str, *, rate: float, hours: float) -> None:
-        """Add a stream where it costs least; call it with the shortest intervals first."""
+        """Add a stream to the walk where it costs least. Add streams with the shortest intervals first."""
         alone = pages(rate * (hours + GRACE_HOURS)) / hours
         costs = [
             (self._more(walk, rate, hours), number)
@@ -130,13 +130,13 @@ class _Walks:
 
     @staticmethod
     def _more(walk: _Walk, rate: float, hours: float) -> float:
-        """What one walk in so many hours costs more when it also goes down to this stream's last."""
+        """Return the additional requests an hour if one walk every `hours` also reads this stream."""
         with_it = pages((walk.rate + rate) * (hours + GRACE_HOURS))
         return (with_it - pages(walk.rate * (walk.hours + GRACE_HOURS))) / hours
 
 
 def _samples_per_hour(bot: BotConfig) -> float:
-    """What a bot of a sampling listing reads at most: nobody shares it."""
+    """Return how many requests an hour a bot's samples take at most; bots do not share samples."""
     if bot.listing == BotConfig.Listing.NEW:
         return 0.0
     runs = HOUR / freshness_of(bot)
@@ -144,7 +144,7 @@ def _samples_per_hour(bot: BotConfig) -> float:
 
 
 def _learned(wanted: Iterable[StreamKey]) -> dict[StreamKey, float]:
-    """Items an hour on the average of a day, of those streams of which they are known."""
+    """Return the average items an hour over a day, for the streams with learned rates."""
     keys = set(wanted)
     streams = Stream.objects.named(name for name, _ in keys).exclude(arrivals_per_hour=None)
     return {

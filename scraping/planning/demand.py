@@ -1,7 +1,7 @@
-"""What the scheduled bots of an app want: which streams, and how fresh each.
+"""Demands: the streams that scheduled bots of an app want, with the shortest freshness of each.
 
-A bot's schedule is a promise of freshness. Several bots may want the same stream; whoever reads it
-next should know the shortest promise.
+A bot's schedule is a promise of freshness. Several bots may want the same stream, so the session that
+reads it next must know the shortest promise.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from bots.models import BotConfig, RedditApp
 from jobs.beat.slots import Crontab
 from scraping.models import Stream
 
-# The distances between a crontab's firings are looked at over so many days: all of a week, and the
-# way into the next one.
+# The times between a crontab's firings are compared over this many days: a whole week, and the step
+# into the next week.
 CRONTAB_DAYS = 8
-# Of a crontab that fires once and never again, or never.
+# The freshness of a crontab that fires once or never.
 LONGEST = timedelta(days=366)
 # No crontab fires more often.
 MINUTE = timedelta(minutes=1)
@@ -39,30 +39,30 @@ WANTED_FIELDS = (
 
 @dataclass(frozen=True)
 class Demand:
-    """A stream that bots want, and the shortest time in which one of them wants it read again."""
+    """A stream that bots want, and the shortest freshness among these bots."""
 
     # In lower case.
     subreddit: str
     kind: str
     freshness: timedelta
     bot_ids: tuple[int, ...]
-    # How many items of it the most thorough of them reads at a time.
+    # The largest item limit among the bots.
     item_limit: int
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells streams apart: the subreddit in lower case, and the kind."""
+        """The key of the stream: its subreddit in lower case, and its kind."""
         return self.subreddit, self.kind
 
 
 def demands(app: RedditApp) -> list[Demand]:
-    """What the app's active, scheduled bots want, by subreddit and kind."""
+    """Return the demands of the app's active, scheduled bots, by subreddit and kind."""
     bots = BotConfig.objects.scheduled().filter(reddit_app=app)
     return demands_of(bots.only(*WANTED_FIELDS).order_by("pk").iterator())
 
 
 def demands_of(bots: Iterable[BotConfig]) -> list[Demand]:
-    """What these bots want, whatever their state, by subreddit and kind."""
+    """Return the demands of these bots, in whatever state, by subreddit and kind."""
     wanted: dict[tuple[str, str], list[tuple[timedelta, int, int]]] = {}
     for bot in bots:
         wish = (freshness_of(bot), bot.item_limit, bot.pk)
@@ -82,7 +82,7 @@ def demands_of(bots: Iterable[BotConfig]) -> list[Demand]:
 
 
 def wanted_kinds(bot: BotConfig) -> tuple[str, ...]:
-    """The kinds of streams of which the bot wants every item: samples are no streams."""
+    """Return the kinds of streams that the bot wants in full; samples are no streams."""
     kinds = []
     if bot.listing == BotConfig.Listing.NEW:
         kinds.append(Stream.Kind.POSTS.value)
@@ -92,17 +92,17 @@ def wanted_kinds(bot: BotConfig) -> tuple[str, ...]:
 
 
 def freshness_of(bot: BotConfig) -> timedelta:
-    """The longest time that the bot leaves between two reads: its interval.
+    """Return the longest time that the bot leaves between two reads: its interval.
 
-    Of a crontab, the shortest time between two firings in the coming days: what is read at one of
-    them is to be read again at the next.
+    For a crontab, this is the shortest time between two firings in the coming days, because a stream
+    that is read at one firing must be read again at the next.
     """
     if bot.schedule == BotConfig.Schedule.INTERVAL:
         return bot.interval
     try:
         return _shortest_distance(bot.crontab, str(bot.timezone), timezone.now().date())
     except ValueError:
-        # Written past the form. It never fires, and the beat has marked its schedule.
+        # This crontab did not come through the form. It never fires, and the beat has marked its schedule.
         return LONGEST
 
 

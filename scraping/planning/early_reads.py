@@ -1,4 +1,4 @@
-"""Streams that would overflow before their bots read them, and the apps that can read them."""
+"""Early reads: streams that would outrun Reddit's listings, and the apps that can read them."""
 
 from django.utils import timezone
 
@@ -8,7 +8,7 @@ from scraping.planning.demand import demands
 
 
 def apps_to_read_early() -> list[int]:
-    """Ids of the apps whose bots want a stream that is expected to overflow by now."""
+    """Return the ids of apps whose bots want a stream that must be read by now."""
     overflowing = Stream.objects.filter(poll_by__lte=timezone.now())
     if not overflowing.exists():
         return []
@@ -17,7 +17,7 @@ def apps_to_read_early() -> list[int]:
 
 
 def overflowing_streams(app: RedditApp) -> list[Stream]:
-    """Readable streams that the app's bots want and that are expected to overflow by now."""
+    """Return the readable streams that the app's bots want and that must be read by now (`poll_by`)."""
     wanted = {demand.key for demand in demands(app)}
     streams = Stream.objects.filter(
         poll_by__lte=timezone.now(), subreddit__status=Subreddit.Status.OK

@@ -1,4 +1,4 @@
-"""How old what is stored of a stream may be, and how old it has been."""
+"""Freshness: whether a stream is due, and how long streams went between two reads."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,28 +11,27 @@ from bots.models import BotConfig
 from scraping.models import Stream
 from scraping.planning.demand import freshness_of, wanted_kinds
 
-# A punctual beat never comes at the very second: a stream that is almost due is due. Without this a
-# session that began a second earlier after the last read than the interval would leave it for
+# A stream that is almost due counts as due, because no beat fires to the very second. Without this
+# slack, a session that begins one second before the interval is over would leave the stream unread for
 # another whole interval.
 SLACK_SHARE = 0.1
 LONGEST_SLACK = timedelta(minutes=1)
-# Within this share of their interval before they are due, streams of others ride along.
+# Streams of other bots ride along during this last share of their interval.
 RIDING_SHARE = 0.25
-# Who asks for a session by hand wants it read now, unless that has just been done.
+# A session that insists reads every stream that was not read in this time.
 INSIST_AGE = timedelta(seconds=5)
-# The clocks of two machines differ by less. A read that is further in the future tells of a clock
-# that was wrong.
+# The clocks of two machines differ by less. A read further in the future was recorded by a wrong clock.
 CLOCK_SKEW = timedelta(minutes=1)
 
 RECENT = timedelta(hours=24)
 
-# How spans are told: the unit, its seconds, the decimals shown, and how many are told in the next one.
+# How a span is shown: the unit, its seconds, the decimals, and from how many on the next unit is used.
 UNITS = (("s", 1, 0, 60), ("min", 60, 1, 60), ("h", 3_600, 1, 48))
 DAY = 86_400
 
 
 def is_due(stream: Stream, freshness: timedelta | None, now: datetime) -> bool:
-    """Whether a session of a bot of this freshness has to read the stream; None: it insists."""
+    """Whether a session with this freshness must read the stream; with None, the session insists."""
     if stream.poll_by is not None and stream.poll_by <= now:
         return True
     if freshness is None:
@@ -41,7 +40,7 @@ def is_due(stream: Stream, freshness: timedelta | None, now: datetime) -> bool:
 
 
 def may_ride(stream: Stream, freshness: timedelta, now: datetime) -> bool:
-    """Whether the stream falls due so soon that it may as well be read now."""
+    """Whether the stream falls due so soon that it may ride along now."""
     return _age_reaches(stream, freshness * (1 - RIDING_SHARE), now)
 
 
@@ -55,11 +54,11 @@ def _age_reaches(stream: Stream, limit: timedelta, now: datetime) -> bool:
 def longest_between_reads(
     streams: Iterable[tuple[str, str]], *, now: datetime, since: datetime
 ) -> float | None:
-    """The longest time in seconds that one of the streams went unread: between its last two reads,
-    or from the last one until now. None when none of them was read before `since`.
+    """Return the longest time in seconds that one of the streams went unread.
 
-    `streams` are names of subreddits and kinds; what was begun at `since` or later and is the first
-    read of its stream tells nothing.
+    It counts the time between a stream's last two reads, and the time since its last read. `streams`
+    are pairs of subreddit name and kind. If the only read of a stream began at `since` or later, the
+    stream does not count. None when no stream counts.
     """
     wanted = {(name.lower(), kind) for name, kind in streams}
     rows = (
@@ -80,7 +79,7 @@ def longest_between_reads(
 
 @dataclass(frozen=True)
 class Achieved:
-    """What a bot's sessions of the last 24 hours achieved; seconds."""
+    """The promised and achieved freshness of a bot in the last 24 hours, in seconds."""
 
     promised: float
     p50: float
@@ -89,7 +88,7 @@ class Achieved:
     sessions: int
 
     def __str__(self) -> str:
-        """In one line: half of the sessions, 95 of 100, and the worst, against the promise."""
+        """Return one line: half of the sessions, 95 % of them, and the worst, against the promise."""
         p50, p95, longest = map(in_words, (self.p50, self.p95, self.longest))
         return (
             f"half within {p50}, 95 % within {p95}, all within {longest}; "
@@ -98,7 +97,7 @@ class Achieved:
 
 
 def achieved(bots: Sequence[BotConfig]) -> dict[int, Achieved]:
-    """Promised and achieved freshness by bot, for those that have sessions that can tell."""
+    """Return promised and achieved freshness by bot, for bots with sessions that measured it."""
     promised = {bot.pk: freshness_of(bot).total_seconds() for bot in bots if wanted_kinds(bot)}
     with connection.cursor() as cursor:
         cursor.execute(
@@ -119,8 +118,8 @@ def achieved(bots: Sequence[BotConfig]) -> dict[int, Achieved]:
 
 
 def in_words(seconds: float) -> str:
-    """A span of time as people say it: 45 s, 5.2 min, 3.0 h, 2.0 days."""
-    # By what is shown: 59.7 s would be "60 s" beside a "1.0 min".
+    """Return a span of time as people say it: 45 s, 5.2 min, 3.0 h, 2.0 days."""
+    # Compare the rounded number: otherwise 59.7 s would be shown as "60 s" instead of "1.0 min".
     for unit, size, decimals, below in UNITS:
         if round(seconds / size, decimals) < below:
             return f"{seconds / size:.{decimals}f} {unit}"

@@ -1,4 +1,4 @@
-"""Bots on schedule that have read nothing for too long, for whatever reason, are started."""
+"""Start overdue bots: bots on schedule that have read nothing for too long, for whatever reason."""
 
 import logging
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ ALIVE = (states.PENDING, states.STARTED, states.RETRY)
 
 
 def start(*, now: datetime | None = None) -> list[str]:
-    """Request a session of each bot on schedule whose last good one is older than two intervals.
+    """Request a session of each bot on schedule whose last good session is older than two intervals.
 
-    Of a crontab, two firings must have passed. Left alone are bots that are paused or inactive, of
-    which Reddit refuses the app, or of which a session is under way, waits, or will continue later.
-    Returns the names of those that were started.
+    For a crontab, two firings must have passed. A bot is not started if it is paused or inactive, if
+    Reddit refuses its app, or if it has a session that runs, waits, or will continue later. Returns
+    the names of the bots that were started.
     """
     now = now or timezone.now()
     started = []
@@ -58,19 +58,22 @@ def _last_good(bot: BotConfig) -> datetime | None:
 
 
 def _busy(now: datetime) -> set[int | None]:
-    """The bots of which a session is under way, or will be."""
+    """Return the ids of the bots with a session that runs, waits, or will continue later."""
     under_way = Q(status__in=[Status.QUEUED, Status.RUNNING]) | Q(continues_at__gt=now)
     busy: set[int | None] = set(
         ScrapeSession.objects.filter(under_way).values_list("bot", flat=True)
     )
-    # Of a run that the beat has recorded there is no session before a worker begins it.
+    # A run that the beat has recorded has no session until a worker begins it.
     runs = TaskResult.objects.filter(task_name=services.SCRAPE_TASK, status__in=ALIVE)
     names = runs.exclude(periodic_task_name=None).values_list("periodic_task_name", flat=True)
     return busy | {services.bot_id_of(name) for name in names if name is not None}
 
 
 def _due_at(bot: BotConfig, since: datetime) -> datetime | None:
-    """Two intervals later, or the second firing of the crontab; None: it does not fire again."""
+    """Return the moment two intervals after `since`, or the second firing of the crontab after it.
+
+    None if the crontab does not fire so often.
+    """
     if bot.schedule == BotConfig.Schedule.INTERVAL:
         return since + 2 * bot.interval
     fires = schedules.firings(bot.crontab, str(bot.timezone), after=since)

@@ -1,10 +1,10 @@
-"""The request compiler: due streams of one kind packed into the fewest pages of merged listings.
+"""Pack due streams of one kind into the fewest pages of merged listings.
 
-Every walk reads down to the oldest watermark of its members, through what all of them have above
-it, and half a page more than it needs on the average. So what a stream costs depends on its
-company: streams that were read together stay together, and one that lags behind does not drag a
-busy one down with it. First-fit-decreasing by expected items, but each into the pack where it costs
-least, and into one of its own where that costs less.
+Every walk reads down to the oldest watermark of its members, through the items of all members, and on
+the average half a page further. So the cost of a stream depends on the other members of its pack.
+Streams that were read together stay together, and a stream that lags behind does not drag a busy
+stream down with it. The streams are sorted by expected items, the most first. Each joins the pack
+where it costs least, or a new pack if that costs no more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,15 +17,15 @@ from scraping.models import Stream
 from scraping.reddit.client import MAX_MERGED_CHARACTERS, MAX_MERGED_NAMES, PAGE_SIZE
 
 HOUR = timedelta(hours=1)
-# Read to its listing's end, as nothing is known of it: what that may be, and how many such streams
-# share a walk. A walk that is cut short moves no watermark, so it must not be long.
+# A stream without a watermark is read to its listing's end, which is at most this many items away. At
+# most ten new streams share a walk, because a walk that is cut short moves no watermark.
 FIRST_READ_ITEMS = 2 * HALF_HORIZON
 FIRST_READ_LOAD = 10 * FIRST_READ_ITEMS
 
 
 @dataclass(frozen=True)
 class Due:
-    """A stream to be read. A rider is read only where it costs less than by itself."""
+    """A stream to read. A rider is read only if it costs less in a pack than alone."""
 
     stream: Stream
     rider: bool = False
@@ -41,9 +41,9 @@ class _Weighed:
     due: Due
     # Items an hour at present.
     rate: float
-    # How far below the present its walk goes, in hours.
+    # How far back from now its walk must go, in hours.
     depth: float
-    # Items that it is expected to have above its watermark, less the grace.
+    # The expected items of this depth: above the watermark less the grace.
     load: float
 
 
@@ -77,24 +77,24 @@ class _Pack:
 
 
 def compile_packs(dues: Iterable[Due], now: datetime) -> list[list[Due]]:
-    """Divide due streams of one kind among merged requests; every one but riders stands in one.
+    """Divide due streams of one kind among packs. Each stream is in one pack; riders may be left out.
 
-    `now` is the present by our clock. No pack breaks the caps on names and characters, nor the one
-    on expected items unless a stream alone does.
+    `now` is the present by our clock. No pack exceeds the caps on names and characters. A pack exceeds
+    the cap on expected items only if a single stream does.
     """
     dues = list(dues)
     known = [due for due in dues if due.stream.watermark is not None]
     first = [due for due in dues if due.stream.watermark is None]
     clock = _reddits_clock([due.stream for due in known], now)
     return [
-        # Apart: they are read to the listing's end, and would drag the others down with them.
+        # First reads are packed apart: they go to the listing's end and would drag the others down.
         *_pack([_weigh(due, now, clock) for due in known], room=HALF_HORIZON),
         *_pack([_weigh_first(due) for due in first], room=FIRST_READ_LOAD),
     ]
 
 
 def pages(load: float) -> float:
-    """How many pages a walk of so many expected items takes on the average."""
+    """Return how many pages a walk of `load` expected items takes on the average."""
     return max(1.0, (load + KNOWN_ITEMS) / PAGE_SIZE + 0.5)
 
 
@@ -122,7 +122,7 @@ def _weigh(due: Due, now: datetime, clock: datetime | None) -> _Weighed:
     stream, depth = due.stream, 0.0
     if clock is not None and (watermark := stream.watermark) is not None:
         depth = (max(clock - watermark, timedelta(0)) + GRACE) / HOUR
-    # Nothing lay between the watermark and the last read; what is new came after it.
+    # The last read found nothing above the watermark, so all new items came after that read.
     read_at = stream.last_fetch_at or now
     rates = Rates.of(stream)
     rate = rates.at(now.hour)
@@ -133,15 +133,15 @@ def _weigh(due: Due, now: datetime, clock: datetime | None) -> _Weighed:
 
 
 def _weigh_first(due: Due) -> _Weighed:
-    # One that was read and found empty has no watermark either, but nothing to read.
+    # A stream that was read and found empty has no watermark either, but has next to no items.
     items = FIRST_READ_ITEMS if due.stream.last_fetch_at is None else 1.0
     return _Weighed(due, items, 1.0, items)
 
 
 def _reddits_clock(streams: Sequence[Stream], now: datetime) -> datetime | None:
-    """The present by Reddit's clock, or a little before it.
+    """Return the present by Reddit's clock, or a little before it; None if no stream has a watermark.
 
-    A stream's watermark was not later than Reddit's present when it was read.
+    When a stream was read, its watermark was not later than the present by Reddit's clock.
     """
     return max(
         (

@@ -1,4 +1,4 @@
-"""What a session is to collect, before anything is asked."""
+"""The plan of a session: what it is to collect, made before any request."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from scraping.planning.demand import freshness_of
 
 @dataclass(frozen=True)
 class Plan:
-    """What to collect, and for whom."""
+    """What a session collects, and for which bot."""
 
     subreddits: tuple[str, ...]
     listing: str = BotConfig.Listing.NEW
@@ -18,18 +18,18 @@ class Plan:
     search_query: str = ""
     item_limit: int = LISTING_CAP
     bot_id: int | None = None
-    # What was read within this time is fresh. None: all is read that was not read just now.
+    # Streams that were read within this time are fresh. None: the session insists.
     freshness: timedelta | None = None
-    # The limit of items is an order, whatever other bots want of the same streams.
+    # The item limit holds even if other bots want more of the same streams.
     limited: bool = False
-    # Where not all kinds of all the subreddits are wanted: names in lower case, and kinds.
+    # The streams to read, as pairs of lower-case name and kind; None: all kinds of all subreddits.
     only: frozenset[tuple[str, str]] | None = None
 
     @classmethod
     def of(cls, bot: BotConfig, *, item_limit: int | None = None, insist: bool = True) -> "Plan":
-        """What the bot is set to collect, with another limit of items where one is given.
+        """Return the plan of a bot; `item_limit` replaces the bot's own limit.
 
-        Unless it is to `insist`, what is fresh enough for the bot is not read again.
+        With `insist`, the session also reads streams that are fresh enough for the bot.
         """
         return cls(
             subreddits=tuple(bot.subreddits),
@@ -44,26 +44,26 @@ class Plan:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds that are read, sampled posts among them."""
+        """The kinds that the session reads, including sampled posts."""
         return (Stream.Kind.POSTS, Stream.Kind.COMMENTS) if self.comments else (Stream.Kind.POSTS,)
 
     @property
     def is_sample(self) -> bool:
-        """Whether its posts are a sample, which is no stream."""
+        """Whether the posts are a sample, which is no stream."""
         return self.listing != BotConfig.Listing.NEW
 
     @property
     def stream_kinds(self) -> tuple[str, ...]:
-        """The kinds of which every item is wanted."""
+        """The kinds that are read as streams, with every item."""
         return self.kinds[1:] if self.is_sample else self.kinds
 
     def names(self, kind: str) -> list[str]:
-        """The subreddits of which this kind is wanted."""
+        """Return the subreddits of which the session reads this kind."""
         if self.only is None:
             return list(self.subreddits)
         return [name for name in self.subreddits if (name.lower(), kind) in self.only]
 
     @property
     def streams(self) -> list[tuple[str, str]]:
-        """Subreddit and kind of each stream of which every item is wanted."""
+        """The subreddit and kind of each stream that is read with every item."""
         return [(name, kind) for kind in self.stream_kinds for name in self.names(kind)]

@@ -1,4 +1,4 @@
-"""Backfilling a bot's streams: what Reddit still lists of them, back to a day that somebody names."""
+"""Backfill a bot's streams: read what Reddit still lists of them, back to a day the operator names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from scraping.sessions import lifecycle
 from scraping.subreddits import ensure_streams
 
 LOCK = "backfill-bot:{bot_id}"
-# A backfill waits for the budget instead of ending: it has no next run. Beyond a whole window there
-# is none for it.
+# A backfill has no next run, so it waits for the budget instead of ending. For one request it waits a
+# whole window and this many seconds; after that, the app has no budget for it.
 SLACK_SECONDS = 30
 
 
 class NothingToBackfill(Exception):
-    """A backfill that cannot run; the message says why."""
+    """The backfill cannot run; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Backfill:
         return f"backfill of bot “{self.bot.name}”"
 
     def read(self, reader: DeepReader) -> None:
-        """Read what is not complete since that day."""
+        """Read the bot's streams that are not complete since that day."""
         depths = []
         for kind in wanted_kinds(self.bot):
             streams = ensure_streams(self.bot.subreddits, kind)
@@ -54,7 +54,7 @@ class _Backfill:
         reader.read(depths)
 
     def _done(self, streams: list[Stream]) -> set[int]:
-        """Of which everything since that day is stored."""
+        """Return the ids of the streams that are complete since that day, without an open gap."""
         holes = Gap.objects.filter(stream=OuterRef("pk"), closed_at=None, ends_at__gt=self.since)
         done = Stream.objects.filter(
             pk__in=[stream.pk for stream in streams], complete_since__lte=self.since
@@ -62,11 +62,11 @@ class _Backfill:
         return set(done.exclude(Exists(holes)).values_list("pk", flat=True))
 
     def tell(self, reading: Reading) -> StreamOutcome:
-        """Write down what was not reached; return what is told of the stream."""
+        """Record what the walk did not reach; return the outcome of the stream."""
         stream = reading.depth.stream
         ended = reading.walk.end == End.LISTING_END and not reading.ended_early
         if reading.is_done and ended and reading.since:
-            # There is nothing older that Reddit shows.
+            # Reddit shows nothing older.
             gaps.close([gaps.Cover(stream.pk, self.since, reading.since + gaps.SECOND)], by=self.by)
             if reading.since > self.since:
                 return StreamOutcome("ok", f"its listing begins at {reading.since:%Y-%m-%d %H:%M}")
@@ -93,9 +93,9 @@ def backfill_bot(
 ) -> ScrapeSession:
     """Read what Reddit still lists of the bot's streams back to `since`, and return the session.
 
-    It runs beside the bot's ordinary sessions, in the lowest lane, and waits for its budget. Killed,
-    it is simply run again: streams that are complete since then are not read twice. Raises
-    `NothingToBackfill`.
+    The backfill runs beside the bot's ordinary sessions, in the lowest lane, and waits for the app's
+    budget. If it is killed, run it again: it does not read streams that are complete since then.
+    Raises `NothingToBackfill` if the bot takes samples only or another backfill of it runs.
     """
     if not wanted_kinds(bot):
         raise NothingToBackfill(

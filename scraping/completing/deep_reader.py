@@ -1,4 +1,4 @@
-"""Reading streams further down than known ground: what deep walks and backfills have in common."""
+"""Read streams further down than known ground: the common part of deep walks and backfills."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -22,16 +22,16 @@ from scraping.sessions import frame
 
 Status = ScrapeSession.Status
 
-# So many pages of one stream end every listing: Reddit shows about 1,000 items, and 1,523 were seen.
+# No stream's listing has more pages: Reddit shows about 1,000 items, and the most ever seen is 1,523.
 PAGES_OF_A_STREAM = 16
-# Streams to be read to very different depths do not share a listing: the busy one would be read to
-# its end for the quiet one's sake.
+# Streams whose depths differ by more than this do not share a listing. Otherwise a busy stream would
+# be read to its end only because a quiet stream goes deep.
 SPREAD = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Depth:
-    """A stream that was read once and how far down it is to be read, by Reddit's clock."""
+    """A stream, and how far down to read it, by Reddit's clock."""
 
     stream: Stream
     bottom: datetime
@@ -39,29 +39,29 @@ class Depth:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a walk found of one stream."""
+    """The result of a walk for one stream."""
 
     depth: Depth
     walk: Walk
     gaps_opened: int
     gaps_closed: int
     gaps_narrowed: int
-    # Its listing ended, although items that are known stand below.
+    # Whether the listing ended above known items.
     ended_early: bool = False
 
     @property
     def cut_off(self) -> bool:
-        """Whether Reddit lists no further, though there is more."""
+        """Whether Reddit may have cut off the stream's listing, so that older items exist."""
         return self.walk.reached_cap(self.depth.stream.subreddit.name)
 
     @property
     def since(self) -> datetime | None:
-        """How far back it was read; None when there was nothing in it."""
+        """How far back the stream was read; None if the walk saw no item."""
         return ledger.reached(self.depth.stream, self.walk)
 
     @property
     def is_done(self) -> bool:
-        """Whether it was read as far as was asked, or to the end of all that there is."""
+        """Whether the stream was read down to its depth, or to the end of all that Reddit shows."""
         if self.since is not None and self.since <= self.depth.bottom:
             return True
         ended = self.walk.end == End.LISTING_END and not self.ended_early
@@ -69,7 +69,7 @@ class Reading:
 
 
 class StreamOutcome(NamedTuple):
-    """What came of a stream, in a few words, and the gaps that were opened beside the walk's own."""
+    """The outcome of a stream with its reason, and the number of gaps opened besides the walk's own."""
 
     outcome: str
     detail: str
@@ -77,14 +77,14 @@ class StreamOutcome(NamedTuple):
 
 
 class PagesSpent(Exception):
-    """A reader has read as many pages as it was given; what is left is for another time."""
+    """The reader has read as many pages as it was given. Another run reads the remaining streams."""
 
 
 class DeepReader:
-    """Reads streams down to given depths, as many of them in one listing as go together.
+    """Reads streams down to given depths, and packs streams of similar depth into one listing.
 
-    Killed at any moment it leaves nothing untrue: pages are stored as they come, and what is proven
-    of a stream is written in one transaction when its walk has ended.
+    A reader that is killed leaves no wrong record. It stores pages as they come, and records what a
+    walk proves in one transaction when the walk has ended.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class DeepReader:
         on_reading: Callable[[Reading], None],
         note: Callable[[Stream, StreamOutcome], None],
     ) -> None:
-        """`by` is what closed gaps say; `pages` bounds what is read in all; None: no bound.
+        """`by` is recorded in closed gaps. `pages` limits the pages of all walks; None means no limit.
 
-        `on_reading` is called for each stream that was read, `note` with what came of it for each
-        that could not be.
+        `on_reading` is called for each stream that was read. `note` is called with the outcome of each
+        stream that could not be read.
         """
         self._client = client
         self._store = store
@@ -110,15 +110,15 @@ class DeepReader:
         self.note = note
 
     def read(self, depths: Iterable[Depth]) -> None:
-        """Read them; a stream at fault costs no other.
+        """Read the streams; an error of one stream does not stop the others.
 
-        Raises `Unauthorized` and `Throttled`, which concern all of them, and `PagesSpent`.
+        Raises `Unauthorized` and `Throttled`, which concern all streams, and `PagesSpent`.
         """
         for pack in packs(depths):
             self._guarded(pack)
 
     def _guarded(self, pack: Sequence[Depth], *, was_shown: bool = False) -> None:
-        """Read a pack, and turn what goes wrong with it into the outcomes of its streams."""
+        """Read a pack, and turn its errors into the outcomes of its streams."""
         try:
             self._read(pack)
         except (Unauthorized, Throttled):
@@ -149,23 +149,26 @@ class DeepReader:
             elif name not in result.by_subreddit or depth.stream.subreddit.name in doubtful:
                 unseen.append(depth)
             else:
-                # One that the last page does not show may have been closed since an earlier one did.
+                # A member that the last page does not show may have closed after an earlier page
+                # showed it.
                 (heard if name in result.at_the_end else silent).append(depth)
         self._record(heard, result, began)
         left = silent
         while left and (again := self._shown_again(left)):
             self._record(again, result, began)
             left = [depth for depth in left if depth not in again]
-        # Quiet, or not to be read, or hidden for a part: of several, Reddit does not say which.
+        # These members are quiet, closed or partly hidden. A merged listing does not tell which, so
+        # each is read alone.
         for depth in [*left, *unseen]:
             name = depth.stream.subreddit.name.lower()
             self._guarded([depth], was_shown=name in result.by_subreddit)
 
     def _shown_again(self, silent: Sequence[Depth]) -> list[Depth]:
-        """Those of members that fell silent of which a listing of them all shows something now.
+        """Return the silent members that one merged listing of them all shows now.
 
-        They may have been closed since an earlier page showed them, and `/api/info` would not tell:
-        a gated subreddit looks open there. With each of those found the listing has room for others.
+        Members may have closed after an earlier page showed them. `/api/info` does not tell, because a
+        gated subreddit looks open there. The caller asks again without the members that were found, so
+        that the listing has room for others.
         """
         names = [depth.stream.subreddit.name for depth in silent]
         try:
@@ -173,14 +176,14 @@ class DeepReader:
         except (Unauthorized, Throttled):
             raise
         except RedditError:
-            return []  # Each says by itself what is wrong.
+            return []  # Each member is then read alone and reports its own error.
         if len(silent) == 1:
             return list(silent)
         shown = availability.subreddits_of(page)
         return [depth for depth in silent if depth.stream.subreddit.name.lower() in shown]
 
     def _record(self, depths: Sequence[Depth], result: Walk, began: datetime) -> None:
-        """Write down and tell what a walk has proven of streams that can be read."""
+        """Record what a walk proved about streams that can be read, and report each reading."""
         streams = [depth.stream for depth in depths]
         with transaction.atomic():
             recorded = ledger.record_walk(streams, result, fetched_at=began, by=self._by)
@@ -225,7 +228,7 @@ class DeepReader:
 
 
 def packs(depths: Iterable[Depth]) -> list[list[Depth]]:
-    """Put together what one merged listing can serve: of a kind, and of about the same depth."""
+    """Group the streams that one merged listing can serve: streams of one kind and similar depth."""
     groups: list[list[Depth]] = []
     for depth in sorted(depths, key=lambda depth: (depth.stream.kind, depth.bottom)):
         first = groups[-1][0] if groups else None
@@ -255,11 +258,11 @@ def run(
     pages: int | None = None,
     longest_wait: float | None = None,
 ) -> Progress:
-    """Let `read` use a reader in the lowest lane, and end the session as that ended.
+    """Call `read` with a reader in the lowest lane, end the session accordingly, return its progress.
 
-    `by` and `pages` are the reader's; `name` tells operators who waits for the budget, `longest_wait`
-    seconds for one request at most. `on_reading` returns what is told of a stream. What goes wrong
-    with Reddit is the session's to tell and raises nothing.
+    `by` and `pages` are passed to the reader. `name` shows operators who waits for the budget;
+    `longest_wait` limits the wait for one request, in seconds. `on_reading` returns the outcome of a
+    stream. An error of Reddit's is recorded in the session and not raised.
     """
 
     def work(client: RedditClient, store: PageStore, progress: Progress) -> None:
@@ -286,10 +289,10 @@ def in_session(
     on_page: Callable[[Progress], None],
     longest_wait: float | None = None,
 ) -> Progress:
-    """Let `work` use a client and a store in the lowest lane, and end the session as that ended.
+    """Call `work` with a client and a store in the lowest lane, and end the session accordingly.
 
-    `name` tells operators who waits for the budget, `longest_wait` seconds for one request at most.
-    What goes wrong with Reddit is the session's to tell and raises nothing.
+    `name` shows operators who waits for the budget; `longest_wait` limits the wait for one request, in
+    seconds. An error of Reddit's is recorded in the session and not raised. Returns the progress.
     """
 
     def read(client: RedditClient, progress: Progress, after_page: OnProgress) -> None:
@@ -309,5 +312,5 @@ def in_session(
 
 
 def _status_after(session: ScrapeSession, progress: Progress, fault: RedditError) -> str:
-    """What was read is read; that the lowest lane has to wait is no failure."""
+    """Return the status after an error: a wait of the lowest lane is no failure."""
     return Status.PARTIAL if isinstance(fault, Throttled) else Status.FAILED

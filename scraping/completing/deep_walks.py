@@ -1,8 +1,8 @@
-"""Deep walks: now and then each wanted stream is read anew, further down than known ground.
+"""Deep walks: from time to time, read each wanted stream again, further down than known ground.
 
-Moderators let posts and comments through hours after they were written; those then stand at the
-time of their writing, where an ordinary walk no longer looks. A deep walk finds them, and closes the
-gaps that Reddit's listings still reach.
+Moderators approve some posts and comments hours late. These items then appear at the time of their
+writing, where an ordinary walk no longer looks. A deep walk finds these items, and closes the gaps
+that Reddit's listings still reach.
 """
 
 import logging
@@ -33,13 +33,13 @@ if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
 
 logger = logging.getLogger(__name__)
 
-# So far down a deep walk goes where no gap asks for more: the day since the last one, and half a day for
-# moderators to let things through. It costs up to ten requests for each stream.
+# A deep walk goes this far below the watermark if no gap lies deeper: a day since the last deep walk,
+# and half a day for moderators to let items through. It costs up to ten requests for each stream.
 DEPTH = timedelta(hours=36)
-# Comments have their turn every third time: of a subreddit there are some five times as many, of which
-# Reddit's 1,000 go back only hours where it is busy, and moderators hold few of them back.
+# Comments have their turn every third time. A subreddit has about five times as many comments as posts,
+# so in a busy subreddit the listed 1,000 reach back only hours; and moderators hold back few comments.
 INTERVALS = {Stream.Kind.POSTS.value: 1, Stream.Kind.COMMENTS.value: 3}
-# Streams of one run and app.
+# At most this many streams in one run, for each app.
 STREAMS = 500
 
 LOCK = "deep-walk:{app_id}"
@@ -52,7 +52,10 @@ TABLES = {
 
 @dataclass
 class DeepWalk:
-    """What a run did: how many streams were due, how many of them it read, what became of gaps."""
+    """The counts of a run for one app: streams due and read, gaps, new items, requests.
+
+    `ended_early` says why the run ended before all due streams were read; empty if it did not.
+    """
 
     due: int = 0
     read: int = 0
@@ -64,7 +67,7 @@ class DeepWalk:
     ended_early: str = ""
 
     def note(self, reading: Reading) -> StreamOutcome:
-        """Take down what came of one stream; return what is told of it."""
+        """Count the reading of one stream; return the stream's outcome."""
         if reading.ended_early and not reading.is_done:
             detail = "its listing ended above items of it that are known: read again soon"
             return StreamOutcome("error", detail)
@@ -79,10 +82,10 @@ class DeepWalk:
 
 
 def walk_deep(app: RedditApp, *, on_page: Callable[[Progress], None] = lambda _: None) -> DeepWalk:
-    """Read what is due of the streams that the app's bots want, and return what came of it.
+    """Read the due streams that the app's bots want, and return the counts.
 
-    Nothing is asked when nothing is due, when Reddit refuses the app, or when another process is at
-    it. What it does not get to is due the next time, the oldest first.
+    No request is made when no stream is due, when Reddit refuses the app, or when another process
+    holds the app's lock for deep walks. Streams that the run does not reach stay due.
     """
     if not refusals.may_try(app):
         return DeepWalk(ended_early="Reddit refuses the app's credentials")
@@ -134,23 +137,24 @@ def _walk(
 
 
 class NewGap(TypedDict):
-    """What `due_streams` adds to each stream: whether it has a gap that no deep walk has met yet."""
+    """The annotation that `due_streams` adds: whether a stream has a gap that no deep walk has met yet."""
 
     has_new_gap: bool
 
 
 @dataclass(frozen=True)
 class WalkDepth(Depth):
-    """How far down a deep walk is to read a stream, which may have a gap that none has met yet."""
+    """How far down to read a stream, and whether it has a gap that no deep walk has met yet."""
 
     has_new_gap: bool
 
 
 def due_streams(app: RedditApp) -> "list[WithAnnotations[Stream, NewGap]]":
-    """Streams that the app's bots want and that are to be read deep now, the most urgent first.
+    """Return the streams that the app's bots want and that are due for a deep walk, most urgent first.
 
-    Those with a gap that no deep walk has met yet come first, then those whose last one is longest
-    ago. Streams that were never read, and subreddits that cannot be, are the ordinary sessions'.
+    Streams with a gap that no deep walk has met yet come first, then streams whose last deep walk is
+    longest ago. Ordinary sessions take care of streams that were never read and of subreddits that
+    cannot be read.
     """
     names: dict[str, list[str]] = {}
     for wanted in demand.demands(app):
@@ -167,7 +171,7 @@ def _age(stream: Stream) -> float:
 
 
 def _due(kind: str, names: Sequence[str]) -> "QuerySet[WithAnnotations[Stream, NewGap]]":
-    # A gap that was there when a deep walk ended lies beyond what Reddit lists, for good.
+    # A gap that a deep walk left open lies below what Reddit lists, for good.
     new_gaps = Gap.objects.filter(stream=OuterRef("pk"), closed_at=None).filter(
         Q(found_at__gt=OuterRef("deep_read_at")) | Q(stream__deep_read_at=None)
     )
@@ -189,9 +193,10 @@ def _due(kind: str, names: Sequence[str]) -> "QuerySet[WithAnnotations[Stream, N
 
 
 def depths_of(streams: "Sequence[WithAnnotations[Stream, NewGap]]") -> list[WalkDepth]:
-    """How far down to read each: a day and a half, and to the oldest gap that the last deep walk left.
+    """Return how far down to read each stream: a day and a half, or further down to its oldest gap.
 
-    Not to gaps below what that one could reach: a listing only moves on.
+    Gaps below the reach of the last deep walk do not count, because a listing only moves on. If the
+    stream has a gap that no deep walk has met yet, all its open gaps count.
     """
     open_gaps = Gap.objects.filter(stream__in=streams, closed_at=None)
     oldest: dict[int, datetime] = {}
@@ -210,12 +215,13 @@ def depths_of(streams: "Sequence[WithAnnotations[Stream, NewGap]]") -> list[Walk
 
 
 def within_pages(depths: Sequence[WalkDepth], pages: int) -> list[WalkDepth]:
-    """As many of the depths, from the first, as so many pages hold by what is stored; one at least."""
+    """Return the first depths that fit into `pages` pages, by the items stored; at least one depth."""
     chosen: list[WalkDepth] = []
     stored = _stored_above(depths)
     left = pages * PAGE_SIZE
     for depth in depths:
-        # What a gap holds is not stored; what shows nothing is asked about by itself.
+        # The items of a new gap are not stored, so the stream counts with a whole listing. A stream
+        # without stored items counts with one page, because it is asked for by itself.
         known = stored.get(depth.stream.pk) or PAGE_SIZE
         left -= LISTING_CAP if depth.has_new_gap else known
         if chosen and left < 0:
@@ -225,7 +231,7 @@ def within_pages(depths: Sequence[WalkDepth], pages: int) -> list[WalkDepth]:
 
 
 def _stored_above(depths: Iterable[Depth]) -> dict[int, int]:
-    """How many items of each stream are stored down to its depth, of 1,000 at most."""
+    """Return how many items of each stream are stored down to its depth, 1,000 at most."""
     counts: dict[int, int] = {}
     for kind, table in TABLES.items():
         rows = [

@@ -1,8 +1,8 @@
-"""Searching for what Reddit's listings do not reach any more: posts in gaps that deep walks left.
+"""Gap searches: search for the posts in gaps that deep walks left and listings no longer reach.
 
-`/r/NAME/search` lists about 1,000 results of each query. `self:yes` finds text posts and `self:no` all
-others, so both together go further down than `/new` does. Reddit's index is neither whole nor up to
-date: what a search has read counts only where it shows the posts that are known already.
+`/r/NAME/search` lists about 1,000 results of each query. The query `self:yes` finds text posts and
+`self:no` all other posts, so both together go further down than `/new` does. Reddit's index is neither
+complete nor up to date. So a search proves something only if it shows the posts that are known.
 """
 
 import logging
@@ -43,15 +43,16 @@ if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
 
 logger = logging.getLogger(__name__)
 
-# Every post is found by one of them.
+# Every post is found by one of these queries.
 QUERIES = ("self:yes", "self:no")
-# Without the last, posts that are marked as adult may be left out silently.
+# Without `include_over_18`, Reddit may silently leave out posts that are marked as adult.
 PARAMETERS = {"restrict_sr": "1", "sort": "new", "t": "all", "include_over_18": "on"}
-# Streams of one run and app: of each two queries are read, in 32 requests at most.
+# At most this many streams in one run, for each app. The two queries of a stream take at most 32
+# requests.
 STREAMS = 10
-# Known posts next above a gap, and next below it, that must be among the results.
+# This many known posts next above a gap, and as many next below it, must be among the results.
 NEIGHBOURS = 100
-# More than both queries can show.
+# At most this many known posts are loaded: more than both queries can show.
 MOST_KNOWN = 4 * LISTING_CAP
 
 LOCK = "search-gaps:{app_id}"
@@ -60,7 +61,10 @@ BY = "a search"
 
 @dataclass
 class GapSearch:
-    """What a run did: how many streams had gaps to search for, and what became of those gaps."""
+    """The counts of a run for one app: streams due and searched, gaps, new items, requests.
+
+    `ended_early` says why the run ended early; empty if it did not.
+    """
 
     due: int = 0
     searched: int = 0
@@ -73,7 +77,7 @@ class GapSearch:
 
 @dataclass(frozen=True)
 class Known:
-    """A stored post that stands on Reddit, as far as is known."""
+    """A stored post that still stands on Reddit, as far as we know."""
 
     fullname: str
     created_at: datetime
@@ -81,7 +85,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Found:
-    """What one query showed: the posts, and how far down (three of them are not newer than that)."""
+    """The results of one query: the posts, and how far down they reach.
+
+    At least three posts are as old as `reached` or older; None if the query showed fewer posts.
+    """
 
     fullnames: frozenset[str]
     reached: datetime | None
@@ -89,7 +96,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a search proves of a gap: nothing, for a reason, or that all is read but for `missing`."""
+    """What a search proves about a gap.
+
+    With a `reason` it proves nothing. Otherwise the gap is read, unless a `missing` post still stands.
+    """
 
     reason: str = ""
     missing: frozenset[str] = frozenset()
@@ -98,10 +108,10 @@ class Verdict:
 def search_gaps(
     app: RedditApp, *, on_page: Callable[[Progress], None] = lambda _: None
 ) -> GapSearch:
-    """Search for the posts in gaps of streams that the app's bots want, and return what came of it.
+    """Search for the posts in gaps of streams that the app's bots want, and return the counts.
 
-    Nothing is asked when there is no such gap, when Reddit refuses the app, or when another process
-    is at it. Each gap is searched for once, unless an error kept that from being decided.
+    No request is made when there is no such gap, when Reddit refuses the app, or when another process
+    holds the app's lock for gap searches. Each gap is searched once, and again only after an error.
     """
     if not refusals.may_try(app):
         return GapSearch(ended_early="Reddit refuses the app's credentials")
@@ -138,18 +148,20 @@ def _search(
 
 
 class OpenGaps(TypedDict):
-    """What `due_streams` adds to each stream."""
+    """The attribute that `due_streams` adds to each stream."""
 
     gaps_to_search: list[Gap]
 
 
 def due_streams(app: RedditApp) -> "QuerySet[WithAnnotations[Stream, OpenGaps]]":
-    """Streams of posts that the app's bots want, with what deep walks left open in `gaps_to_search`.
+    """Return the streams of posts that the app's bots want, with unsearched gaps that deep walks left.
 
-    In no order: one whose search fails each time keeps no other from its turn.
+    The gaps are in `gaps_to_search`. The streams come in random order, so that a stream whose search
+    always fails does not keep the others from their turn.
     """
     names = [wanted.subreddit for wanted in demand.demands(app) if wanted.kind == Stream.Kind.POSTS]
-    # A deep walk has met it and not closed it. What retention has deleted is not fetched again.
+    # These are gaps that a deep walk has met and not closed. A gap below the border of retention is
+    # not searched, because its posts would not be stored again.
     beyond_reach = Gap.objects.filter(
         Q(stream__subreddit__content_since=None)
         | Q(ends_at__gt=F("stream__subreddit__content_since")),
@@ -168,7 +180,7 @@ def due_streams(app: RedditApp) -> "QuerySet[WithAnnotations[Stream, OpenGaps]]"
 
 
 class _Searcher:
-    """Searches stream by stream. What is proven of one is written in one transaction at its end."""
+    """Searches stream by stream, and records the result of each stream in one transaction."""
 
     def __init__(
         self, client: RedditClient, store: PageStore, progress: Progress, result: GapSearch
@@ -179,9 +191,9 @@ class _Searcher:
         self._result = result
 
     def run(self, streams: "Iterable[WithAnnotations[Stream, OpenGaps]]") -> None:
-        """Search for the gaps of each; a stream at fault costs no other.
+        """Search the gaps of each stream; an error of one stream does not stop the others.
 
-        Raises `Unauthorized` and `Throttled`, which concern all of them.
+        Raises `Unauthorized` and `Throttled`, which concern all streams.
         """
         for stream in streams:
             try:
@@ -195,7 +207,7 @@ class _Searcher:
                 self._note(stream, error.outcome, str(error))
 
     def _search(self, stream: Stream, wanted: Sequence[Gap]) -> None:
-        # Before anything is read: what the search itself stores proves nothing of it.
+        # Load the known posts first: posts that the search itself stores prove nothing.
         known = _known(stream)
         bottom = min(gap.starts_at for gap in wanted)
         found = [self._walk(stream, query, bottom) for query in QUERIES]
@@ -244,21 +256,22 @@ class _Searcher:
         if seen.end == End.BROKEN_LISTING:
             raise BadResponse(f"The results of “{query}” led back to themselves.")
         own = seen.by_subreddit.get(name.lower())
-        # Several, as in walks: one post out of its order does not prove how far down it went.
+        # Several posts must be this old, as in walks: one post out of order does not prove the depth.
         moments = sorted(own.moments) if own else []
         reached = moments[KNOWN_ITEMS - 1] if len(moments) >= KNOWN_ITEMS else None
         return Found(frozenset(fullnames), reached)
 
     def _reasons(self, verdicts: Mapping[int, Verdict]) -> dict[int, str]:
-        """Why each gap stays open; empty for one that does not.
+        """Return why each gap stays open; the reason is empty for a gap that can be closed.
 
-        A known post that is not among the results may have been removed since: Reddit is asked once.
+        A known post that is missing from the results may have been removed since. One request asks
+        Reddit about up to 100 such posts.
         """
         missing = sorted(frozenset().union(*(verdict.missing for verdict in verdicts.values())))
         ended: set[str] = set()
         if missing:
             items, _ = self._store(self._client.info(fullnames=missing[:PAGE_SIZE]))
-            # One that the answer lacks is not said to have ended.
+            # A post that the answer leaves out does not count as removed.
             ended = {item.fullname for item in items if item.removal}
         return {
             key: verdict.reason
@@ -271,11 +284,11 @@ class _Searcher:
 
 
 def judge(gap: Gap, known: Sequence[Known], found: Sequence[Found]) -> Verdict:
-    """What the results of all queries prove of a gap, held against the known posts around it.
+    """Compare the results of all queries with the known posts, and return what they prove about a gap.
 
-    Each query has to reach below the gap's start, and to show several posts from outside of the gap
-    that were known: one that Reddit does not understand, or has cut off, proves nothing. `known` is
-    newest first.
+    Each query must reach below the gap's start and show several known posts from around the gap. A
+    query that Reddit does not understand, or whose results it cut off, proves nothing. `known` is
+    sorted, the newest first.
     """
     reached = [one.reached for one in found]
     floor = max(filter(None, reached), default=None)
@@ -283,7 +296,7 @@ def judge(gap: Gap, known: Sequence[Known], found: Sequence[Found]) -> Verdict:
         return Verdict("the results end above its start")
     above = [post for post in known if post.created_at >= gap.ends_at][-NEIGHBOURS:]
     inside = [post for post in known if gap.starts_at <= post.created_at < gap.ends_at]
-    # Of the moment down to which a query was read it may not have shown all.
+    # A query may not have shown all posts of the moment that it reached, so that moment is left out.
     below = [post for post in known if floor < post.created_at < gap.starts_at][:NEIGHBOURS]
     around = {post.fullname for post in (*above, *below)}
     if any(len(around & one.fullnames) < KNOWN_ITEMS for one in found):

@@ -1,7 +1,7 @@
-"""Bots that run together: one batch, one summary of all their sessions at the end.
+"""Batches of bots: run several bots together, with one summary of all their sessions at the end.
 
-The runs and their end are those of `jobs.runs.batches`; what is added here is whose the batch is and
-what came of it. The comment trees that a session asks for afterwards are read outside the batch.
+`jobs.runs.batches` handles the runs and their end. This module adds the batch's owner and summary. The
+comment trees that a session requests afterwards are read outside the batch.
 """
 
 import logging
@@ -28,40 +28,40 @@ ADDED_UP = ("posts_seen", "comments_seen", "new", "updated", "matched", "request
 def scrape_batch(bots: Iterable[BotConfig], *, by: User | None = None) -> BatchOfBots:
     """Request one session of each of these bots, as one batch.
 
-    Inactive ones are left out and told. Raises ValueError when none is left.
+    Inactive bots are left out and reported. Raises ValueError when no bot is left.
     """
     return bot_services.run_batch(bots, by=by)
 
 
 def record(batch: Batch, *, owner: User | None) -> ScrapeBatch:
-    """Write down whose a batch is."""
+    """Record the owner of a batch."""
     return ScrapeBatch.objects.create(batch=batch, owner=owner)
 
 
 def cancel(batch: ScrapeBatch, *, by: object) -> tuple[int, int]:
     """Cancel all sessions of a batch that have not ended; return how many waited, and how many ran.
 
-    Who may do so is the caller's to check.
+    The caller checks the permission.
     """
     return cancel_batch(batch.pk, reason=f"Cancelled by {by}.")
 
 
 def sessions_of(batch_id: int) -> QuerySet[ScrapeSession]:
-    """The sessions of a batch, in the order in which they were asked for."""
+    """Return the sessions of a batch, in the order in which they were requested."""
     members = BatchRun.objects.filter(batch=batch_id).values("task_id")
     return ScrapeSession.objects.filter(task_id__in=members).order_by("queued_at", "pk")
 
 
 def summarise(batch_id: int) -> bool:
-    """Write the summary of a batch whose runs have all ended; False when that was done, or is not due.
+    """Write the summary of a batch if all its runs have ended; return whether this call wrote it.
 
-    Sessions by status (of a run that was interrupted and began again, the last one), and the counts
-    of all of them added up.
+    The summary counts the sessions by status, and adds up the counts of all sessions. If a run was
+    interrupted and began again, only the status of its last session counts.
     """
     waiting = ScrapeBatch.objects.filter(pk=batch_id, summary__isnull=True)
     if not waiting.exclude(batch__status=Batch.Status.RUNNING).exists():
         return False
-    lifecycle.close_interrupted()  # a member whose worker died is told as what it is
+    lifecycle.close_interrupted()  # a session whose worker died counts as interrupted
     last: dict[str, str] = {}
     counts: Counter[str] = Counter(dict.fromkeys(ADDED_UP, 0))
     for session in sessions_of(batch_id):
@@ -76,7 +76,7 @@ def summarise(batch_id: int) -> bool:
 
 
 def settle() -> int:
-    """Summarise ended batches of which a process that died has left none; return how many."""
+    """Summarise ended batches that have no summary because a process died; return how many."""
     ended = ScrapeBatch.objects.filter(summary__isnull=True).exclude(
         batch__status=Batch.Status.RUNNING
     )
@@ -84,7 +84,7 @@ def settle() -> int:
 
 
 def told(summary: dict[str, Any]) -> str:
-    """A summary in one line."""
+    """Return a summary in one line."""
     ends = ", ".join(f"{number} {status}" for status, number in sorted(summary["sessions"].items()))
     return (
         f"{ends or 'no session'}; {summary['posts_seen']} posts, {summary['comments_seen']} comments, "

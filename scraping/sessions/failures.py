@@ -1,4 +1,4 @@
-"""Why a session failed: of the bot's own, or of what passes by itself."""
+"""Why a session failed: for a reason of the bot's own, or for a reason that passes by itself."""
 
 from bots import pauses
 from bots.models import BotConfig
@@ -8,14 +8,14 @@ Status = ScrapeSession.Status
 Cause = BotConfig.PauseCause
 
 CLOSED = frozenset(Subreddit.Status.values).difference(Subreddit.READABLE)
-# Reddit or the app is to blame for these, or another session that reads the stream, but no bot.
+# Outcomes for which Reddit, the app, or another session that reads the stream is to blame, and no bot.
 PASSING = frozenset({"unavailable", "throttled", "unauthorized", "busy", Subreddit.Status.UNKNOWN})
-# What a process ends with that is told to stop; its session ends as failed.
+# Exceptions of a process that is told to stop; its session ends as failed.
 STOPS = ("KeyboardInterrupt", "SystemExit", "WorkerShutdown", "WorkerTerminate")
 
 
 def cause_of(session: ScrapeSession) -> str | None:
-    """What a failed session says against its bot, a `BotConfig.PauseCause`; None: nothing."""
+    """Return what a failed session says against its bot, a `BotConfig.PauseCause`; None if nothing."""
     if session.status != Status.FAILED or session.error.startswith(STOPS):
         return None
     outcomes = {outcome["outcome"] for outcome in session.outcomes.values()}
@@ -25,7 +25,7 @@ def cause_of(session: ScrapeSession) -> str | None:
 
 
 def tell_bot(session: ScrapeSession, *, summary: str) -> None:
-    """Let what a session came to, in `summary`'s words, count for or against its bot."""
+    """Count the end of a session for or against its bot; `summary` is the reason that the bot shows."""
     if session.bot_id is None:
         return
     if session.status in (Status.COMPLETED, Status.PARTIAL):

@@ -1,6 +1,6 @@
-"""The frame of each session: it lends a client, counts what that asked, and writes down the end.
+"""The frame of every session: it lends a client, counts the client's requests, and records the end.
 
-All sessions run in it, whatever they read. What is read, and what came of each stream, is their own.
+All sessions run in this frame, whatever they read. The session's own work reads and records outcomes.
 """
 
 import logging
@@ -26,18 +26,18 @@ logger = logging.getLogger(__name__)
 
 Status = ScrapeSession.Status
 
-# What a session does: it fills the progress, and calls the last of these after each page.
+# The work of a session: it fills the progress, and calls `OnProgress` after each page.
 Work = Callable[[RedditClient, Progress, OnProgress], None]
-# Notes on the session what follows from a fault that stopped it, and returns its status.
+# Called with the error that stopped a session: it may set `continues_at`, and returns the status.
 StatusAfter = Callable[[ScrapeSession, Progress, RedditError], str]
 
 
 def ignore(progress: Progress) -> None:
-    """Nobody watches."""
+    """Do nothing: the default for `on_progress`."""
 
 
 def continued_later(session: ScrapeSession, progress: Progress, fault: RedditError) -> str:
-    """Have the bot run again when there is budget; what was not read has the fault as its outcome."""
+    """Have the bot run again when there is budget; return the status, from the outcomes."""
     if isinstance(fault, Throttled):
         lifecycle.continue_later(session, seconds=fault.retry_after)
     return lifecycle.status_of(progress.outcomes)
@@ -54,11 +54,14 @@ def run(
     on_progress: OnProgress = ignore,
     status_after: StatusAfter = continued_later,
 ) -> Progress:
-    """Let `work` use a client of the app, end the session as that ended, and return what it did.
+    """Call `work` with a client of the app, end the session accordingly, and return its progress.
 
-    `name` tells operators who waits for the budget, by default the session's; `longest_wait` is in
-    seconds for one request. What goes wrong with Reddit is the session's to tell and raises nothing;
-    `status_after` says how that ends it. `Cancelled` and bugs end it, too, and are raised.
+    `name` shows operators who waits for the budget; the default is the name of the session's bot.
+    `longest_wait` limits the wait for one request, in seconds.
+
+    An error of Reddit's is recorded in the session and not raised; `status_after` returns the
+    session's status. The soft time limit ends the session as partial and is not raised either.
+    `Cancelled` and bugs end the session, too, and are raised.
     """
     progress = Progress()
 
@@ -87,7 +90,7 @@ def run(
     except SoftTimeLimitExceeded:
         finish(Status.PARTIAL, "The time limit of the task was reached.")
     except BaseException as error:
-        # Also when the process is told to stop: the session must not seem to run on.
+        # This also catches the end of the process, so that the session does not seem to run on.
         finish(*lifecycle.end_by(error))
         raise
     return progress
@@ -97,9 +100,9 @@ def run(
 def counted_client(
     app: RedditApp, budget: AppBudget, progress: Progress, on_progress: OnProgress
 ) -> Iterator[tuple[RedditClient, OnProgress]]:
-    """Lend a client whose requests `progress` tells, and what to call after each page.
+    """Lend a client whose requests are counted in `progress`, and a function to call after each page.
 
-    That tells `on_progress`, and raises `Cancelled` when the run of this process was cancelled.
+    The function calls `on_progress`, and raises `Cancelled` if this process's run was cancelled.
     """
     with client_for(app, permits=budget) as client:
 

@@ -1,4 +1,4 @@
-"""The life of a session: queued, running, one of five ends. States only move forward."""
+"""The life of a session: queued, running, and one of five ends. The status only moves forward."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -42,39 +42,39 @@ COUNTS = (
 THREADS_TASK = "scraping.read_threads"
 TASKS = {Kind.LISTINGS: SCRAPE_TASK, Kind.THREADS: THREADS_TASK}
 
-# Ends that leave something to do.
+# Ends of a session whose work is not done.
 AGAIN = (Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
 
-# So long the end of a session waits for a database that is away: it is restarted within seconds.
+# The end of a session waits this long for a database that is away. A restart takes only seconds.
 END_PATIENCE_SECONDS = 60
 
-# Outcomes of a stream that mean it was read as far as it had to be.
+# Outcomes of a stream that was read as far as it had to be.
 GOOD_OUTCOMES = frozenset({"ok", "empty"})
 
 
 class CannotCancel(Exception):
-    """A session that nobody can end from here; the message says who can."""
+    """The session cannot be ended from here; the message says who can end it."""
 
 
 class CannotRunAgain(Exception):
-    """A session that has no work left, or nobody to do it; the message says which."""
+    """The session has no work left, or no active bot to do it; the message says which."""
 
 
-# The lock that a bot's session holds for as long as its process lives.
+# The locks of a bot's sessions. A session holds its lock for as long as its process lives.
 LOCK = "scrape-bot:{bot_id}"
 THREADS_LOCK = "read-threads:{bot_id}"
 LOCKS = {Kind.LISTINGS: LOCK, Kind.THREADS: THREADS_LOCK}
 
 
 def lock_key(bot_id: int, kind: str = Kind.LISTINGS) -> str:
-    """The key of a bot's lock for sessions of this kind."""
+    """Return the key of a bot's lock for sessions of this kind."""
     return LOCKS[Kind(kind)].format(bot_id=bot_id)
 
 
 def queue(
     bot: BotConfig, *, trigger: str, task_id: str, kind: str = Kind.LISTINGS
 ) -> ScrapeSession:
-    """Write down that a run was asked for, in the transaction that records the run."""
+    """Record a queued session, in the transaction that records its run."""
     return ScrapeSession.objects.create(
         bot=bot,
         bot_name=bot.name,
@@ -88,15 +88,15 @@ def queue(
 def start(
     bot: BotConfig, *, trigger: str, task_id: str = "", kind: str = Kind.LISTINGS
 ) -> ScrapeSession | None:
-    """Open the session of a run whose lock the caller holds.
+    """Open the session of a run; the caller holds the lock.
 
-    Returns None when the run has had its session. One that was interrupted, or failed, may have
-    another: the run was started again. One whose predecessor was interrupted says that it resumes
-    it: what that one read is stored, and what it left is read by this one.
+    Returns None when the run has had its session. If the run's earlier session was interrupted or
+    failed, the run was started again and gets another session. If the bot's previous session was
+    interrupted, the new session resumes it: it reads what the previous session left unread.
     """
     lock = lock_key(bot.pk, kind)
     with transaction.atomic():
-        # The lock is ours, so whoever left a session running under it is dead.
+        # We hold the lock, so the process of any session that still seems to run under it is dead.
         interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING, lock_key=lock))
         session = ScrapeSession(
             bot=bot, bot_name=bot.name, kind=kind, trigger=trigger, task_id=task_id
@@ -114,19 +114,19 @@ def start(
 
 
 def _interrupted_before(bot: BotConfig, kind: str) -> ScrapeSession | None:
-    """The last session of the bot that began, if it was interrupted."""
+    """Return the bot's last session of this kind that began, if it was interrupted."""
     began = ScrapeSession.objects.filter(bot=bot, kind=kind, started_at__isnull=False)
     last = began.order_by("-started_at", "-pk").first()
     return last if last is not None and last.status == Status.INTERRUPTED else None
 
 
 def start_without_bot(name: str, *, trigger: str, lock: str) -> ScrapeSession:
-    """Open a session that no bot asked for; the caller holds `lock`."""
+    """Open a session without a bot; the caller holds `lock`."""
     return _run(ScrapeSession(bot_name=name[:NAME_LENGTH], trigger=trigger), lock)
 
 
 def start_backfill(bot: BotConfig, *, lock: str) -> ScrapeSession:
-    """Open a backfill of the bot, beside its ordinary sessions; the caller holds `lock`."""
+    """Open the session of a backfill, beside the bot's ordinary sessions; the caller holds `lock`."""
     trigger = ScrapeSession.Trigger.BACKFILL
     interrupt(ScrapeSession.objects.filter(bot=bot, status=Status.RUNNING, lock_key=lock))
     return _run(ScrapeSession(bot=bot, bot_name=bot.name, trigger=trigger), lock)
@@ -141,9 +141,9 @@ def _run(session: ScrapeSession, lock: str) -> ScrapeSession:
 
 
 def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
-    """End a running session with its counts and tell its bot; return False if it had ended before.
+    """End a running session with its counts and update its bot; return False if it had ended before.
 
-    A database that is away is waited for. Raises OperationalError when it stays away.
+    Waits for a database that is away. Raises OperationalError when it stays away.
     """
     session.status = status
     session.error = error
@@ -152,9 +152,10 @@ def finish(session: ScrapeSession, status: str, *, error: str = "") -> bool:
 
 
 def end_by(error: BaseException) -> tuple[str, str]:
-    """The status and the words of a session that was ended by an error that is none of Reddit's.
+    """Return the status and error text of a session that ended by an error that is not Reddit's.
 
-    One that the database broke off goes on as soon as that is back; it says nothing against its bot.
+    If the database broke the session off, the session counts as interrupted: it goes on as soon as
+    the database is back, and says nothing against its bot.
     """
     if execution.is_away(error):
         return Status.INTERRUPTED, one_line(f"The database broke it off: {error}")
@@ -163,7 +164,7 @@ def end_by(error: BaseException) -> tuple[str, str]:
 
 def _write_end(session: ScrapeSession) -> bool:
     if session.bot_id is not None and session.kind == Kind.LISTINGS:
-        # What an interrupted one has marked is told by the one that resumes it.
+        # The session that resumes an interrupted session reports the matches of both.
         session.matched = 0 if session.status == Status.INTERRUPTED else _matched(session)
     written = (
         *COUNTS,
@@ -185,9 +186,10 @@ def _write_end(session: ScrapeSession) -> bool:
 
 
 def _matched(session: ScrapeSession) -> int:
-    """How many items were marked as the bot's by its end and since its last one that told so.
+    """Return how many items matched the bot from the end of its previous session to this end.
 
-    Whichever session stored them: that of another bot may have read this one's streams.
+    Interrupted sessions and sessions that never started do not count as the previous session. All
+    matches count, because the session of another bot may have read this bot's streams.
     """
     last = (
         ScrapeSession.objects.filter(
@@ -202,10 +204,10 @@ def _matched(session: ScrapeSession) -> int:
 
 
 def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:
-    """Note on the session when its bot should run again, unless an earlier session's time is to come.
+    """Set on the session when its bot should run again, unless an earlier session's time is to come.
 
-    `seconds` are those that Reddit or the budget asked to wait; None: neither said, so nothing is
-    noted. Called before `finish`, which writes it.
+    `seconds` is how long Reddit or the budget asked to wait. Nothing is set if it is None, because
+    neither gave a time, or if the session has no bot. Call this before `finish`, which saves it.
     """
     if seconds is None or session.bot_id is None:
         return
@@ -216,7 +218,7 @@ def continue_later(session: ScrapeSession, *, seconds: float | None) -> None:
 
 
 def status_of(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
-    """How a session ended, from the outcomes of its streams."""
+    """Return how a session ended, from the outcomes of its streams."""
     good = [outcome["outcome"] in GOOD_OUTCOMES for outcome in outcomes.values()]
     if all(good):
         return Status.COMPLETED
@@ -228,7 +230,7 @@ def _has(outcomes: Mapping[str, Mapping[str, Any]], name: str) -> bool:
 
 
 def cancel_queued(task_id: str, *, reason: str) -> int:
-    """End the session of a run that will not start."""
+    """End the queued session of a run that will not start; return how many sessions that ended."""
     return ScrapeSession.objects.filter(task_id=task_id, status=Status.QUEUED).update(
         status=Status.CANCELLED, ended_at=timezone.now(), error=reason
     )
@@ -237,8 +239,9 @@ def cancel_queued(task_id: str, *, reason: str) -> int:
 def cancel(session: ScrapeSession, *, by: object) -> bool:
     """Cancel a session on behalf of `by`; return False when it has ended.
 
-    A queued one never starts; a running one ends at its next safe point, between two requests.
-    Raises `CannotCancel` for one that runs in a terminal. Who may do so is the caller's to check.
+    A queued session never starts. A running session ends at its next safe point, between two requests.
+    Raises `CannotCancel` for a session without a run, such as a command's. The caller checks the
+    permission.
     """
     if not session.is_open:
         return False
@@ -250,15 +253,15 @@ def cancel(session: ScrapeSession, *, by: object) -> bool:
     with transaction.atomic():
         if any(runs.cancel([session.task_id], reason=reason)):
             return True
-        # The run is gone or has ended: nobody will start the session.
+        # The run is gone or has ended, so no worker will start the session.
         return bool(cancel_queued(session.task_id, reason=reason))
 
 
 def run_again(session: ScrapeSession) -> RunRequest:
-    """Request a session that does what this one did not; the new one says that it resumes it.
+    """Request a session that does the work that this session left undone, and resumes it.
 
-    It reads on from the watermarks, or from where the trees were left. Raises `CannotRunAgain` for
-    one that needs none or cannot have one.
+    The new session reads on from the watermarks, or from the saved state of the comment trees. Raises
+    `CannotRunAgain` if this session left no work, or if its bot is gone or inactive.
     """
     if session.status not in AGAIN:
         raise CannotRunAgain(
@@ -282,7 +285,8 @@ def run_again(session: ScrapeSession) -> RunRequest:
 def close_interrupted() -> int:
     """End the running sessions whose process died; return how many there were.
 
-    A live session holds its lock on a connection that dies with it: a free lock is the proof.
+    A live session holds its lock on a connection that dies with its process. So a free lock proves
+    that the process is dead.
     """
     running = ScrapeSession.objects.filter(status=Status.RUNNING)
     keys = dict(running.values_list("pk", "lock_key"))
@@ -292,7 +296,7 @@ def close_interrupted() -> int:
 
 
 def interrupt(sessions: Iterable[ScrapeSession]) -> int:
-    """End sessions whose process is known to be dead; what they stored is stored."""
+    """End sessions whose process is known to be dead, and return how many; what they stored stays."""
     ended = []
     for session in sessions:
         session.ended_at = timezone.now()
@@ -309,7 +313,7 @@ def interrupt(sessions: Iterable[ScrapeSession]) -> int:
 
 
 def summary(session: ScrapeSession) -> str:
-    """What came of a session in one line."""
+    """Return the result of a session in one line."""
     if session.error:
         return session.error
     counts = (
@@ -325,7 +329,7 @@ def summary(session: ScrapeSession) -> str:
 
 def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:
     for session in sessions:
-        # A bot's page tells how fresh its listings are: trees and backfills say nothing of that.
+        # A bot's page shows how fresh its listings are. Trees and backfills say nothing about that.
         if (
             session.bot_id is None
             or session.kind != Kind.LISTINGS

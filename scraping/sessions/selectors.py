@@ -1,4 +1,4 @@
-"""What the pages show of collection, read in a fixed number of queries."""
+"""What the admin's pages show about collection, read in a fixed number of queries."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ Status = ScrapeSession.Status
 
 @dataclass(frozen=True)
 class Overview:
-    """The state of collection at a glance; the counts are of the last 24 hours."""
+    """The state of collection at a glance; counts of sessions and items are of the last 24 hours."""
 
     scheduled: int
     paused: int
@@ -36,7 +36,7 @@ class Overview:
 
 
 def overview(user: User) -> Overview:
-    """What a user's bots did lately, and what of all that is collected is not complete."""
+    """Return what a user's bots did lately, and all open gaps and unreadable subreddits of all users."""
     on_schedule = Q(is_active=True, auto_scrape_enabled=True, paused_at=None)
     bots = owned_by(BotConfig.objects.all(), user).aggregate(
         scheduled=Count("pk", filter=on_schedule),

@@ -1,4 +1,4 @@
-"""A bot's session from its request to its end: what tasks, commands and the admin call."""
+"""Run sessions: the functions that tasks, commands and the admin call."""
 
 import uuid
 from datetime import timedelta
@@ -28,7 +28,7 @@ from scraping.threads.thread_reader import ThreadReader
 Status = ScrapeSession.Status
 NAME_LENGTH = ScrapeSession._meta.get_field("bot_name").max_length
 
-# The lane of a session's requests by the door it came through.
+# The lane of a session's requests, by its trigger; the lane for every other trigger is manual.
 LANES = {
     ScrapeSession.Trigger.SCHEDULE: Lane.FRESH,
     ScrapeSession.Trigger.OVERDUE: Lane.FRESH,
@@ -37,7 +37,7 @@ LANES = {
 
 
 class SessionSkipped(Exception):
-    """A run that has nothing to do; the message says why."""
+    """The run has nothing to do; the message says why."""
 
 
 def scrape_bot(
@@ -50,7 +50,7 @@ def scrape_bot(
 ) -> ScrapeSession:
     """Run one session of the bot in this process, under its lock, and return it as it ended.
 
-    Raises `SessionSkipped` when another process scrapes the bot, and as `scrape_locked_bot` does.
+    Raises `SessionSkipped` when another process scrapes the bot, and whenever `scrape_locked_bot` does.
     """
     try:
         with locks.hold(lifecycle.lock_key(bot_id)):
@@ -76,12 +76,12 @@ def scrape_locked_bot(
 ) -> ScrapeSession:
     """Run one session of the bot, whose lock the caller holds, and return it as it ended.
 
-    A session whose app has no budget left soon ends there, and has `continues_at`: when its bot
-    should run again. It is set on one session of a bot at a time.
+    If the app has no budget in time, the session ends, and `continues_at` says when its bot should run
+    again. Only one session of a bot at a time has a `continues_at` in the future.
 
-    Raises `SessionSkipped` when the bot is gone or inactive, or has had its session for this run, or
-    when Reddit refuses the bot's app. What goes wrong with Reddit is the session's to tell and
-    raises nothing; a bug ends the session as failed and is raised.
+    Raises `SessionSkipped` when the bot is gone or inactive, when this run has had its session, or
+    when Reddit refuses the bot's app. An error of Reddit's is recorded in the session and not raised.
+    A bug ends the session as failed and is raised.
     """
     bot = _startable_bot(bot_id, task_id)
     session = lifecycle.start(bot, trigger=trigger, task_id=task_id)
@@ -94,7 +94,7 @@ def scrape_locked_bot(
 
 
 def _startable_bot(bot_id: int, task_id: str) -> BotConfig:
-    """The bot, if it may ask Reddit; else its run's session is cancelled and `SessionSkipped` raised."""
+    """Return the bot if it may ask Reddit; else cancel its queued session and raise `SessionSkipped`."""
     bot = BotConfig.objects.select_related("reddit_app").filter(pk=bot_id).first()
     if bot is None or not bot.is_active:
         reason = (
@@ -113,9 +113,9 @@ def _startable_bot(bot_id: int, task_id: str) -> BotConfig:
 
 
 def request_threads(bot_id: int, *, trigger: str) -> RunRequest | None:
-    """Request a run that reads the comment trees that are due, unless one is on its way already.
+    """Request a run that reads the bot's due comment trees, unless such a session waits or runs.
 
-    Returns None when the bot reads no trees or none is due. Called after each of its sessions.
+    Returns None when no run was requested. Called after each of the bot's sessions.
     """
     bot = BotConfig.objects.filter(pk=bot_id, is_active=True).first()
     under_way = ScrapeSession.objects.filter(
@@ -133,7 +133,7 @@ def read_threads(
 ) -> ScrapeSession:
     """Read the bot's due comment trees in this process, under its lock, in a session of their own.
 
-    Raises `SessionSkipped` when another process does so, and as `read_locked_threads` does.
+    Raises `SessionSkipped` when another process reads them, and whenever `read_locked_threads` does.
     """
     try:
         with locks.hold(lifecycle.lock_key(bot_id, ScrapeSession.Kind.THREADS)):
@@ -148,7 +148,10 @@ def read_threads(
 def read_locked_threads(
     bot_id: int, *, trigger: str, task_id: str = "", on_progress: OnProgress = ignore
 ) -> ScrapeSession:
-    """Read the bot's due comment trees; the caller holds its lock. Raises as `scrape_locked_bot`."""
+    """Read the bot's due comment trees; the caller holds the bot's lock for threads.
+
+    Raises `SessionSkipped` for the same reasons as `scrape_locked_bot`.
+    """
     bot = _startable_bot(bot_id, task_id)
     session = lifecycle.start(
         bot, trigger=trigger, task_id=task_id, kind=ScrapeSession.Kind.THREADS
@@ -166,7 +169,7 @@ def read_locked_threads(
 def scrape_subreddits(
     app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore
 ) -> ScrapeSession:
-    """Run one session over subreddits that no bot needs to watch, and return it as it ended."""
+    """Run one session over the subreddits of a plan, without a bot, and return it as it ended."""
     lock = f"scrape-subreddits:{uuid.uuid4()}"
     with locks.hold(lock):
         name = ", ".join(f"r/{name}" for name in plan.subreddits)[:NAME_LENGTH]
@@ -178,9 +181,10 @@ def scrape_subreddits(
 
 
 def read_early(app_id: int) -> ScrapeSession:
-    """Read the app's overflowing streams in a session of no bot, and return it as it ended.
+    """Read the app's overflowing streams in a session without a bot, and return it as it ended.
 
-    Raises `SessionSkipped` when there are none, or Reddit refuses the app.
+    Raises `SessionSkipped` when there are no such streams, when the app is gone, or when Reddit
+    refuses the app.
     """
     app = RedditApp.objects.filter(pk=app_id).first()
     if app is None:
@@ -194,7 +198,7 @@ def read_early(app_id: int) -> ScrapeSession:
     plan = Plan(
         names,
         comments=True,
-        # Only what is past its time is read; what is near enough to be due rides along.
+        # The session reads only streams past their `poll_by`; streams that fall due soon ride along.
         freshness=timedelta.max,
         only=frozenset((stream.subreddit.name.lower(), stream.kind) for stream in streams),
     )
@@ -210,7 +214,10 @@ def read_early(app_id: int) -> ScrapeSession:
 
 
 def preview(app: RedditApp, plan: Plan, *, on_progress: OnProgress = ignore) -> Progress:
-    """Read what a session would read, and store nothing. Raises `RedditError` for the app's faults."""
+    """Read what a session would read, and store nothing.
+
+    Raises `RedditError` if Reddit refuses the app or the app's budget is spent.
+    """
     budget = AppBudget(app, lane=Lane.MANUAL, name="a dry run")
     progress = Progress()
     with frame.counted_client(app, budget, progress, on_progress) as (client, after_page):
@@ -231,7 +238,7 @@ def _collect(session: ScrapeSession, plan: Plan, app: RedditApp, on_progress: On
         try:
             collector.run()
         finally:
-            # The first query, perhaps, after the connection broke.
+            # This may be the first query after the connection broke, so it waits for the database.
             session.freshness_seconds = execution.patiently(
                 lambda: longest_between_reads(
                     plan.streams, now=timezone.now(), since=session.started_at or session.queued_at

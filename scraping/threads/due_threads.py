@@ -1,13 +1,15 @@
-"""The comment trees of the posts that bots with `threads` have matched: which are read, and when.
+"""Which comment trees are due: the trees of posts that bots with `threads` have matched.
 
-A tree is read when the post's reported number of comments and that of the stored ones differ by at
-least one, and by at least 5 % of the reported ones. Reddit counts removed comments, too, so the two
-need never meet: what the last whole walk could not get is taken off first. Counts are compared, a
-hundred posts a request, after a quarter of the post's age, at least 10 minutes and at most 12
-hours, until it is as old as THREADS_FOLLOW_HOURS; an older one is read once.
+A tree is read when Reddit reports at least one comment more than is stored, and at least 5 % of the
+reported number. Reddit also counts removed comments, so the two numbers need never agree. The number
+of comments that the last whole walk could not get is therefore subtracted first.
 
-Trees are read in runs of their own, in the lane `refresh`: neither holds up listings, and a bot
-that finds much is not late with what comes next.
+One request compares the numbers of a hundred posts. It comes after a quarter of the post's age, at
+least 10 minutes and at most 12 hours, until the post is as old as THREADS_FOLLOW_HOURS. An older post
+is looked at once.
+
+Trees are read in runs of their own, in the lane `refresh`. So they hold up no listings, and a bot that
+matches many posts is not late with its next session.
 """
 
 from datetime import datetime, timedelta
@@ -21,15 +23,15 @@ from django.utils import timezone
 from bots.models import BotConfig
 from scraping.models import BotItem, CommentThread
 
-# What differs less is not worth the requests.
+# A smaller difference is not worth the requests.
 LEAST_MISSING = 1
 LEAST_MISSING_PERCENT = 5
 
 SHORTEST_PAUSE = timedelta(minutes=10)
 LONGEST_PAUSE = timedelta(hours=12)
-# The part of its age after which a thread is looked at again.
+# A thread is looked at again after its age divided by this.
 PAUSE_SHARE = 4
-# What one session looks at.
+# One session looks at this many threads at most.
 MOST_THREADS = 300
 
 ENLIST = """
@@ -48,31 +50,31 @@ ON CONFLICT (fullname) DO NOTHING
 
 
 def follow_for() -> timedelta:
-    """The age up to which threads are looked at again."""
+    """Return the age up to which threads are looked at again."""
     return timedelta(hours=settings.THREADS_FOLLOW_HOURS)
 
 
 def next_look(created_at: datetime, now: datetime) -> datetime | None:
-    """When to compare the counts of a post again, or None when it is too old."""
+    """Return when to compare the counts of a post again; None if the post is too old."""
     end = created_at + follow_for()
     if now >= end:
         return None
     pause = min(max((now - created_at) / PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
-    # The last look is at the end, so that what came late is not left out.
+    # The last look comes at the end, so that late comments are not left out.
     return min(now + pause, max(end, now + SHORTEST_PAUSE))
 
 
 def worth_reading(*, reported: int, stored: int, unreadable: int) -> bool:
-    """Whether so many comments are missing that a walk is due."""
+    """Whether enough comments are missing to make a walk due."""
     missing = reported - unreadable - stored
     return missing >= LEAST_MISSING and missing * 100 >= reported * LEAST_MISSING_PERCENT
 
 
 def enlist(bot: BotConfig) -> None:
-    """Take note of the posts that the bot has matched and nobody has looked at.
+    """Record a thread for each matched post of the bot that has none yet.
 
-    All of those that are young; of older ones (an import's, say) no more than a session can look
-    at, the newest first, so that a large past never stands before what is new.
+    Every young post gets a thread. Older posts, such as those of an import, only fill up what one
+    session can look at, the newest first. So a large import never delays new posts.
     """
     now = timezone.now()
     parameters: dict[str, Any] = {
@@ -86,14 +88,14 @@ def enlist(bot: BotConfig) -> None:
         cursor.execute(ENLIST, parameters)
         room = MOST_THREADS - due(bot)[:MOST_THREADS].count()
         if room > 0:
-            # Reddit's first post is of 2005.
+            # A hundred years back: Reddit's first post was written in 2005.
             cursor.execute(
                 ENLIST, parameters | {"limit": room, "since": now - timedelta(days=36_500)}
             )
 
 
 def due(bot: BotConfig) -> QuerySet[CommentThread]:
-    """The threads of the bot's matches that are to be looked at now, the longest overdue first."""
+    """Return the due threads of the bot's matches, the longest overdue first."""
     matched = BotItem.objects.filter(bot=bot, fullname=OuterRef("pk"))
     return CommentThread.objects.filter(Exists(matched), look_at__lte=timezone.now()).order_by(
         "look_at", "-fullname"
@@ -101,7 +103,7 @@ def due(bot: BotConfig) -> QuerySet[CommentThread]:
 
 
 def anything_due(bot: BotConfig) -> bool:
-    """Whether the bot reads threads and has some to look at."""
+    """Whether the bot reads threads and has due threads; also records its new threads."""
     if bot.comments != BotConfig.Comments.THREADS:
         return False
     enlist(bot)

@@ -1,7 +1,8 @@
-"""One session's reading of comment trees, within its budgets of requests.
+"""Read comment trees in one session, within its limits of requests and time.
 
-Asked in the lane `refresh`. What an answer holds and what it leaves to do are stored in one
-transaction, so that any end is gone on from. Which threads, and when: `due_threads`.
+The requests go in the lane `refresh`. The comments of an answer and the branches that it leaves are
+stored in one transaction, so the next session can go on after any end. `due_threads` decides which
+threads are read, and when.
 """
 
 import logging
@@ -34,25 +35,25 @@ from scraping.threads.thread_walk import ThreadWalk, abandon
 
 logger = logging.getLogger(__name__)
 
-# After so many failures in a row a thread is left until its next look, if it has one.
+# After this many failures in a row, a thread waits for its next regular look, if there is one.
 MOST_FAILURES = 8
 
-# How long a session goes on, in seconds: it must end well within its task's time, and a worker is
-# not its own.
+# A session goes on for this many seconds at most. It must end well within its task's time limit, and
+# other runs need the worker.
 SESSION_SECONDS = 600
-# After so many threads in a row that Reddit could not give, it is not the threads' fault.
+# If Reddit is unavailable for this many threads in a row, the threads are not the cause.
 FAILURES_IN_A_ROW = 3
 
-# Seconds to wait for another worker's morechildren of the same app.
+# A worker waits this many seconds while other workers of the same app ask for morechildren.
 TURN_SECONDS = 90
 
 SUMMARY = "threads"
 
 
 class ThreadReader:
-    """One session's reading of trees. `progress` is true at every moment, also after an exception.
+    """Reads trees in one session. `progress` is correct at every moment, also after an exception.
 
-    The requests in it are counted by whoever lends the client.
+    The caller lends the client and counts its requests in `progress`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ThreadReader:
         on_progress: OnProgress = lambda _: None,
         progress: Progress | None = None,
     ) -> None:
-        """`on_progress` is called after each request, with everything of it committed."""
+        """`on_progress` is called after each answer, when its items are committed."""
         self.progress = progress or Progress()
         self._bot = bot
         self._client = client
@@ -75,9 +76,10 @@ class ThreadReader:
         self._ends_at = monotonic() + SESSION_SECONDS
 
     def run(self) -> Progress:
-        """Look at what is due and read what has grown; one thread at fault costs no other.
+        """Look at the due threads and read those that have grown.
 
-        Raises `Unauthorized` and `Throttled`, which concern all threads.
+        An error of one thread does not stop the others. Raises `Unauthorized` and `Throttled`, which
+        concern all threads.
         """
         try:
             due_threads.enlist(self._bot)
@@ -102,7 +104,7 @@ class ThreadReader:
         self._note(SUMMARY, outcome, "; ".join(told))
 
     def _look(self, due: Sequence[CommentThread]) -> list[tuple[CommentThread, RedditPost]]:
-        """Ask for the counts of these posts and return those whose trees are to be read."""
+        """Ask for the counts of the due threads' posts, and return the threads to read."""
         fresh = _posts(due)
         ask = [thread.fullname for thread in due if _is_stale(thread, fresh)]
         answered: set[str] = set()
@@ -157,7 +159,7 @@ class ThreadReader:
             self._left -= 1
 
     def _read_one(self, thread: CommentThread, post: RedditPost) -> None:
-        """Read a tree until its end or as far as its requests go."""
+        """Read a tree to its end, or as far as the limits of requests and time allow."""
         try:
             with locks.hold(f"comment-thread:{thread.fullname}"):
                 thread.refresh_from_db()
@@ -181,10 +183,10 @@ class ThreadReader:
         self._settle(walk, post, requests=self._client.requests - before)
 
     def _settle(self, walk: ThreadWalk, post: RedditPost, *, requests: int) -> None:
-        """Say how far the tree was read, and when it comes next."""
+        """Record how far the tree was read, and when it is looked at next."""
         thread, now = walk.thread, timezone.now()
         thread.looked_at, thread.failures = now, 0
-        # One that is not done goes to the end of the queue.
+        # A tree that is not finished goes to the end of the queue.
         thread.look_at = due_threads.next_look(post.created_at, now) if walk.ended else now
         thread.save(update_fields=["looked_at", "failures", "look_at"])
         stored = _stored_comments([post.pk]).get(post.pk, 0)
@@ -201,7 +203,7 @@ class ThreadReader:
         self._note(_label(post), "ok" if whole else "gap", told)
 
     def _failed(self, thread: CommentThread, post: RedditPost, error: RedditError) -> None:
-        """A tree that could not be read: its walk is kept for as long as it is looked at again."""
+        """Record that a tree could not be read. Its walk is kept if the thread is looked at again."""
         now = timezone.now()
         outcome = error.outcome
         later = due_threads.next_look(post.created_at, now)
@@ -222,14 +224,14 @@ class ThreadReader:
         self._on_progress(self.progress)
 
     def _store(self, walk: ThreadWalk, answer: TreeAnswer, post: RedditPost) -> None:
-        """Store what an answer holds, and what it leaves to do: all of it or nothing."""
+        """Store the comments of an answer and the branches that it leaves, in one transaction."""
 
         def advance(items: list[ParsedItem]) -> None:
             named = (item for item in items if item.fullname == post.pk)
             told = next((item for item in named if isinstance(item, ParsedPost)), post)
             walk.advance(answer, reported=told.num_comments)
 
-        # Each answer about a tree shows the post anew; the first one will do.
+        # Many answers show the post again; storing the first is enough.
         is_first = walk.thread.walk_began_at is None
         things = [*answer.posts, *answer.comments] if is_first else answer.comments
         self._store_page(Page(things, after=None), also=advance)
@@ -242,9 +244,10 @@ class ThreadReader:
 
 
 def _doubt(walk: ThreadWalk, post: RedditPost) -> None:
-    """Have a tree that shows none of its comments looked at a second time, some time later.
+    """Raise `BadResponse` if a tree shows none of its reported comments for the first time.
 
-    All of them may have been removed: Reddit counts those, too. Raises `BadResponse`.
+    The thread is then looked at again later. All comments may have been removed, because Reddit also
+    counts removed comments. So a second answer that shows nothing is believed.
     """
     thread = walk.thread
     if thread.walk_began_at is None and post.num_comments and not thread.failures:
@@ -253,7 +256,7 @@ def _doubt(walk: ThreadWalk, post: RedditPost) -> None:
 
 @contextmanager
 def _turn_of(app_id: int) -> Iterator[None]:
-    """Reddit serves one morechildren of a user at a time, whichever worker asks."""
+    """Wait for the app's turn: Reddit serves one morechildren of an app at a time, for all workers."""
     try:
         lock = locks.Lock(f"morechildren:{app_id}")
         lock.acquire(wait=TURN_SECONDS)
@@ -264,7 +267,7 @@ def _turn_of(app_id: int) -> Iterator[None]:
 
 
 def _is_stale(thread: CommentThread, posts: dict[str, RedditPost]) -> bool:
-    """Whether the stored count may have changed, and whether it decides anything."""
+    """Whether the post's stored count may be out of date and is needed to decide."""
     post = posts.get(thread.fullname)
     if post is None or thread.walk_began_at is not None:
         return False
@@ -282,7 +285,7 @@ def _posts(of: Sequence[CommentThread]) -> dict[str, RedditPost]:
 
 
 def _stored_comments(posts: Iterable[str]) -> dict[str, int]:
-    """How many comments of these posts are stored."""
+    """Return how many comments of each of these posts are stored."""
     counted = (
         RedditComment.objects.filter(link_fullname__in=list(posts))
         .values("link_fullname")

@@ -1,12 +1,12 @@
-"""One comment tree, request by request: what has been heard of and is still to be asked for.
+"""Walk one comment tree, request by request, and keep the branches that it must still ask for.
 
-A walk can be left after any request and taken up by another process: what it waits for stands in
-the database, written in the transaction that stores the comments of the answer. It ends whatever
-Reddit answers: an id is asked for again only when the answer that names it again has brought a
-comment that the walk did not know, and a walk that still goes on after `most_requests` is given up.
+A walk can stop after any request, and another process can go on with it. The branches are in the
+database, written in the transaction that stores the comments of the answer. The walk always ends,
+whatever Reddit answers. It asks for an id again only if the answer that names the id again shows a
+comment that the walk did not know. A walk that is not finished after `most_requests` is given up.
 
-An id that does not come is of a deleted comment. But an answer that shows nothing at all is believed
-only when some of its ids, asked for in another way, do not come either.
+If Reddit does not return a comment by its id, the comment was deleted. An answer that shows nothing at
+all is believed only if another kind of request for some of its ids does not return them either.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -19,34 +19,34 @@ from scraping.reddit.client import MORE_CHILDREN, RedditClient
 from scraping.reddit.errors import BadResponse
 from scraping.reddit.tree import TreeAnswer
 
-# A walk may take one request for each comment that Reddit reports, if each hangs below the one
-# before, and these beside: for comments that came meanwhile, and threads of which Reddit counts few.
+# A walk may take one request for each reported comment, because each may be the reply to the one
+# before. It may take this many more for comments that arrive meanwhile or that Reddit does not count.
 REQUESTS_BESIDE = 100
-# Ids that a walk waits for at most; one answer cannot make it remember more.
+# A walk keeps at most this many ids, so that no answer can fill the memory.
 MOST_BRANCHES = 200_000
-# Of the ids of an answer that shows nothing, so many are asked for in another way.
+# If an answer shows nothing, this many of the requested ids are requested again in another way.
 CONFIRMING = 3
 
 
 class ThreadWalk:
-    """The walk over a thread's tree: a new one, or the one that was interrupted."""
+    """The walk over a thread's tree: a new walk, or the continuation of an interrupted walk."""
 
     def __init__(self, thread: CommentThread) -> None:
         self.thread = thread
         self.ended = False
-        # Ended with ids left that it will not ask for.
+        # Whether the walk ended with ids that it will not ask for any more.
         self.given_up = False
         branches: dict[bool, dict[str, None]] = {False: {}, True: {}}
         if thread.walk_began_at is not None:
             for name, below in thread.branches.values_list("name", "below"):
                 branches[below][name] = None
-        # In the order in which they were heard of.
+        # The ids to ask for, in the order in which answers named them.
         self._more: dict[str, None] = branches[False]
         self._below: dict[str, None] = branches[True]
         self._asked: list[str] = []
         self._asked_below = False
-        # What this process has met. After an interruption it begins anew, which costs a request at
-        # most for each thing that is named twice.
+        # The ids that this process has seen and asked for. After an interruption both start empty,
+        # which costs at most one request for each id that is named twice.
         self._seen: set[str] = set()
         self._known: set[tuple[str, bool]] = set()
 
@@ -57,16 +57,16 @@ class ThreadWalk:
 
     @property
     def most_requests(self) -> int:
-        """After so many requests it is given up."""
+        """After how many requests the walk is given up."""
         return REQUESTS_BESIDE + max(0, self.thread.walk_reported)
 
     def fetch(
         self, client: RedditClient, *, turn: Callable[[], AbstractContextManager[object]]
     ) -> TreeAnswer:
-        """Make the next request. Nothing has changed when it raises.
+        """Make the next request and return its answer. Nothing is recorded before `advance`.
 
-        `turn` is held during those that Reddit serves one at a time. Raises `BadResponse`, beside what
-        the client raises, for an answer that hides what is there.
+        `turn` is held during requests that Reddit serves one at a time. Raises the client's errors,
+        and `BadResponse` if an answer hides comments that exist.
         """
         post = self.thread.fullname.removeprefix("t3_")
 
@@ -94,9 +94,9 @@ class ThreadWalk:
         return answer
 
     def advance(self, answer: TreeAnswer, *, reported: int | None) -> None:
-        """Write down what an answer leaves to do; called in the transaction that stores it.
+        """Record the branches that an answer leaves; called in the transaction that stores the answer.
 
-        `reported` is the number of comments that its post has, where it shows the post.
+        `reported` is the number of comments that Reddit reports for the post.
         """
         thread = self.thread
         if thread.walk_began_at is None:
@@ -123,7 +123,7 @@ class ThreadWalk:
 
     def _remember(self, answer: TreeAnswer) -> None:
         shown = answer.comment_ids
-        # An answer about what hangs below a comment shows that comment, too: no news.
+        # A request for what hangs below a comment returns that comment, too. It is no news.
         news = shown - self._seen - (set(self._asked) if self._asked_below else set())
         self._seen |= shown
         more = self._new(
@@ -143,7 +143,7 @@ class ThreadWalk:
     def _new(
         self, names: Iterable[str], waiting: dict[str, None], below: bool, news: Collection[str]
     ) -> list[str]:
-        """Put names among those that wait; one that leads nowhere is counted as lost."""
+        """Add names to the waiting ids, and return the added names; count as lost those left out."""
         added = []
         for name in names:
             if name in waiting:
@@ -170,6 +170,6 @@ class ThreadWalk:
 
 
 def abandon(thread: CommentThread) -> None:
-    """Forget a walk that nobody will go on with; the caller saves the thread."""
+    """Forget a walk that no session will continue; the caller saves the thread."""
     thread.walk_began_at = None
     thread.branches.all().delete()

@@ -1,13 +1,13 @@
-"""Asking Reddit about what is stored: new scores, edits, and whether it still stands.
+"""Recheck stored items: ask Reddit for new scores and edits, and whether the items still stand.
 
-One answer serves both. Items go in hundreds through `/api/info` (`RedditClient.info`), those whose
-time has come first; a request that is not full takes along what would be asked for next. Each
-answer is stored in one transaction, by the path of any page; a process that dies before has lost a
-request and nothing else, since what is due stays so until its answer is stored.
+One answer serves for refresh and verification. A request to `/api/info` (`RedditClient.info`) takes a
+hundred items, the longest overdue first. A request that is not full is filled up with items that are
+due next. Each answer is stored in one transaction, through `scraping.intake` like any page. If the
+process dies before that, only the request is lost: a check stays due until its answer is stored.
 
-That an answer leaves an item out proves little: Reddit does so with all items of a subreddit that
-cannot be read. It is gone when a second answer, some time later, leaves it out while its subreddit
-can be read.
+If an answer leaves an item out, that proves little, because Reddit leaves out all items of a subreddit
+that cannot be read. The item is gone when a second answer, some time later, leaves it out although its
+subreddit can be read.
 """
 
 import logging
@@ -36,23 +36,24 @@ logger = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 
-# Requests of one app in one run, of both lanes each, and seconds for all apps. What is left is done
-# by the next run.
+# The limits of one run: requests for each app and lane, and seconds for all apps together. The next
+# run goes on with the remaining checks.
 RUN_REQUESTS = 300
 RUN_SECONDS = 240.0
-# Items that one query finds.
+# One query finds at most this many items.
 FOUND_AT_ONCE = 10 * PAGE_SIZE
-# A request that is not full takes along what is due this soon.
+# A request that is not full is filled up with items that are due this soon.
 AHEAD = timedelta(minutes=30)
-# Refreshes that the lane below has not come to for so long are done in the lane for deletions.
+# Refreshes that are overdue by this much are made in the lane for deletions.
 LATE = timedelta(hours=2)
-# Seconds that a request waits for its permit: the next run is near, and a worker is for others, too.
+# A request waits at most this many seconds for its permit. The next run is near, and other runs need
+# the worker.
 LONGEST_WAIT = 2.0
 
 
 @dataclass
 class Checked:
-    """What a run did, in items but for `requests`."""
+    """The result of a run. `requests` counts requests, all other numbers count items."""
 
     enrolled: int = 0
     asked: int = 0
@@ -62,7 +63,7 @@ class Checked:
     unreadable: int = 0
     rejected: int = 0
     requests: int = 0
-    # Why it ended before all that was due was done: by app.
+    # By app: why the run ended before all due checks were made.
     stopped: dict[str, str] = field(default_factory=dict)
 
 
@@ -72,10 +73,11 @@ def check_items(
     requests: int = RUN_REQUESTS,
     seconds: float = RUN_SECONDS,
 ) -> Checked:
-    """Ask Reddit about the items that are due, app by app, and store what it says.
+    """Ask Reddit about the items whose check is due, app by app, and store the answers.
 
-    At most `requests` of each app and lane, and as long as `seconds`. What goes wrong with an app
-    ends its part of the run and is noted in the result; the next run goes on from there.
+    Each app makes at most `requests` requests in each lane, and the run lasts about `seconds` at most.
+    An error of an app ends its part of the run and is recorded in the result. The next run goes on
+    from there.
     """
     result = Checked(enrolled=check_plan.enrol_new(now=clock()))
     deadline = time.monotonic() + seconds
@@ -123,7 +125,7 @@ def _check_of(
 
 
 class Recheck:
-    """One app's questions in one lane."""
+    """The checks that one app makes in one lane."""
 
     def __init__(
         self,
@@ -133,19 +135,19 @@ class Recheck:
         *,
         trusted: bool = True,
     ) -> None:
-        """`subreddits` are the ids of those that this app asks about; None: all.
+        """`subreddits` are the ids of the subreddits that this app asks about; None means all.
 
-        Where the app is not `trusted`, what its answers leave out may be on another Reddit.
+        If the app is not `trusted`, items that its answers leave out do not count as gone.
         """
         self._client = client
         self._subreddits = subreddits
         self._result = result
         self._trusted = trusted
-        # Whether the subreddits of which an answer left all out can be read, by id.
+        # Whether subreddits can be read, by id, as far as answers or probes have shown.
         self._readable: dict[int, bool] = {}
 
     def run(self, lane: Lane, *, clock: Clock, requests: int, deadline: float) -> None:
-        """Ask until nothing is due, or so many requests were made. Raises `RedditError`."""
+        """Make the due checks, at most `requests` requests and until `deadline`. Raises `RedditError`."""
         asked: set[str] = set()
         while requests > 0 and time.monotonic() < deadline:
             wanted = min(FOUND_AT_ONCE, requests * PAGE_SIZE)
@@ -164,7 +166,7 @@ class Recheck:
                     return
 
     def _due(self, lane: Lane, now: datetime, limit: int) -> list[Check]:
-        """What this lane asks about next, with what fills the last request up."""
+        """Return the checks that this lane makes next, with checks that fill up the last request."""
 
         found: dict[str, Check] = {}
 
@@ -207,7 +209,7 @@ class Recheck:
             self._store(batch, answer, missing, now)
 
     def _probe(self, subreddits: Iterable[int]) -> None:
-        """Learn whether these subreddits can be read, each once in a run: outside transactions."""
+        """Probe whether these subreddits can be read, each once. Call it outside transactions."""
         unknown = [key for key in subreddits if key and key not in self._readable]
         for key, name in Subreddit.objects.filter(pk__in=unknown).values_list("pk", "name"):
             try:
@@ -225,7 +227,7 @@ class Recheck:
     def _store(
         self, batch: list[Check], answer: "Answer", missing: list[Check], now: datetime
     ) -> None:
-        """Store an answer, all of it or nothing."""
+        """Store an answer; the caller's transaction makes it all or nothing."""
         result = self._result
         result.updated += len(intake.take_in(answer.items, now=now).updated)
         told = [check for check in batch if check.fullname in answer.names]
@@ -273,17 +275,17 @@ class Recheck:
 
 @dataclass
 class Answer:
-    """What Reddit said of the items that were asked about."""
+    """Reddit's answer about the items that were asked for; `names` are the items that it shows."""
 
     names: set[str] = field(default_factory=set)
-    # Of them, those of which nothing is kept though moderators may yet approve them.
+    # The shown items that must be purged; moderators may still approve some of them.
     emptied: set[str] = field(default_factory=set)
     items: list[ParsedItem] = field(default_factory=list)
     rejected: int = 0
 
 
 def _read(page: Page, asked: set[str]) -> Answer:
-    """Parse an answer; what nobody asked for is left out, what cannot be parsed still stands."""
+    """Parse an answer. Items that were not asked for are ignored; items that do not parse still stand."""
     answer = Answer()
     for thing in page.things:
         kind = thing.get("kind") if isinstance(thing, dict) else None
@@ -307,7 +309,7 @@ def _read(page: Page, asked: set[str]) -> Answer:
 
 
 def _is_second(check: Check, now: datetime) -> bool:
-    """Whether an earlier answer, long enough ago, left the item out, too."""
+    """Whether an earlier answer, long enough ago, also left the item out."""
     return check.missing_since is not None and now - check.missing_since >= check_plan.CONFIRM_AFTER
 
 
@@ -316,7 +318,7 @@ def _is_post(check: Check) -> bool:
 
 
 def _held(fullnames: Sequence[str]) -> set[str]:
-    """Those of these items that are stored: retention removes items, and not their checks."""
+    """Return which of these items are still stored: retention may have deleted some meanwhile."""
     return {
         name
         for model in (RedditPost, RedditComment)
@@ -325,20 +327,21 @@ def _held(fullnames: Sequence[str]) -> set[str]:
 
 
 def _is_trusted(app: RedditApp) -> bool:
-    """Whether an item that the app's service does not have is gone.
+    """Whether an item that the app's answers leave out may count as gone.
 
-    The simulator knows nothing of what was collected from Reddit.
+    A simulator does not know the items that were collected from Reddit. So its answers count only if
+    no app asks Reddit itself.
     """
     real = RedditApp.Service.REDDIT
     return app.service == real or not RedditApp.objects.filter(service=real).exists()
 
 
 def _shares() -> list[tuple[RedditApp, list[int] | None]]:
-    """The apps with the ids of the subreddits that each asks about; None stands for all of them.
+    """Return the apps with the ids of the subreddits that each asks about; None means all subreddits.
 
-    A subreddit is asked about by an app of a bot that watches it: of several by one of Reddit's
-    rather than the simulator's, by one that Reddit accepts, by the oldest. What no bot watches any
-    more goes to the first of all apps in that order.
+    An app of a bot that names the subreddit asks about it. Among several apps, an app of Reddit comes
+    before an app of a simulator, then an app that Reddit accepts, then the oldest app. Subreddits that
+    no bot names, and items without a subreddit (id 0), go to the first app in that order.
     """
     apps = sorted(RedditApp.objects.all(), key=_preference)
     if len(apps) < 2:

@@ -14,12 +14,12 @@ from scraping.collecting.page_store import Progress
 from scraping.completing.backfill import NothingToBackfill, backfill_bot
 from scraping.models import ScrapeSession
 
-# Reddit was opened in June of that year.
+# Reddit opened in June 2005.
 FIRST = datetime(2005, 6, 1, tzinfo=UTC)
 
 
 class Command(BaseCommand):
-    """Walks a bot's streams back."""
+    """Runs a backfill of a bot's streams."""
 
     help = (
         "Read what Reddit still lists of a bot's streams, back to a day: about 1,000 items of each. "
@@ -29,16 +29,16 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whose streams, and how far."""
+        """Add the bot, and how far back to read."""
         parser.add_argument("bot", metavar="BOT", help="the bot's name or number")
         parser.add_argument(
             "--since", required=True, type=_day, metavar="YYYY-MM-DD", help="midnight of it, UTC"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run it and tell what came of each stream."""
+        """Run the backfill and print the outcome of each stream."""
         bot = _bot(options["bot"])
-        # The stream beneath Django's wrapper, which the stubs take for a method.
+        # The output stream inside Django's wrapper; the type stubs take `_out` for a method.
         console = Console(file=cast("IO[str]", self.stdout._out))
         try:
             with console.status("reading", spinner="line") as status:

@@ -11,7 +11,7 @@ from scraping.models import Gap
 
 
 class Command(RowsCommand):
-    """Tells how complete streams are."""
+    """Reports how complete streams are."""
 
     help = (
         "Tell how complete the posts and comments of subreddits are: since when, up to when, and "
@@ -20,7 +20,7 @@ class Command(RowsCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which subreddits, and what of them."""
+        """Add the subreddits and the choice of the report."""
         super().add_arguments(parser)
         parser.add_argument(
             "subreddits",
@@ -31,7 +31,7 @@ class Command(RowsCommand):
         parser.add_argument("--gaps", action="store_true", help="list open gaps")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print figures or gaps."""
+        """Print the streams' figures or their open gaps."""
         names = _names(options["subreddits"])
         streams = report.streams_of(names)
         if names:

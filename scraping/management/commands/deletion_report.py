@@ -15,7 +15,7 @@ from scraping.content.receipts import Purges
 
 
 class Command(RowsCommand):
-    """Reports what was purged, and what is not verified. It reads only."""
+    """Reports purges and how old the oldest verification is. It only reads."""
 
     help = (
         "Report purges: how many, by reason and kind of item, the time from first seen to purged "
@@ -23,7 +23,7 @@ class Command(RowsCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The span and the form of the output."""
+        """Add the span of time and the form of the output."""
         super().add_arguments(parser)
         parser.add_argument("--csv", action="store_true", help="print CSV instead of a table")
         parser.add_argument(

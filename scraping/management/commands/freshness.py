@@ -6,7 +6,7 @@ from scraping.planning.freshness import achieved
 
 
 class Command(RowsCommand):
-    """Lists promised and achieved freshness."""
+    """Lists the promised and achieved freshness of scheduled bots."""
 
     help = (
         "Of each scheduled bot: the freshness that its schedule promises and what its streams had in "
@@ -14,7 +14,7 @@ class Command(RowsCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print them, by name."""
+        """Print a row for each bot, by name."""
         bots = list(BotConfig.objects.scheduled().order_by("name", "pk"))
         told = achieved(bots)
         rows = [

@@ -53,7 +53,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which files, and which of their lines."""
+        """Add the files, and the options that choose their lines."""
         parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
         parser.add_argument(
             "--subreddit",
@@ -90,7 +90,7 @@ class Command(BaseCommand):
         for path in options["files"]:
             if not path.is_file():
                 raise _bad(f"{path}: there is no such file. Check the path.")
-        # The stream beneath Django's wrapper, which the stubs take for a method.
+        # The output stream inside Django's wrapper; the type stubs take `_out` for a method.
         console = Console(file=cast("IO[str]", self.stdout._out))
         reports: list[tuple[Path, ImportReport]] = []
         faults: list[str] = []
@@ -132,7 +132,7 @@ class Command(BaseCommand):
 
 
 class _LinesPerSecond(ProgressColumn):
-    """Lines per second since the file was begun."""
+    """Shows the lines per second since this import of the file began."""
 
     def render(self, task: Task) -> Text:
         lines, elapsed = task.fields["lines"], task.elapsed
@@ -140,7 +140,8 @@ class _LinesPerSecond(ProgressColumn):
 
 
 def _progress_bar(console: Console) -> Progress:
-    # The rest is reckoned from the compressed position: a file does not say how many lines it has.
+    # The remaining time is estimated from the compressed position, because the number of lines in a
+    # file is unknown.
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -201,7 +202,7 @@ def _table(reports: list[tuple[Path, ImportReport]], *, dry_run: bool) -> Table:
     title = "Dry run: nothing was stored" if dry_run else "Imported"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("File", overflow="ellipsis", no_wrap=True)
-    # What is new can be known only by storing it.
+    # Only storing the items shows which are new.
     columns = [
         name for name in COLUMNS if not dry_run or name not in ("new", "updated", "unchanged")
     ]

@@ -1,4 +1,4 @@
-"""``manage.py reddit_simulator``: the simulator among the project's commands."""
+"""``manage.py reddit_simulator``: start the simulator as one of the project's commands."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the simulator's own options."""
+        """Add the simulator's own options."""
         add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve."""
+        """Serve until interrupted."""
         try:
             serve(from_options(options), announce=self._announce)
         except SimulatorError as problem:

@@ -30,7 +30,7 @@ Row = tuple[str, str, SessionProgress | ScrapeSession | None, list[str]]
 
 
 class Command(BaseCommand):
-    """Runs sessions in the foreground, by the same code as the workers, or as a batch by them."""
+    """Runs sessions in the foreground by the workers' code, or requests a batch from the workers."""
 
     help = (
         "Collect now, in this process: the bots named (by name or number), all active bots, or "
@@ -40,7 +40,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What to scrape and how far."""
+        """Add the options: what to scrape, and how far."""
         parser.add_argument("bots", nargs="*", metavar="BOT", help="a bot's name or number")
         parser.add_argument("--all", action="store_true", help="every active bot")
         parser.add_argument(
@@ -70,8 +70,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the sessions one after the other and print the closing table."""
-        # The stream beneath Django's wrapper, which the stubs take for a method.
+        """Run the sessions one after the other, or wait for a batch; print the closing table."""
+        # The output stream inside Django's wrapper; the type stubs take `_out` for a method.
         console = Console(file=cast("IO[str]", self.stdout._out))
         if options["batch"]:
             self._batch(console, options)
@@ -99,7 +99,7 @@ class Command(BaseCommand):
         return work
 
     def _batch(self, console: Console, options: dict[str, Any]) -> None:
-        """Ask for a batch, wait for its end, and tell it."""
+        """Request a batch, wait for its end, and print its summary."""
         if options["subreddit"] or options["dry_run"] or options["limit"]:
             raise _bad("--batch: only for bots, without --subreddit, --dry-run and --limit.")
         if bool(options["bots"]) == options["all"]:
@@ -206,7 +206,7 @@ def _told(
 
 
 def _chosen(options: dict[str, Any]) -> list[BotConfig]:
-    """The bots named, or all active ones."""
+    """Return the bots that were named, or all active bots."""
     if not options["all"]:
         return _bots(options["bots"])
     chosen = list(BotConfig.objects.select_related("reddit_app").filter(is_active=True))

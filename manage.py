@@ -8,14 +8,14 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent
 # The environment that `make install` creates.
 VENV = CHECKOUT / ".venv"
-# Holds the id of the process that has replaced its interpreter already. The process keeps its id.
+# Set to the id of a process that has already replaced its interpreter; `execv` keeps the id.
 REPLACED = "LURKER_MANAGE_REPLACED"
 
 
 def use_own_environment() -> None:
-    """Go on by the Python of the checkout's `.venv`, if there is one with Django in it.
+    """Restart under the Python of the checkout's `.venv`, if Django is installed there.
 
-    The arguments stay the same, and so do options of the interpreter.
+    The arguments stay the same, and so do the interpreter's options.
     """
     python = VENV / "bin" / "python"
     was_replaced = os.environ.pop(REPLACED, "") == str(os.getpid())

@@ -12,7 +12,7 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # not generic at runtime
-    """People who may log in."""
+    """Users who may log in."""
 
     form = UserChangeForm
     add_form = UserCreationForm

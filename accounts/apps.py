@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
-    """Users and what they may do. Knows nothing of the other apps."""
+    """Users and their permissions. This app imports no other app."""
 
     name = "accounts"
     verbose_name = "Accounts"

@@ -8,7 +8,7 @@ from django.db.models.functions import Lower
 
 
 class UserManager(BaseUserManager["User"]):
-    """Creates users by e-mail address; finds them whatever the case it is typed in."""
+    """Creates users by e-mail address and finds them by it, in upper or lower case."""
 
     use_in_migrations = True
 
@@ -43,7 +43,7 @@ class User(AbstractUser):
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    # Django's UserManager creates users by name, and these have none.
+    # Django's UserManager creates users by user name; these users have no user name.
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]  # see above
 
     class Meta:
@@ -60,9 +60,9 @@ class User(AbstractUser):
 
 
 class Token(models.Model):
-    """Something that only its bearer knows, and that is good until it expires, is used or revoked.
+    """A secret for its bearer; it is valid until it expires, is used or is revoked.
 
-    Kept is a digest, which is no use to whoever reads the table.
+    The row keeps only a digest: a reader of the table cannot use it.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="%(class)ss")
@@ -80,13 +80,13 @@ class Token(models.Model):
 
 
 class RefreshToken(Token):
-    """Good for one new access token and the next refresh token, which is of the same family.
+    """Buys one new access token and the next refresh token of the same family.
 
-    One that is used twice was copied: its whole family is revoked.
+    A second use shows that the token was copied: the whole family is revoked.
     """
 
     family = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
 
 
 class PasswordResetToken(Token):
-    """Good for setting a new password, once."""
+    """Sets a new password, once."""

@@ -1,4 +1,4 @@
-"""Who sees what in the admin: people their own, superusers everything."""
+"""Ownership in the admin: users see the objects that they own, superusers see all objects."""
 
 from typing import Any, TypeVar, cast
 
@@ -15,9 +15,9 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def logged_in(user: User | AnonymousUser) -> User:
-    """Return the user of a page that only people who are logged in can open.
+    """Return the logged-in user of a page.
 
-    Raises PermissionDenied for anybody else.
+    Raises PermissionDenied for an anonymous visitor.
     """
     if not isinstance(user, User):
         raise PermissionDenied("Log in first.")
@@ -27,18 +27,21 @@ def logged_in(user: User | AnonymousUser) -> User:
 def owned_by(
     queryset: QuerySet[AnyModel], user: User | AnonymousUser, *, path: str = "owner"
 ) -> QuerySet[AnyModel]:
-    """Narrow a queryset to what belongs to the user; `path` leads from its model to the owner."""
+    """Narrow a queryset to the user's own objects; a superuser gets all of them.
+
+    `path` leads from the queryset's model to the owner.
+    """
     return queryset if user.is_superuser else queryset.filter(**{path: user.pk})
 
 
 class OwnedForm(ModelForm):  # type: ignore[type-arg]  # not generic at runtime
-    """A form whose new instances belong to whoever fills it in."""
+    """A form that makes its user the owner of new instances."""
 
     user: User
 
     @classmethod
     def of(cls, user: User | AnonymousUser) -> type["OwnedForm"]:
-        """The form as this user fills it in; raise PermissionDenied for nobody in particular."""
+        """Return the form class for this user; raise PermissionDenied for an anonymous visitor."""
         return type(cls.__name__, (cls,), {"user": logged_in(user)})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,23 +50,23 @@ class OwnedForm(ModelForm):  # type: ignore[type-arg]  # not generic at runtime
             self.instance.owner = self.user
 
     def _get_validation_exclusions(self) -> set[str]:
-        # The owner is no field of the form, but names are unique among what is his.
+        # The form has no owner field, but a name must be unique among the owner's objects.
         excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # not in the stubs
         return excluded - {"owner"}
 
 
 class OwnedModelAdmin(ModelAdmin):
-    """An admin of things that have an owner. Others' are not there: no list, no page, no action."""
+    """An admin of objects with an owner: lists, pages and actions show a user only their own."""
 
     form: type[OwnedForm]
     owner_path = "owner"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """What the user may see at all."""
+        """Return the objects that the user may see."""
         return owned_by(super().get_queryset(request), request.user, path=self.owner_path)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[OwnedForm]:
-        """The form, knowing who fills it in."""
+        """Return the form class for the user of the request."""
         form = super().get_form(request, *args, **kwargs)
-        # Django derives it from `form` above.
+        # Django derives this class from `form` above.
         return cast("type[OwnedForm]", form).of(request.user)

@@ -1,7 +1,7 @@
-"""Refresh and password-reset tokens: issued, redeemed once, revoked, and removed when they have expired.
+"""Refresh and password-reset tokens: issue, redeem once, revoke, delete when expired.
 
-A token is 256 random bits, so its plain SHA-256 cannot be guessed from. It stops being good when the
-user's password changes by whatever door, or the user is deactivated.
+A token is 256 random bits, so nobody can guess it from its plain SHA-256. A token also becomes
+invalid when its user is deactivated, and on every change of the user's password.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ AnyToken = TypeVar("AnyToken", bound=Token)
 
 
 class InvalidToken(Exception):
-    """The token is unknown, expired, used or revoked: which of them is nobody's business."""
+    """The token is unknown, expired, used or revoked; the error hides which, on purpose."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -34,14 +34,17 @@ class InvalidToken(Exception):
 
 
 def issue_refresh(user: User) -> str:
-    """Return a new refresh token of a new family, good for REFRESH_TOKEN_DAYS. It is shown once."""
+    """Return a new refresh token of a new family, valid for REFRESH_TOKEN_DAYS.
+
+    The caller must show it to the user now: only a digest is stored.
+    """
     return _issue_refresh(user, uuid.uuid4())
 
 
 def rotate_refresh(token: str) -> tuple[User, str]:
-    """Spend a refresh token; return its user and the next token of its family.
+    """Use a refresh token; return its user and the next token of its family.
 
-    Raises `InvalidToken`. One that was spent before is in two hands: its family is revoked.
+    Raises `InvalidToken`. A second use shows that the token was copied, so it revokes the family.
     """
     try:
         with transaction.atomic():
@@ -54,20 +57,20 @@ def rotate_refresh(token: str) -> tuple[User, str]:
 
 
 def revoke_refresh(token: str) -> int:
-    """Log out: revoke the token's family; return how many tokens that were good no longer are."""
+    """Log out: revoke the token's family; return how many valid tokens this ended."""
     known = RefreshToken.objects.filter(digest=_digest(token))
     return _revoke(RefreshToken.objects.filter(family__in=known.values("family")))
 
 
 def revoke_all(user: User) -> int:
-    """Revoke every token of the user; return how many were good."""
+    """Revoke every token of the user; return how many of them were valid."""
     return _revoke(RefreshToken.objects.filter(user=user)) + _revoke(
         PasswordResetToken.objects.filter(user=user)
     )
 
 
 def issue_password_reset(user: User) -> str:
-    """Return a new token for a new password, good for PASSWORD_RESET_MINUTES; earlier ones end."""
+    """Return a new password-reset token, valid for PASSWORD_RESET_MINUTES; revoke earlier ones."""
     with transaction.atomic():
         _revoke(PasswordResetToken.objects.filter(user=user))
         lifetime = timedelta(minutes=settings.PASSWORD_RESET_MINUTES)
@@ -75,9 +78,9 @@ def issue_password_reset(user: User) -> str:
 
 
 def reset_password(token: str, password: str) -> User:
-    """Set a new password, which ends all tokens of the user; return the user.
+    """Set a new password and revoke all tokens of the user; return the user.
 
-    Raises `InvalidToken`, or ValidationError for a password that is too weak: the token stays good.
+    Raises `InvalidToken`, or ValidationError for a weak password; the token then stays valid.
     """
     with transaction.atomic():
         user = _redeem(PasswordResetToken, token).user
@@ -89,9 +92,9 @@ def reset_password(token: str, password: str) -> User:
 
 
 def delete_expired(*, now: datetime | None = None, batch_size: int = BATCH_SIZE) -> int:
-    """Remove the tokens that have expired, in batches; return how many there were.
+    """Delete expired tokens in batches; return how many.
 
-    Used and revoked ones stay until then, so that a second use is noticed.
+    Used and revoked tokens stay until they expire, so that a second use is noticed.
     """
     now = now or timezone.now()
     return sum(
@@ -114,7 +117,10 @@ def _issue(row: Token, lifetime: timedelta) -> str:
 
 
 def _redeem(model: type[AnyToken], token: str) -> AnyToken:
-    """Mark a good token as used and return it, in the caller's transaction: of two at once one wins."""
+    """Mark a valid token as used and return it, in the caller's transaction.
+
+    The row lock lets only one of two simultaneous callers succeed. Raises `InvalidToken`.
+    """
     now = timezone.now()
     found = (
         model._default_manager.select_for_update(of=("self",))

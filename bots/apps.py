@@ -2,11 +2,11 @@ from django.apps import AppConfig
 
 
 class BotsConfig(AppConfig):
-    """What to collect: API apps and bots, each bot with its schedule."""
+    """Reddit apps and bots, each bot with its schedule."""
 
     name = "bots"
     verbose_name = "Bots"
 
     def ready(self) -> None:
-        """Connect the signals that keep each bot's schedule in step."""
+        """Connect the receivers that keep each bot's schedule in step with the bot."""
         from bots import signals  # noqa: F401

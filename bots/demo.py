@@ -1,4 +1,4 @@
-"""Bots for a first look, which collect from the bundled simulator."""
+"""Demonstration bots that collect from the bundled simulator."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,7 +14,7 @@ from bots.models import REDDIT_REQUESTS_PER_MINUTE, BotConfig, RedditApp
 
 CLIENT_ID = "demo"
 
-# Subreddits of the simulator's own world; the last bot watches a private one on purpose.
+# Subreddits of the simulator's generated world; the last bot watches a private one on purpose.
 BOTS: list[dict[str, Any]] = [
     {
         "name": "Many languages",
@@ -38,10 +38,10 @@ BOTS: list[dict[str, Any]] = [
 def seed(
     owner: User, *, every: timedelta, subreddits: Sequence[str] | None = None
 ) -> list[BotConfig]:
-    """Save the demonstration's app and bots; those that exist are brought back to what they were.
+    """Save the demonstration app and bots; reset existing ones to their original settings.
 
-    They go through the admin's own forms. `subreddits` replaces what the bots watch, dealt out one
-    by one. Raises ValidationError for what the admin would refuse.
+    The values go through the admin's own forms. `subreddits` replaces the subreddits of the bots
+    and is dealt out one by one. Raises ValidationError if a form refuses a value.
     """
     app = _submit(
         RedditAppForm,
@@ -51,7 +51,7 @@ def seed(
             "name": "Simulator",
             "service": RedditApp.Service.SIMULATOR,
             "client_id": CLIENT_ID,
-            "client_secret": "demo",  # the simulator takes any
+            "client_secret": "demo",  # the simulator accepts any secret
             "user_agent": "any:org.example.lurker:demo (by /u/lurker)",
             "requests_per_minute": REDDIT_REQUESTS_PER_MINUTE,
         },
@@ -77,7 +77,7 @@ def seed(
 
 
 def _recorded(subreddits: Sequence[str]) -> list[dict[str, Any]]:
-    """As many bots, which share out what was recorded and collect all of it."""
+    """Return as many bots, with the recorded subreddits dealt out; each collects everything."""
     hands = [subreddits[start :: len(BOTS)] for start in range(len(BOTS))]
     return [
         {
@@ -93,7 +93,10 @@ def _recorded(subreddits: Sequence[str]) -> list[dict[str, Any]]:
 def _submit(
     form_class: type[OwnedForm], owner: User, instance: Model | None, values: dict[str, Any]
 ) -> Any:
-    """Fill the form in as the admin shows it, with these values changed, and save it."""
+    """Submit the form with the admin's initial values, except for `values`, and save it.
+
+    Raises ValidationError if the form refuses a value.
+    """
     owned = form_class.of(owner)
     form = owned(instance=instance)
     shown = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}

@@ -1,4 +1,7 @@
-"""Secrets at rest: encrypted with the keys of the ENCRYPTION_KEYS setting (Fernet, AES-128 + HMAC)."""
+"""Encryption of stored secrets, with the keys of the ENCRYPTION_KEYS setting.
+
+The cipher is Fernet: AES-128 with an HMAC.
+"""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -6,12 +9,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def encrypt(secret: str) -> str:
-    """Encrypt with the first key. An empty secret stays empty: there is nothing to hide."""
+    """Encrypt with the first key. An empty secret stays empty, because it hides nothing."""
     return _cipher().encrypt(secret.encode()).decode() if secret else ""
 
 
 def decrypt(token: str) -> str:
-    """Decrypt with whichever key fits; raise ImproperlyConfigured when none does."""
+    """Decrypt with any key that fits; raise ImproperlyConfigured if no key fits."""
     if not token:
         return ""
     try:

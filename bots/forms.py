@@ -16,7 +16,7 @@ from bots.validation import split_lines, split_names
 
 
 class ListField(forms.CharField):
-    """A list typed into a text area; what separates the values is the field's to say."""
+    """A list typed into a text area; `split` separates its values."""
 
     widget = UnfoldAdminTextareaWidget
 
@@ -29,8 +29,8 @@ class ListField(forms.CharField):
         """Show one value a line."""
         return "\n".join(value) if isinstance(value, list) else value
 
-    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]  # text is only its input
-        """Read the values, typed or given as a list."""
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]  # only the input is text
+        """Return the values, whether they come as typed text or as a list."""
         return value if isinstance(value, list) else self._split(value or "")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -46,7 +46,7 @@ _meta = BotConfig._meta
 
 
 class BotConfigForm(OwnedForm):
-    """A bot, with its lists typed into text areas."""
+    """The form of a bot; its lists are typed into text areas."""
 
     subreddits = ListField(split=split_names, **_text_of(_meta.get_field("subreddits")))
     include_terms = ListField(
@@ -91,7 +91,7 @@ class BotConfigForm(OwnedForm):
 
 
 class RedditAppForm(OwnedForm):
-    """An API app. Its secret goes in and never comes out again."""
+    """The form of a Reddit app. It accepts a secret and never shows one."""
 
     client_secret = forms.CharField(
         required=False,
@@ -105,13 +105,13 @@ class RedditAppForm(OwnedForm):
         fields = ["name", "service", "client_id", "user_agent", "requests_per_minute"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Escape the one help text with angle brackets: the admin shows help texts as HTML."""
+        """Escape the help text that has angle brackets: the admin shows help texts as HTML."""
         super().__init__(*args, **kwargs)
         if field := self.fields.get("user_agent"):
             field.help_text = escape(field.help_text)
 
     def save(self, commit: bool = True) -> RedditApp:
-        """Keep the present secret unless a new one was typed."""
+        """Save the app; keep the present secret if the field is empty."""
         if secret := self.cleaned_data.get("client_secret"):
             self.instance.client_secret = secret
         app: RedditApp = super().save(commit)

@@ -1,8 +1,8 @@
-"""Bots that fail again and again: paused with the reason, so that somebody looks.
+"""Pauses of bots that fail again and again, with the reason for the operator.
 
-What counts is a session that failed for reasons of the bot's own. An outage at Reddit, a spent
-budget, refused credentials, a worker that was stopped or died are none: such sessions neither count
-nor clear what was counted. A session that has read anything clears it, and ends a pause.
+Only a session that failed because of its bot counts. An outage at Reddit, a spent budget, refused
+credentials and a stopped or dead worker do not count, and they do not reset the count. A session
+that reads anything resets the count and ends a pause.
 """
 
 import logging
@@ -18,14 +18,15 @@ logger = logging.getLogger(__name__)
 
 REASON_LENGTH = BotConfig._meta.get_field("pause_reason").max_length
 
-# The columns of a bot that has nothing against it.
+# The columns of a bot without failures and without a pause.
 CLEAR = {"failures_in_a_row": 0, "paused_at": None, "pause_cause": "", "pause_reason": ""}
 
 
 def session_failed(bot_id: int, *, cause: str, reason: str) -> bool:
-    """Count a failed session of the bot; pause it at BOT_FAILURE_LIMIT. Return whether it was.
+    """Count a failed session of the bot; pause the bot at BOT_FAILURE_LIMIT.
 
-    `cause` is a `BotConfig.PauseCause`. Paused is who is not yet, by whoever comes first.
+    `cause` is a `BotConfig.PauseCause`. Returns whether this call paused the bot: of several
+    simultaneous calls only one returns True.
     """
     bots = BotConfig.objects.filter(pk=bot_id)
     bots.update(failures_in_a_row=F("failures_in_a_row") + 1)
@@ -42,7 +43,7 @@ def session_failed(bot_id: int, *, cause: str, reason: str) -> bool:
 
 
 def session_succeeded(bot_id: int) -> bool:
-    """Forget what the bot has failed of; return whether that ended a pause."""
+    """Reset the bot's count of failures; return whether this ended a pause."""
     bots = BotConfig.objects.filter(pk=bot_id)
     ended = clear(bots.exclude(paused_at=None))
     if ended:
@@ -53,7 +54,10 @@ def session_succeeded(bot_id: int) -> bool:
 
 
 def subreddits_opened(names: Iterable[str]) -> int:
-    """End the pauses of bots that could read none of their subreddits, of which these are open now."""
+    """End the pauses of bots that could read none of their subreddits and watch one of these.
+
+    `names` are subreddits that can be read now. Returns how many pauses ended.
+    """
     opened = {name.lower() for name in names}
     paused = BotConfig.objects.filter(pause_cause=BotConfig.PauseCause.CLOSED)
     watching = [
@@ -65,5 +69,5 @@ def subreddits_opened(names: Iterable[str]) -> int:
 
 
 def clear(bots: QuerySet[BotConfig]) -> int:
-    """End the pauses of these bots and count from zero; return how many bots had failed."""
+    """End the pauses of these bots and reset their counts; return how many bots had failed."""
     return bots.filter(~Q(failures_in_a_row=0) | Q(paused_at__isnull=False)).update(**CLEAR)

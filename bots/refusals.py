@@ -1,4 +1,4 @@
-"""Reddit apps whose credentials Reddit does not accept: one message, and no storm of requests."""
+"""Refusals: an app whose credentials Reddit rejects logs one message and stops its requests."""
 
 import logging
 from datetime import timedelta
@@ -10,15 +10,15 @@ from bots.models import RedditApp
 
 logger = logging.getLogger(__name__)
 
-# One session may try again so often: an outage at Reddit looks like a refusal, too.
+# One session per pause may try again: an outage at Reddit can look like a refusal.
 RETRY_PAUSE = timedelta(minutes=15)
 REFUSAL_LENGTH = RedditApp._meta.get_field("refusal").max_length
 
 
 def refuse(app: RedditApp, reason: str) -> bool:
-    """Stop the app's bots until its credentials change; return False if they were stopped before.
+    """Stop the app's bots until its credentials change; return False if they were already stopped.
 
-    The message is logged once for credentials, however many sessions run into them.
+    Only the first refusal of the same credentials is logged, however many sessions see one.
     """
     now = timezone.now()
     fingerprint = app.fingerprint
@@ -42,9 +42,9 @@ def refuse(app: RedditApp, reason: str) -> bool:
 
 
 def may_try(app: RedditApp) -> bool:
-    """Whether a session of the app may ask Reddit now.
+    """Return whether a session of the app may ask Reddit now.
 
-    Of those of a refused app, one in a quarter of an hour: whoever gets that turn, on any machine.
+    A refused app gets one session per RETRY_PAUSE, counted over all machines.
     """
     if not app.is_refused:
         return True

@@ -1,4 +1,4 @@
-"""What changes bots and what follows from it. Admin, API, commands and signals all come through here."""
+"""Changes to bots, with their consequences; the admin, API, commands and signals call these."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ from jobs.runs.requests import RunRequest
 from jobs.schedules import services as schedules
 from jobs.schedules.services import ScheduleChanges, ScheduleSpec
 
-# By name, because the arrow of imports points the other way.
+# A name and not an import: `scraping` imports `bots`, and never the other way round.
 SCRAPE_TASK = "scraping.scrape_bot"
 SCRAPE_QUEUE = "scraping"
-# Every schedule of this prefix belongs to a bot, no other does.
+# Every bot's schedule has this prefix, and no other schedule has it.
 SCHEDULE_PREFIX = "scrape-bot-"
 
 # Sent with `batch` and `by` (a user or None) in the transaction that records a batch of bots.
 batch_requested = Signal()
 
-# Sent with `bots`, a sequence that a page is about to show. A receiver sets attributes on them that
-# the page knows by name: `freshness`.
+# Sent with `bots`, a sequence that a page is about to show. A receiver sets the attribute
+# `freshness` on each bot, and the page reads it.
 bots_listed = Signal()
 
-# Bots of a batch that its name tells.
+# How many bots the name of a batch lists.
 NAMED_BOTS = 3
 
-# Bots held in memory at a time when all are compared with their schedules.
+# How many bots are in memory at a time when all are compared with their schedules.
 CHUNK = 2_000
 
 
@@ -46,25 +46,25 @@ class BotInactive(Exception):
 
 @dataclass(frozen=True)
 class BatchOfBots:
-    """A batch that was asked for, and the bots that are not in it because they are inactive."""
+    """A requested batch, and the inactive bots that it leaves out."""
 
     batch: Batch
     inactive: list[BotConfig]
 
 
 def schedule_name(bot_id: int) -> str:
-    """The name of a bot's `PeriodicTask`, by which the two find each other."""
+    """Return the name of a bot's `PeriodicTask`; the name links the two."""
     return f"{SCHEDULE_PREFIX}{bot_id}"
 
 
 def bot_id_of(schedule: str) -> int | None:
-    """The bot that a schedule of this name belongs to, or None for a schedule that is not a bot's."""
+    """Return the id of the bot to which a schedule of this name belongs, or None."""
     number = schedule.removeprefix(SCHEDULE_PREFIX)
     return int(number) if schedule.startswith(SCHEDULE_PREFIX) and number.isdecimal() else None
 
 
 def schedule_spec(bot: BotConfig) -> ScheduleSpec:
-    """What the bot's schedule should be."""
+    """Return the schedule that the bot should have."""
     on_crontab = bot.schedule == BotConfig.Schedule.CRONTAB
     return ScheduleSpec(
         name=schedule_name(bot.pk),
@@ -86,12 +86,12 @@ def sync_schedules(bots: Iterable[BotConfig]) -> ScheduleChanges:
 
 
 def remove_schedules(bot_ids: Sequence[int]) -> int:
-    """Remove the schedules of these bots, in the caller's transaction; return how many there were."""
+    """Remove the schedules of these bots, in the caller's transaction; return how many existed."""
     return schedules.remove([schedule_name(bot_id) for bot_id in bot_ids])
 
 
 def reconcile_schedules(*, dry_run: bool = False) -> ScheduleChanges:
-    """Heal any drift between bots and their schedules; touch no schedule that is not a bot's."""
+    """Correct every schedule that differs from its bot; touch no other schedule."""
     return schedules.reconcile(
         SCHEDULE_PREFIX,
         (schedule_spec(bot) for bot in BotConfig.objects.order_by("pk").iterator(CHUNK)),
@@ -100,18 +100,18 @@ def reconcile_schedules(*, dry_run: bool = False) -> ScheduleChanges:
 
 
 def pause(bots: QuerySet[BotConfig]) -> int:
-    """Take bots off their schedules until they are resumed; return how many were on."""
+    """Take bots off their schedules until they are resumed; return how many were on schedule."""
     return bots.filter(auto_scrape_enabled=True).update(auto_scrape_enabled=False)
 
 
 def resume(bots: QuerySet[BotConfig]) -> int:
-    """Put active bots on their schedules, those that were paused for failing too; return how many."""
+    """Put active bots back on their schedules, also bots paused for failures; return how many."""
     off = Q(auto_scrape_enabled=False) | Q(paused_at__isnull=False)
     return bots.filter(off, is_active=True).update(auto_scrape_enabled=True, **pauses.CLEAR)
 
 
 def run_now(bot: BotConfig, *, trigger: str = "manual") -> RunRequest:
-    """Request a run of the bot outside its schedule; raise `BotInactive` for one that is off."""
+    """Request a run of the bot outside its schedule; raise `BotInactive` for an inactive bot."""
     if not bot.is_active:
         raise BotInactive(bot)
     return runs.request_run(
@@ -122,7 +122,7 @@ def run_now(bot: BotConfig, *, trigger: str = "manual") -> RunRequest:
 def run_batch(bots: Iterable[BotConfig], *, by: User | None = None) -> BatchOfBots:
     """Request one run of each of these bots, as one batch with one end.
 
-    Inactive bots are left out, and told. Raises ValueError when none is left.
+    The result names inactive bots, which get no run. Raises ValueError if no bot is active.
     """
     chosen = list(bots)
     active = [bot for bot in chosen if bot.is_active]

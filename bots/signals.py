@@ -24,7 +24,7 @@ from jobs.schedules.owners import Owner, owner_sought
 def notice_what_is_matched(
     instance: BotConfig, raw: bool, update_fields: Collection[str] | None, **kwargs: Any
 ) -> None:
-    """Compare what the bot matches by with what is stored, for `tell_what_is_matched`."""
+    """Note whether this save changes a matching field, for `tell_what_is_matched`."""
     instance.matching_differs = False
     fields = MATCHING_FIELDS if update_fields is None else MATCHING_FIELDS & set(update_fields)
     if raw or not fields:
@@ -37,7 +37,7 @@ def notice_what_is_matched(
 
 @receiver(post_save, sender=BotConfig, dispatch_uid="bots.tell_matching")
 def tell_what_is_matched(instance: BotConfig, **kwargs: Any) -> None:
-    """Say that the bot matches other items than before, if so."""
+    """Send `matching_changed` if the save changed a matching field."""
     if instance.matching_differs:
         matching_changed.send(sender=BotConfig, bot_ids=[instance.pk])
 
@@ -46,7 +46,7 @@ def tell_what_is_matched(instance: BotConfig, **kwargs: Any) -> None:
 def schedule_follows_bot(instance: BotConfig, raw: bool, **kwargs: Any) -> None:
     """Create or correct the bot's schedule in the transaction that `BotConfig.save` opens.
 
-    Fixtures (`raw`) carry the schedules themselves, or are healed by `reconcile_schedules`.
+    A fixture (`raw`) carries its own schedules; otherwise `reconcile_schedules` creates them.
     """
     if not raw:
         services.sync_schedules([instance])
@@ -54,21 +54,21 @@ def schedule_follows_bot(instance: BotConfig, raw: bool, **kwargs: Any) -> None:
 
 @receiver(scheduling_changed, dispatch_uid="bots.schedules_follow_bulk_writes")
 def schedules_follow_bulk_writes(bot_ids: Sequence[int], **_: Any) -> None:
-    """Correct the schedules of bots that a bulk write changed, in its transaction."""
+    """Correct the schedules of bots after a bulk write, in its transaction."""
     services.sync_schedules(BotConfig.objects.filter(pk__in=bot_ids))
 
 
 @receiver(bots_removed, dispatch_uid="bots.schedules_go_with_bots")
 def schedules_go_with_bots(bot_ids: Sequence[int], **_: Any) -> None:
-    """Remove the schedules of bots that a queryset deletes, in one statement."""
+    """Remove the schedules of all bots that a queryset deletes, in one statement."""
     services.remove_schedules(bot_ids)
 
 
 @receiver(post_delete, sender=BotConfig, dispatch_uid="bots.schedule_goes_with_bot")
 def schedule_goes_with_bot(instance: BotConfig, origin: object, **kwargs: Any) -> None:
-    """Remove the bot's schedule as it is deleted, in the same transaction.
+    """Remove the bot's schedule in the transaction that deletes the bot.
 
-    A queryset of bots has removed all of its schedules in one statement before.
+    When a queryset deletes bots, `schedules_go_with_bots` has already removed their schedules.
     """
     if not (isinstance(origin, QuerySet) and origin.model is BotConfig):
         services.remove_schedules([instance.pk])
@@ -76,7 +76,7 @@ def schedule_goes_with_bot(instance: BotConfig, origin: object, **kwargs: Any) -
 
 @receiver(schedule_diagnosed, dispatch_uid="bots.explain_schedule")
 def explain_bot_schedule(row: PeriodicTask, **_: Any) -> Iterator[Finding]:
-    """Say why a bot's schedule is off: beat does not know bots."""
+    """Explain why a bot's schedule is off; `jobs` cannot, because it does not know bots."""
     bot_id = services.bot_id_of(row.name)
     if bot_id is None:
         return
@@ -97,7 +97,7 @@ def explain_bot_schedule(row: PeriodicTask, **_: Any) -> Iterator[Finding]:
 
 @receiver(owner_sought, dispatch_uid="bots.find_bot")
 def find_bot(schedule: str | None, kwargs: Mapping[str, Any], **_: Any) -> Owner | None:
-    """The bot that a schedule belongs to by its name, or that a job is told to work for."""
+    """Return the bot to which a schedule belongs by its name, or the bot in a job's arguments."""
     bot_id = services.bot_id_of(schedule) if schedule else None
     if bot_id is None:
         bot_id = kwargs.get("bot_id")

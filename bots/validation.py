@@ -1,4 +1,4 @@
-"""What a bot may be told to collect: names of subreddits, terms, crontabs. Bad input says how to mend it."""
+"""Validation of a bot's settings: subreddits, terms, crontabs. Each error names its remedy."""
 
 import re
 from collections.abc import Iterable
@@ -8,22 +8,22 @@ from celery.schedules import ParseException as CrontabParseException
 from celery.schedules import crontab
 from django.core.exceptions import ValidationError
 
-# Reddit's own rule for names, the two kinds of exception (reddit.com, profiles) beside it.
+# Reddit's own rule for names, and its two kinds of exception: reddit.com and profiles.
 SUBREDDIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{1,20}|u_[A-Za-z0-9_-]{3,23}|reddit\.com")
 SUBREDDIT_LINK = re.compile(
     r"(?:https?://)?(?:(?:www|old|new|oauth)\.)?(?:reddit\.com)?/?r/([^/?#]+)/?(?:[?#].*)?",
     re.IGNORECASE,
 )
-# Views over other subreddits: they have no members to be complete about.
+# Views over other subreddits: Lurker cannot be complete about them, for they have no items.
 AGGREGATES = frozenset(
     {"all", "popular", "home", "friends", "mod", "random", "randnsfw", "myrandom"}
 )
 
 PATTERN_PREFIX = "re:"
-# RE2's memory per pattern; a larger pattern is refused when it is saved, not when it runs.
+# RE2's memory per pattern. A larger pattern is refused when it is saved, not when it runs.
 PATTERN_MEMORY_BYTES = 1 << 20
 
-# With the characters that django-celery-beat has room for.
+# The fields, each with the number of characters that django-celery-beat can store.
 CRONTAB_FIELDS = {
     "minute": 240,
     "hour": 96,
@@ -34,17 +34,17 @@ CRONTAB_FIELDS = {
 
 
 def split_lines(text: str) -> list[str]:
-    """Split what was typed into a text area: one value a line, blank lines dropped."""
+    """Split the text of a text area: one value a line, without blank lines."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def split_names(text: str) -> list[str]:
-    """Split names typed one a line, or separated by commas, plus signs or blanks."""
+    """Split names that stand one a line, or are separated by commas, plus signs or blanks."""
     return [name for name in re.split(r"[\s,+]+", text) if name]
 
 
 def clean_subreddits(names: Iterable[str]) -> list[str]:
-    """Return bare names in the order and case given, or raise a ValidationError with each fault."""
+    """Return bare names in the order and case given; raise ValidationError with every fault."""
     cleaned: dict[str, str] = {}
     faults = []
     for given in names:
@@ -69,7 +69,10 @@ def clean_subreddits(names: Iterable[str]) -> list[str]:
 
 
 def clean_terms(terms: Iterable[str]) -> list[str]:
-    """Return the terms without blank and repeated ones, or raise for patterns that do not compile."""
+    """Return the terms without blanks and repetitions.
+
+    Raises ValidationError for patterns that do not compile.
+    """
     cleaned = list(dict.fromkeys(term.strip() for term in terms if term.strip()))
     faults = []
     for term in cleaned:
@@ -89,7 +92,10 @@ def clean_terms(terms: Iterable[str]) -> list[str]:
 
 
 def compile_pattern(pattern: str | bytes, *, case_sensitive: bool = False) -> "re2._Regexp":
-    """Compile a user's pattern with RE2, whose matching time is linear in the text: none can hang."""
+    """Compile a user's pattern with RE2.
+
+    RE2 matches in time linear in the text, so no pattern can hang a worker. Raises `re2.error`.
+    """
     options = re2.Options()
     options.case_sensitive = case_sensitive
     options.max_mem = PATTERN_MEMORY_BYTES
@@ -101,7 +107,7 @@ def compile_pattern(pattern: str | bytes, *, case_sensitive: bool = False) -> "r
 
 
 def clean_crontab(expression: str) -> str:
-    """Return the five fields separated by single blanks, or raise a ValidationError."""
+    """Return the five fields separated by single blanks; raise ValidationError for a bad crontab."""
     fields = expression.split()
     if len(fields) != len(CRONTAB_FIELDS):
         raise ValidationError(

@@ -1,4 +1,4 @@
-"""Bots in the admin: what each collects, when, and how its last session ended."""
+"""Bots in the admin: settings, schedule, and the end of the last session."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,7 +36,7 @@ SESSION_COLOURS = {
 
 
 class BotChangeList(ChangeList):
-    """A page of bots with the schedules of all of them, read in one query."""
+    """A page of bots with their schedules, which one query reads."""
 
     def get_results(self, request: HttpRequest) -> None:
         """Attach each bot's schedule."""
@@ -51,7 +51,7 @@ class BotChangeList(ChangeList):
 
 @admin.register(BotConfig)
 class BotConfigAdmin(OwnedModelAdmin):
-    """Bots: what is collected, and when."""
+    """Bots: content to collect, and schedule."""
 
     form = BotConfigForm
     list_display = [
@@ -153,7 +153,7 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @display(description="Bot", ordering="name", header=True)
     def name_and_subreddits(self, bot: BotConfig) -> list[str]:
-        """The name, and under it what it watches."""
+        """The name, and below it the subreddits."""
         shown = ", ".join(f"r/{name}" for name in bot.subreddits[:4])
         more = len(bot.subreddits) - 4
         return [bot.name, f"{shown} and {more} more" if more > 0 else shown]
@@ -169,7 +169,7 @@ class BotConfigAdmin(OwnedModelAdmin):
         },
     )
     def state(self, bot: BotConfig) -> tuple[str, str]:
-        """Whether it collects by itself."""
+        """Whether the bot collects on its schedule."""
         if not bot.is_active:
             return "inactive", "Inactive"
         if not bot.auto_scrape_enabled:
@@ -185,14 +185,14 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @admin.display(description="Freshness in 24 h")
     def freshness(self, bot: BotConfig) -> str:
-        """How long its streams went unread: half of its sessions, 95 of 100, the worst."""
+        """How long the bot's streams went unread in 24 h: median, 95th percentile, maximum."""
         if not hasattr(bot, "freshness"):
             services.bots_listed.send(sender=BotConfig, bots=[bot])
         return getattr(bot, "freshness", "-")
 
     @display(description="Last session", ordering="last_session_at", label=SESSION_COLOURS)
     def last_session(self, bot: BotConfig) -> tuple[str, str] | None:
-        """How it ended and how long ago."""
+        """How the last session ended, and how long ago."""
         if not bot.last_session_at:
             return None
         ago = naturaltime(bot.last_session_at)
@@ -200,13 +200,13 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @admin.display(description="Status")
     def last_session_of_one(self, bot: BotConfig) -> str:
-        """The same on the bot's own page, which has no labels."""
+        """The last session on the bot's own page, which shows no coloured labels."""
         shown = self.last_session(bot)
         return shown[1] if shown else "none yet"
 
     @admin.display(description="Result")
     def result(self, bot: BotConfig) -> str:
-        """What came of it, or why the bot is paused, linked to the bot's sessions."""
+        """The result of the last session, or why the bot is paused; links to the bot's sessions."""
         told = bot.pause_reason or bot.last_session_summary
         if not told:
             return "-"
@@ -219,7 +219,7 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @admin.display(description="Paused")
     def pause_of_one(self, bot: BotConfig) -> str:
-        """Since when and why it was paused, and how that ends."""
+        """When and why the bot was paused, and how the pause ends."""
         if not bot.paused_at:
             return "no"
         ends = (
@@ -234,7 +234,7 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @admin.display(description="Next run")
     def next_run(self, bot: BotConfig) -> str:
-        """When beat fires it next, by the schedule that beat reads."""
+        """When beat fires the bot next, from the schedule's row."""
         row = bot.periodic_task
         if row is None:
             return "no schedule: run reconcile_schedules" if bot.is_scheduled else "-"
@@ -248,7 +248,7 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @admin.display(description="Next run")
     def next_run_of_one(self, bot: BotConfig) -> str:
-        """The same on the bot's own page."""
+        """The next run on the bot's own page."""
         name = services.schedule_name(bot.pk)
         bot.periodic_task = schedules.find([name]).get(name)
         return self.next_run(bot)
@@ -269,7 +269,7 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @action(description="Run selected as one batch", permissions=["change"])
     def run_as_batch(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
-        """Request one session of each selected bot, with one summary of all at the end."""
+        """Request one session of each selected bot, as one batch with one summary at the end."""
         try:
             requested = services.run_batch(queryset, by=logged_in(request.user))
         except ValueError as error:
@@ -281,21 +281,21 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @action(description="Save and run now", permissions=["change"])
     def save_and_run(self, request: HttpRequest, bot: BotConfig) -> None:
-        """Request one session of the bot whose page is open, as it was just saved.
+        """Save the open bot and request one session of it.
 
-        A button of the form: a link would change state by GET, past the CSRF check.
+        This is a button of the form: a link would change state by GET, without a CSRF check.
         """
         self.run_now(request, self.get_queryset(request).filter(pk=bot.pk))
 
     @action(description="Save and resume", permissions=["change"])
     def save_and_resume(self, request: HttpRequest, bot: BotConfig) -> None:
-        """Put the bot whose page is open on its schedule again, as it was just saved."""
+        """Save the open bot and put it back on its schedule."""
         self.resume(request, self.get_queryset(request).filter(pk=bot.pk))
 
     def get_actions_submit_line(
         self, request: HttpRequest, object_id: int | str
     ) -> list[UnfoldAction]:
-        """The buttons of a bot's page; the one that resumes is for bots that are paused."""
+        """Return the buttons of a bot's page; only a paused bot gets “Save and resume”."""
         buttons = super().get_actions_submit_line(request, object_id)
         paused = BotConfig.objects.filter(pk=object_id).exclude(
             paused_at=None, auto_scrape_enabled=True
@@ -311,5 +311,5 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @action(description="Resume", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
-        """Put the selected bots on their schedules again."""
+        """Put the selected bots back on their schedules."""
         messages.success(request, f"{services.resume(queryset)} bot(s) resumed.")

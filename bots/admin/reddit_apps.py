@@ -1,4 +1,4 @@
-"""Reddit apps in the admin: credentials, whether Reddit accepts them, and the budget."""
+"""Reddit apps in the admin: credentials, Reddit's answer to them, and the budget."""
 
 from typing import TYPE_CHECKING, TypedDict
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
 
 
 class BotCount(TypedDict):
-    """What the list of apps adds to each app."""
+    """The column that the list of apps adds to each row."""
 
     bot_count: int
 
 
 @admin.register(RedditApp)
 class RedditAppAdmin(OwnedModelAdmin):
-    """API apps, by which Reddit knows who asks."""
+    """API clients that identify requests to Reddit."""
 
     form = RedditAppForm
     list_display = ["name", "service", "state", "budget_used", "bots_using_it"]
@@ -55,23 +55,23 @@ class RedditAppAdmin(OwnedModelAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RedditApp]:
-        """With the number of bots that use each app."""
+        """Add the number of bots to each app."""
         apps: QuerySet[RedditApp] = super().get_queryset(request)
         return apps.annotate(bot_count=Count("bots"))
 
     @admin.display(description="Bots", ordering="bot_count")
     def bots_using_it(self, app: "WithAnnotations[RedditApp, BotCount]") -> int:
-        """How many bots share its budget."""
+        """How many bots share the app's budget."""
         return app.bot_count
 
     @display(description="State", label={"good": "success", "refused": "danger"})
     def state(self, app: RedditApp) -> tuple[str, str]:
-        """Whether Reddit accepts it."""
+        """Whether Reddit accepts the app's credentials."""
         return ("refused", "Refused") if app.is_refused else ("good", "Accepted")
 
     @admin.display(description="Accepted")
     def credentials_state(self, app: RedditApp) -> str:
-        """Why its bots stand still, or that they do not."""
+        """Why the app's bots wait, or that Reddit has not refused the credentials."""
         if not app.pk or not app.is_refused:
             return "Reddit has not refused them."
         return (
@@ -80,10 +80,10 @@ class RedditAppAdmin(OwnedModelAdmin):
             "list; one session tries every quarter of an hour."
         )
 
-    # The row belongs to `scraping`, which is known here by name only.
+    # The budget's row belongs to `scraping`, which this app must not import.
     @admin.display(description="Requests in this window")
     def budget_used(self, app: RedditApp) -> str:
-        """Used and limit of the window that runs now."""
+        """Requests used and allowed in the present window."""
         budget = getattr(app, "budget", None)
         if budget is None:
             return "none yet"
@@ -91,12 +91,12 @@ class RedditAppAdmin(OwnedModelAdmin):
 
     @admin.display(description="Who waits")
     def who_waits(self, app: RedditApp) -> str:
-        """Bots that wait for a request, the next one first."""
+        """Bots that wait for a permit, the next one first."""
         budget = getattr(app, "budget", None)
         return "; ".join(budget.waiters if budget else []) or "nobody"
 
     @action(description="Try again", permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[RedditApp]) -> None:
-        """Let the bots of refused apps ask Reddit again."""
+        """Let the bots of the selected refused apps ask Reddit again."""
         accepted = refusals.accept(self.model.objects.filter(pk__in=queryset.values("pk")))
         messages.success(request, f"{accepted} app(s) may ask Reddit again.")

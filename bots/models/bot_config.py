@@ -18,36 +18,36 @@ from bots.validation import clean_crontab, clean_subreddits, clean_terms
 
 MIN_INTERVAL = timedelta(seconds=10)
 MAX_INTERVAL = timedelta(days=31)
-# About as many as Reddit lists: nothing older can be reached by paging.
+# About as many items as Reddit lists: paging cannot reach older ones.
 LISTING_CAP = 1_000
-# Ten years: content that is kept for ever is not deleted where it should be.
+# Ten years. An upper limit ensures that content is deleted at some time.
 MAX_RETENTION_DAYS = 3_653
 
-# Sent with `bot_ids`, in the transaction of the change, when what bots match may have changed.
+# Sent with `bot_ids`, in the transaction of the change, when the matches of bots may change.
 matching_changed = Signal()
 
-# Sent with `bot_ids`, in the transaction of a bulk write that may have changed schedules of bots.
+# Sent with `bot_ids`, in the transaction of a bulk write that may change the schedules of bots.
 scheduling_changed = Signal()
 
-# Sent with `bot_ids`, in the transaction of a queryset's `delete`, before the bots are deleted.
+# Sent with `bot_ids`, in the transaction of a queryset's `delete`, before it deletes the bots.
 bots_removed = Signal()
 
 
 def title_and_body() -> list[str]:
-    """Where terms are looked for unless a bot says otherwise."""
+    """The default of `match_in`: the parts of an item in which a bot looks for terms."""
     return ["title", "body"]
 
 
 class BotConfigQuerySet(models.QuerySet["BotConfig"]):
-    """Writes that bypass `save()` and its signals, with the schedules kept in step all the same."""
+    """Bulk writes that bypass `save()` and its signals, but keep the schedules in step."""
 
     def scheduled(self) -> "BotConfigQuerySet":
-        """Bots that collect by themselves."""
+        """Bots that run on schedule."""
         return self.filter(is_active=True, auto_scrape_enabled=True, paused_at=None)
 
     @alters_data
     def update(self, **values: Any) -> int:
-        """Update rows and their schedules in one transaction, and tell who matches by them."""
+        """Update rows and their schedules in one transaction; send `matching_changed` if need be."""
         scheduling = SCHEDULING_FIELDS.intersection(values)
         matching = MATCHING_FIELDS.intersection(values)
         if not scheduling and not matching:
@@ -55,7 +55,7 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
         with transaction.atomic():
             keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
             if matching:
-                # By this, whoever matches items sees that the bot is another one.
+                # The new time tells the matching code that its copy of the bot is out of date.
                 values = {"updated_at": timezone.now()} | values
             updated = super().update(**values)
             if scheduling:
@@ -76,20 +76,21 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
     @alters_data
     @queryset_only
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete bots with their schedules, the latter in one statement."""
+        """Delete bots with their schedules; one statement removes all the schedules."""
         with transaction.atomic():
-            # Locked first: a session that stores a bot's items meanwhile is waited for, so that
-            # none comes after those that are deleted with the bot.
+            # Lock the bots first. The delete then waits for a session that is storing a bot's
+            # items,
+            # so that no items appear after the delete has removed those of the bot.
             keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
             bots_removed.send(sender=BotConfig, bot_ids=keys)
             return super().delete()
 
 
 class BotConfig(models.Model):
-    """What one bot collects, and when."""
+    """A bot: content to collect, and schedule."""
 
     class Listing(models.TextChoices):
-        """Where posts come from. Only `new` can be complete; the others are samples."""
+        """The source of posts. Only `new` can be complete; the others are samples."""
 
         NEW = "new", "New: every post"
         HOT = "hot", "Hot: a sample"
@@ -98,14 +99,14 @@ class BotConfig(models.Model):
         SEARCH = "search", "Search: what Reddit finds"
 
     class Comments(models.TextChoices):
-        """Which comments are collected."""
+        """The comments that the bot collects."""
 
         NONE = "none", "None"
         STREAM = "stream", "Every new comment of the subreddits"
         THREADS = "threads", "Full trees of matched posts"
 
     class MatchIn(models.TextChoices):
-        """The parts of an item that terms are looked for in."""
+        """The parts of an item in which the bot looks for terms."""
 
         TITLE = "title", "Title"
         BODY = "body", "Body"
@@ -114,7 +115,7 @@ class BotConfig(models.Model):
         FLAIR = "flair", "Flair"
 
     class Schedule(models.TextChoices):
-        """How the times of a bot's runs are given."""
+        """The kind of a bot's schedule."""
 
         INTERVAL = "interval", "Every …"
         CRONTAB = "crontab", "Crontab"
@@ -128,7 +129,7 @@ class BotConfig(models.Model):
         DAYS = "days", "days"
 
     class PauseCause(models.TextChoices):
-        """What a bot failed of so often that it was paused."""
+        """Why a bot failed so often that it was paused."""
 
         CLOSED = "closed", "None of its subreddits can be read"
         ERRORS = "errors", "Errors"
@@ -233,7 +234,7 @@ class BotConfig(models.Model):
         "Of the bots that watch a subreddit, the longest wish counts.",
     )
 
-    # Written by collection as each session ends, read by the lists: never edited.
+    # Written by collection at the end of each session, read by the lists, never edited.
     last_session_at = models.DateTimeField(null=True, editable=False)
     last_session_status = models.CharField(max_length=20, blank=True, editable=False)
     last_session_summary = models.CharField(max_length=300, blank=True, editable=False)
@@ -251,7 +252,8 @@ class BotConfig(models.Model):
 
     objects = BotConfigQuerySet.as_manager()
 
-    # Not columns: the admin's list attaches the schedule, and saving whether what is matched differs.
+    # Not columns. The admin's list sets `periodic_task`; a save sets `matching_differs`, which says
+    # whether the save changes a matching field.
     periodic_task: PeriodicTask | None
     matching_differs: bool
 
@@ -291,7 +293,7 @@ class BotConfig(models.Model):
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether beat runs the bot."""
+        """Whether beat fires the bot."""
         return self.is_active and self.auto_scrape_enabled and self.paused_at is None
 
     @property
@@ -305,7 +307,7 @@ class BotConfig(models.Model):
         )
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """Normalise lists before their lengths are checked: a link is longer than its name."""
+        """Normalise lists before their lengths are checked, because a link is longer than its name."""
         faults: dict[str, Any] = {}
         for name in FIELD_CLEANERS.keys() - set(exclude or ()):
             try:
@@ -320,7 +322,7 @@ class BotConfig(models.Model):
             raise ValidationError(faults)
 
     def clean(self) -> None:
-        """Check what fields say together; raise a ValidationError that names each one at fault."""
+        """Check the fields together; raise a ValidationError that names every field at fault."""
         faults: dict[str, Any] = {}
         if not self.subreddits:
             faults["subreddits"] = "Name at least one subreddit."
@@ -345,7 +347,7 @@ class BotConfig(models.Model):
             return {}
         try:
             interval = self.interval
-        except TypeError:  # `every` is empty, which its field's own check tells
+        except TypeError:  # `every` is empty: its field reports that
             return {}
         except OverflowError:
             interval = timedelta.max
@@ -363,7 +365,7 @@ FIELD_CLEANERS = {
     "exclude_terms": clean_terms,
 }
 
-# What decides which items a bot matches.
+# The fields that decide which items a bot matches.
 MATCHING_FIELDS = frozenset(
     {
         "subreddits",
@@ -378,7 +380,7 @@ MATCHING_FIELDS = frozenset(
     }
 )
 
-# A change of any of these can change the bot's schedule or what stands in it.
+# The fields that decide a bot's schedule or its description.
 SCHEDULING_FIELDS = frozenset(
     {
         "name",

@@ -5,7 +5,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def alters_data(method: Method) -> Method:
-    """Mark a method that changes the database: Django's templates do not call it."""
+    """Mark a method that changes the database, so that Django's templates do not call it."""
     vars(method)["alters_data"] = True
     return method
 

@@ -12,10 +12,10 @@ REDDIT_REQUESTS_PER_MINUTE = 100
 
 
 class RedditApp(models.Model):
-    """An API client that Reddit knows by its client id. Its budget is shared by all its bots."""
+    """An API client that Reddit knows by its client id. All its bots share one budget."""
 
     class Service(models.TextChoices):
-        """Whom the app talks to. The URLs are settings: no user-supplied URL ever gets a token."""
+        """The API that the app calls. Settings hold the URLs: no token goes to a URL from a user."""
 
         REDDIT = "reddit", "Reddit"
         SIMULATOR = "simulator", "Simulator"
@@ -53,7 +53,7 @@ class RedditApp(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(REDDIT_REQUESTS_PER_MINUTE)],
         help_text="What Reddit grants this client id; 100 unless agreed otherwise.",
     )
-    # Written when Reddit refuses the credentials. In force for as long as they are the same.
+    # Written when Reddit refuses the credentials; valid while the credentials stay the same.
     refusal = models.CharField(max_length=300, blank=True, editable=False)
     refused_at = models.DateTimeField(null=True, editable=False)
     refused_credentials = models.CharField(max_length=64, blank=True, editable=False)
@@ -78,7 +78,7 @@ class RedditApp(models.Model):
 
     @property
     def client_secret(self) -> str:
-        """The secret in the clear, for the API client alone. Empty for an installed app."""
+        """The decrypted secret, for the API client only. Empty for an installed app."""
         return encryption.decrypt(self.encrypted_secret)
 
     @client_secret.setter
@@ -87,7 +87,7 @@ class RedditApp(models.Model):
 
     @property
     def fingerprint(self) -> str:
-        """What changes with the credentials, and tells nothing of them."""
+        """A hash of the credentials: it changes with them and reveals nothing about them."""
         parts = (self.service, self.client_id, self.client_secret, self.user_agent)
         return hmac.new(
             settings.SECRET_KEY.encode(), "\0".join(parts).encode(), hashlib.sha256
@@ -95,5 +95,5 @@ class RedditApp(models.Model):
 
     @property
     def is_refused(self) -> bool:
-        """Whether Reddit refused these very credentials: its bots wait until they are mended."""
+        """Whether Reddit refused the present credentials; the bots wait until they are corrected."""
         return bool(self.refused_at) and self.refused_credentials == self.fingerprint

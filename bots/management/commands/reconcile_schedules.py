@@ -7,7 +7,7 @@ from jobs.management.output import RowsCommand
 
 
 class Command(RowsCommand):
-    """Heals drift between bots and their schedules."""
+    """Brings the schedules of bots back in line with the bots."""
 
     help = (
         "Make the schedules of bots what the bots say: create missing ones, correct drifted ones, "
@@ -15,7 +15,7 @@ class Command(RowsCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The dry run."""
+        """Add `--dry-run`."""
         super().add_arguments(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would change, and do not"

@@ -17,7 +17,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whose they are, what they watch and how often."""
+        """Add the owner, the interval and the subreddits."""
         parser.add_argument("--owner", metavar="E-MAIL", help="default: the first superuser")
         parser.add_argument(
             "--every", type=int, default=60, metavar="SECONDS", help="their interval (default: 60)"
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Save them and print what they watch."""
+        """Save the bots and print each with its subreddits and interval."""
         owners = User.objects.filter(is_superuser=True).order_by("pk")
         if options["owner"]:
             owners = User.objects.filter(email__iexact=options["owner"])

@@ -2,8 +2,8 @@ from django.apps import AppConfig, apps
 
 from jobs.runs import titles
 
-# What the models of django-celery-beat and django-celery-results are called here: on the admin's
-# pages, beside the project's own.
+# This project's names for the models of django-celery-beat and django-celery-results, which the
+# admin shows beside its own models.
 NAMES = {
     "django_celery_beat.PeriodicTask": ("schedule", "schedules"),
     "django_celery_results.TaskResult": ("run", "runs"),
@@ -35,20 +35,20 @@ LABELS = {
 
 
 class JobsConfig(AppConfig):
-    """How and when work runs: schedules, runs and locks. Knows nothing of bots or Reddit."""
+    """Schedules, runs and locks. This app knows neither bots nor Reddit."""
 
     name = "jobs"
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        """Connect the receivers and register the schedules of this app."""
+        """Connect this app's receivers, register its schedules and name the models."""
         from jobs import signals  # noqa: F401
 
         _name_models()
 
 
 def _name_models() -> None:
-    """Give other packages' models this project's words; their migrations do not see it."""
+    """Give other packages' models this project's names; their migrations do not see the change."""
     for app in ("django_celery_beat", "django_celery_results"):
         apps.get_app_config(app).verbose_name = "Schedules and runs"
     for label, (one, many) in NAMES.items():
@@ -58,4 +58,4 @@ def _name_models() -> None:
         for name, told in fields.items():
             apps.get_model(label)._meta.get_field(name).verbose_name = told
     run = apps.get_model("django_celery_results.TaskResult")
-    run.__str__ = titles.title  # type: ignore[method-assign]  # the model is another package's
+    run.__str__ = titles.title  # type: ignore[method-assign]  # another package defines the model

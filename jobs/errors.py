@@ -1,4 +1,4 @@
-"""What jobs raise, and how a job's body says that its run ended neither well nor badly."""
+"""The exceptions of jobs, and the result of a run that neither succeeds nor fails."""
 
 from celery.exceptions import CeleryError
 
@@ -8,7 +8,7 @@ class JobError(Exception):
 
 
 class UnknownJob(JobError):
-    """No task of this name is registered."""
+    """No task has this name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -19,22 +19,22 @@ class UnknownJob(JobError):
 
 
 class InvalidJob(JobError):
-    """A job is declared in a way that could not work; raised when its module is imported."""
+    """The declaration of a job is wrong; raised when the job's module is imported."""
 
 
 class Skip(Exception):
-    """Raised by a job's body that finds nothing to do: the run ends SKIPPED, with this reason."""
+    """A job's body raises this if it finds nothing to do: the run ends SKIPPED, with this reason."""
 
 
 class Cancelled(CeleryError):
-    """Raised by `jobs.runs.cancellation.check()` in a run that was cancelled; it ends REVOKED.
+    """`jobs.runs.cancellation.check()` raises this in a cancelled run, which then ends REVOKED.
 
-    Do not catch it but to tidy up and raise it again.
+    Catch it only to clean up, and then raise it again.
     """
 
 
 class Ended:
-    """What a run returns that ended as neither a success nor a failure."""
+    """The result of a run that neither succeeds nor fails: its state and the reason."""
 
     def __init__(self, status: str, reason: str) -> None:
         self.status = status

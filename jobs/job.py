@@ -1,6 +1,6 @@
-"""What a job is: the attributes that its runs share, and how its arguments are validated.
+"""The base class of jobs: the attributes that all runs share, and the check of arguments.
 
-`jobs.task` runs jobs; everything that only has to know one imports this.
+`jobs.task` runs jobs. Code that only has to recognise a job imports this module.
 """
 
 import random
@@ -14,14 +14,17 @@ from jobs.parameters import Parameters
 
 
 class Job(DjangoTask[..., Any]):
-    """The base of all jobs. `jobs.task.job` explains the attributes. Nothing is kept on `self`."""
+    """The base of all jobs. `jobs.task.job` explains the attributes.
+
+    Do not keep data on `self`: all runs of a job in a process share one task instance.
+    """
 
     abstract = True
 
     title: str = ""
     description: str = ""
     category: str = ""
-    # Not `queue`, an attribute that Celery is giving up.
+    # Not `queue`: Celery is removing that attribute.
     queue_name: str = "default"
     retry_on: tuple[type[Exception], ...] = ()
     max_retries = 3
@@ -32,7 +35,7 @@ class Job(DjangoTask[..., Any]):
     history_days: int | None = None
     parameters: Parameters
 
-    # The claim writes STARTED; the row and the sweep decide what a lost worker means.
+    # The claim writes STARTED. The row and the sweep decide what happens after a worker dies.
     track_started = False
     acks_late = True
     acks_on_failure_or_timeout = True
@@ -42,13 +45,14 @@ class Job(DjangoTask[..., Any]):
     store_errors_even_if_ignored = True
 
     def validate(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments as they are recorded; raise ValidationError naming the parameter."""
+        """Return the arguments as a run records them; raise ValidationError naming each fault."""
         return self.parameters.validate(kwargs)
 
     def lock_key(self, kwargs: Mapping[str, Any]) -> str | None:
-        """The key of the lock that a run with these arguments holds, or None.
+        """Return the key of the lock that a run with these arguments holds, or None.
 
-        Made of validated values only, quoted: text with a colon in it stays one part of the key.
+        The key contains validated values only. Each value is quoted, so that a colon in a text
+        cannot start another part of the key.
         """
         if self.lock is None:
             return None
@@ -56,9 +60,10 @@ class Job(DjangoTask[..., Any]):
         return self.lock.format_map({name: quote(str(v), safe="") for name, v in values.items()})
 
     def delay_before_retry(self, failures: int) -> float:
-        """Seconds to wait after so many failures: exponential, capped, and half of it random.
+        """Return the seconds to wait before a retry, after `failures` earlier failures.
 
-        Without the random half, all that failed together would come back together.
+        The pause doubles with each failure, up to the cap; half of it is random. Without the random
+        half, all runs that failed together would retry together.
         """
         full: float = min(self.backoff_cap, self.backoff * 2**failures)
         return full * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing

@@ -1,8 +1,8 @@
-"""Locks over all machines: PostgreSQL session-level advisory locks.
+"""Locks across all machines: PostgreSQL session-level advisory locks.
 
-Each lock has a database connection of its own and lives exactly as long: the holder's death, however
-sudden, frees it, so there is no time-to-live to choose and no stale lock to break. The connection
-is never Django's, which is closed between tasks.
+Each lock has its own database connection and lives exactly as long as the connection. When the
+holder dies, however suddenly, PostgreSQL frees the lock. So nobody has to choose a time-to-live,
+and no stale lock has to be broken. The connection is never Django's, which is closed between tasks.
 https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
@@ -26,8 +26,8 @@ APPLICATION_NAME_BYTES = 63
 # Keys that begin with this are this app's own; a job cannot declare one.
 RESERVED_PREFIX = "jobs:"
 
-# A dead peer is noticed about six seconds after its last packet: by libpq here, by the server
-# there. (Neither does anything on a Unix socket, where the kernel knows at once.)
+# Each side notices a dead peer about six seconds after its last packet: libpq on this side, the
+# server on the other. (On a Unix socket the settings do nothing; the kernel notices at once.)
 KEEPALIVES = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -45,7 +45,7 @@ SERVER_KEEPALIVES = """
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who holds a lock, as PostgreSQL sees it."""
+    """The holder of a lock, as PostgreSQL shows it."""
 
     application_name: str
     since: datetime
@@ -66,29 +66,29 @@ class LockHeld(Exception):
 
 
 def lock_id(key: str) -> int:
-    """Map a lock's name to the signed 64-bit number that PostgreSQL locks by."""
+    """Return the signed 64-bit number by which PostgreSQL locks `key`."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), signed=True)
 
 
 @contextmanager
 def hold(key: str, *, wait: float = 0) -> Iterator[None]:
-    """Hold the lock named `key` for the block, or raise `LockHeld`: at once, or after `wait` seconds."""
+    """Hold the lock `key` for the block, waiting at most `wait` seconds; raise `LockHeld` if taken."""
     with Lock(key) as lock:
         lock.acquire(wait=wait)
         yield
 
 
 class Lock:
-    """A lock that is held until it is released, or its connection breaks."""
+    """A lock that is held until it is released or its connection breaks."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         self._connection: Psycopg2Connection | None = None
 
     def acquire(self, *, wait: float = 0) -> None:
-        """Take the lock, or raise `LockHeld`: at once, or after `wait` seconds.
+        """Take the lock, waiting at most `wait` seconds; raise `LockHeld` if another session has it.
 
-        Raises psycopg2's OperationalError when the database is away.
+        Raises psycopg2's OperationalError when the database is down.
         """
         self.release()
         connection_of_lock = _connect(self.key)
@@ -107,23 +107,23 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """Free the lock and end its connection; again does no harm."""
+        """Free the lock and close its connection. A second call does nothing."""
         if self._connection is not None:
-            # The server notices the end of a connection a little later; the next to take the lock
-            # must find it free now.
+            # The server notices a closed connection a little late. An explicit unlock frees the
+            # lock now, for the next process.
             with suppress(psycopg2.Error), self._connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock_all()")
             self._connection.close()
             self._connection = None
 
     def fileno(self) -> int:
-        """The socket of its connection, which becomes readable when that breaks."""
+        """Return the socket of the lock's connection; it becomes readable when the connection breaks."""
         if self._connection is None or self._connection.closed:
             return -1
         return self._connection.fileno()
 
     def is_alive(self) -> bool:
-        """Whether it is held still; asks the server."""
+        """Ask the server whether this process still holds the lock."""
         if self._connection is None:
             return False
         try:
@@ -149,10 +149,10 @@ def _acquire(lock_connection: Psycopg2Connection, key: str, wait: float) -> bool
 
 
 class StandingLock(Lock):
-    """A lock that a long-lived process strives for, keeps and may lose, such as a leadership.
+    """A lock that a long-lived process wants, keeps and may lose, such as the leadership of beats.
 
-    Its connection is kept while waiting, too. Both ends of it notice within seconds when the other
-    machine is gone: this one to stop at once, the server to free the lock for the next.
+    The process also keeps the connection while it waits. Both ends notice within seconds that the
+    other machine is gone: the process stops at once, and the server frees the lock for the next.
     """
 
     def __init__(self, key: str) -> None:
@@ -160,7 +160,7 @@ class StandingLock(Lock):
         self.acquired = False
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free, without waiting; whether this process has it now.
+        """Take the lock if it is free, without waiting; return whether this process has it now.
 
         Raises psycopg2.Error when the database cannot be reached.
         """
@@ -178,27 +178,27 @@ class StandingLock(Lock):
         return self.acquired
 
     def is_alive(self) -> bool:
-        """Whether this process still has the lock: whether the connection that holds it lives."""
+        """Return whether this process still has the lock: whether the lock's connection lives."""
         if self.acquired and not super().is_alive():
             self.release()
         return self.acquired
 
     def release(self) -> None:
-        """Give up the lock and its connection; harmless if there is none."""
+        """Free the lock and close its connection. A second call does nothing."""
         self.acquired = False
         super().release()
 
 
 class LockSet:
-    """Any number of locks on one connection, which is made when the first are wanted and kept."""
+    """Any number of locks on one connection, which is opened for the first lock and then kept."""
 
     def __init__(self, name: str) -> None:
-        """`name` tells operators whose they are."""
+        """`name` shows operators who holds the locks."""
         self._name = name
         self._connection: Psycopg2Connection | None = None
 
     def try_acquire(self, keys: Iterable[str]) -> set[str]:
-        """Take those of the locks that are free, in one statement, and return them.
+        """Take the free locks among `keys` in one statement; return their keys.
 
         Raises psycopg2.Error when the database cannot be reached.
         """
@@ -215,7 +215,7 @@ class LockSet:
             return {wanted[number] for (number,) in cursor.fetchall()}
 
     def release(self) -> None:
-        """Free all of them; the connection stays. Harmless when it broke: they are free then."""
+        """Free all locks and keep the connection. If the connection is broken, they are free already."""
         if self._connection is not None:
             try:
                 with self._connection.cursor() as cursor:
@@ -224,7 +224,7 @@ class LockSet:
                 self.close()
 
     def close(self) -> None:
-        """Free all of them and end the connection; again does no harm."""
+        """Free all locks and close the connection. A second call does nothing."""
         if self._connection is not None:
             with suppress(psycopg2.Error), self._connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock_all()")
@@ -239,20 +239,20 @@ class LockSet:
 
 
 def is_held(key: str) -> bool:
-    """Whether any session holds the lock named `key`."""
+    """Return whether any session holds the lock `key`."""
     return holder(key) is not None
 
 
 def holder(key: str) -> LockHolder | None:
-    """Return who holds the lock named `key`, or None when it is free."""
+    """Return the holder of the lock `key`, or None when it is free."""
     return holders([key]).get(key)
 
 
 def holders(keys: list[str]) -> dict[str, LockHolder]:
-    """Return the holders of those locks among `keys` that are held, in one query."""
+    """Return the holders of the locks among `keys` that are held, in one query."""
     # pg_locks shows a 64-bit key as two halves, classid (high) and objid (low), with objsubid 1.
-    # What pg_stat_activity shows is kept until a transaction's end: without clearing it, a process
-    # that connected meanwhile would seem to hold nothing.
+    # PostgreSQL keeps its view of pg_stat_activity until the transaction ends. Clear it first:
+    # otherwise a process that has connected since would seem to hold nothing.
     ids = {lock_id(key): key for key in keys}
     with connection.cursor() as cursor:
         cursor.execute(
@@ -282,7 +282,7 @@ def _connect(key: str, **options: int) -> Psycopg2Connection:
     name = f"lurker {socket.gethostname()}:{os.getpid()} {key}"
     with lock_connection.cursor() as cursor:
         fitting = name.encode()[:APPLICATION_NAME_BYTES].decode(errors="ignore")
-        # The server ends the session of a machine that vanished within half a minute, not two hours.
+        # The server ends the session of a vanished machine within half a minute, not two hours.
         cursor.execute(
             "SET application_name = %s; SET tcp_keepalives_idle = 10;"
             "SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3",

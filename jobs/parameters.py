@@ -1,6 +1,6 @@
-"""What a job takes: names, types and defaults, read from its function's signature.
+"""The parameters of a job: names, types and defaults, read from its function's signature.
 
-The types are those that JSON has, so that a run's row and its message can carry them: int, float,
+The types are those of JSON, so that a run's row and its message can carry the values: int, float,
 str, bool, list, dict, `Literal[...]`, enumerations (as their values), and `X | None`.
 """
 
@@ -36,30 +36,30 @@ class Parameter:
     json_type: type
     default: Any = MISSING
     optional: bool = False
-    # The values there are, for a Literal or an enumeration.
+    # The possible values of a Literal or an enumeration.
     choices: tuple[Any, ...] = ()
     enumeration: type[enum.Enum] | None = None
 
     @property
     def required(self) -> bool:
-        """Whether a run must name it."""
+        """Whether a run must give this parameter."""
         return self.default is MISSING
 
     @property
     def kind(self) -> str:
-        """What it takes, in words."""
+        """The values that the parameter accepts, in words."""
         choices = ", ".join(map(repr, self.choices))
         words = f"one of {choices}" if choices else PLAIN_TYPES[self.json_type]
         return f"{words}, or null" if self.optional else words
 
     def check(self, value: Any) -> Any:
-        """Return the value as JSON carries it, or raise ValidationError."""
+        """Return the value as JSON carries it; raise ValidationError if it does not fit."""
         if value is None and self.optional:
             return None
         if isinstance(value, enum.Enum) and self.enumeration is not None:
             value = value.value
         if self.choices:
-            # Not `in`: 1 == True == 1.0, and they are different values.
+            # Not `in`: 1 == True == 1.0, but they are different values.
             fits = any(value == choice and type(value) is type(choice) for choice in self.choices)
         elif self.json_type is float:
             fits = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -87,7 +87,7 @@ class Parameters:
     def of(cls, function: Callable[..., Any], *, bound: bool = False) -> "Parameters":
         """Read a function's signature; `bound` leaves out its first parameter, the task itself.
 
-        Raises `InvalidJob` for a parameter without a type, or of one that JSON does not have.
+        Raises `InvalidJob` for a parameter without a type, or with a type that JSON does not have.
         """
         try:
             hints = typing.get_type_hints(function)
@@ -99,7 +99,7 @@ class Parameters:
         return cls([_parameter(function, p, hints) for p in declared])
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give positional arguments their names, and validate all."""
+        """Name the positional arguments, and validate all arguments; raise ValidationError."""
         names = list(self.by_name)
         if len(args) > len(names):
             raise ValidationError(
@@ -140,12 +140,12 @@ class Parameters:
         return valid
 
     def complete(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return valid arguments with the defaults of those that were not given."""
+        """Return valid arguments together with the defaults of omitted ones."""
         defaults = {p.name: p.default for p in self.by_name.values() if not p.required}
         return defaults | dict(kwargs)
 
     def to_python(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments as the function takes them: members of enumerations, not values."""
+        """Return the arguments as the function takes them: enumeration members instead of values."""
         converted = dict(kwargs)
         for parameter in self.enumerations:
             value = converted.get(parameter.name)

@@ -1,4 +1,4 @@
-"""The jobs there are: what Celery has registered, no list beside it."""
+"""The registered jobs. Celery's registry is the only list."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from jobs.job import Job
 
 
 def all_jobs() -> dict[str, Job]:
-    """Every registered job by its name, in alphabetical order."""
+    """Return every registered job by its name, in alphabetical order."""
     _load()
     return {name: task for name, task in sorted(current_app.tasks.items()) if isinstance(task, Job)}
 
 
 def find(name: str) -> Task[..., Any]:
-    """Return the task of this name, a job or one of a library; raise `UnknownJob`."""
+    """Return the task of this name, a job or a library's task; raise `UnknownJob`."""
     task = current_app.tasks.get(name)
     if task is None:
         _load()

@@ -1,4 +1,4 @@
-"""What happens in this app when something happens elsewhere, and its own schedules."""
+"""This app's system schedules, and its receivers of other packages' signals."""
 
 from datetime import timedelta
 from typing import Any
@@ -46,12 +46,12 @@ system.register(
 
 @receiver(pre_save, sender=PeriodicTask, dispatch_uid="jobs.keep_last_run")
 def keep_last_run(instance: PeriodicTask, **_: Any) -> None:
-    """Keep what decides which slots a schedule has missed, when it is edited.
+    """Set `last_run_at` on each edit of a schedule, because it decides which slots were missed.
 
-    An interval that is switched off keeps its last run, which django-celery-beat empties: switched
-    on again it is overdue, or goes on in step. A crontab that is switched on, or set to other
-    hours, has missed none of those that are past: beat, this admin and a beat that was restarted
-    meanwhile all count from the edit.
+    django-celery-beat empties the last run of a schedule that is switched off. An interval keeps
+    its last run instead: when it is switched on again, it is overdue or goes on in step. A crontab
+    that is switched on, or gets other hours, has missed no past slot. Its last run becomes now, so
+    that beat, the admin and a restarted beat all count from the edit.
     """
     if not instance.pk:
         return
@@ -69,7 +69,7 @@ def keep_last_run(instance: PeriodicTask, **_: Any) -> None:
 
 @receiver(pre_save, sender=CrontabSchedule, dispatch_uid="jobs.no_slots_missed")
 def forget_slots_of_an_edited_crontab(instance: CrontabSchedule, **_: Any) -> None:
-    """The schedules of a crontab that is set to other hours have missed none that are past."""
+    """Let the schedules of an edited crontab count from now: they have missed no past slot."""
     before = CrontabSchedule.objects.filter(pk=instance.pk).first() if instance.pk else None
     if before is not None and str(before) != str(instance):
         PeriodicTask.objects.filter(crontab_id=instance.pk).update(last_run_at=timezone.now())

@@ -1,4 +1,4 @@
-"""Declares jobs and runs them: every run is a row first, claimed once, and ended truthfully.
+"""The `job` decorator, and how Celery runs a job: a row first, one claim, and a true end.
 
 @job(name="reports.send", queue="default", retry_on=(SMTPException,))
 def send_report(report_id: int, copies: int = 1) -> dict[str, int]:
@@ -26,15 +26,15 @@ from jobs.parameters import Parameters
 from jobs.runs import execution, store, transitions
 from jobs.runs.transitions import Claim
 
-# What goes away by itself: the database or the broker is restarted, a deadlock was broken up.
+# Errors that pass: the database or the broker restarts, or PostgreSQL ends a deadlock.
 TRANSIENT = (OperationalError, InterfaceError, BrokerError)
 
-# A key begins with a literal part, so that no parameter's value can make it another job's.
+# A key begins with a literal part, so that no value of a parameter can form another job's key.
 LOCK_TEMPLATE = re.compile(r"[a-z][a-z0-9-]*(:.+)?")
 NAME = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 
-# Options of Celery's `apply_async` that a run's row has no place for, so that the sweep could not
-# send them again.
+# Options of Celery's `apply_async` for which a run's row has no place. The sweep could not send
+# them again.
 UNSUPPORTED_OPTIONS = (
     "link",
     "link_error",
@@ -51,21 +51,21 @@ UNSUPPORTED_OPTIONS = (
 
 
 class JobTask(Job):
-    """A job as Celery runs it."""
+    """The task class of a job."""
 
     abstract = True
 
-    def apply_async(  # type: ignore[override]  # refuses options by name that a run cannot keep
+    def apply_async(  # type: ignore[override]  # named options, some refused
         self,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Any,
     ) -> AsyncResult[Any]:
-        """Record a run in the caller's transaction, and publish it on commit.
+        """Record a run in the caller's transaction; publish its message on commit.
 
         Takes Celery's `queue`, `countdown`, `eta` and `expires`. Raises ValidationError for
-        arguments that do not fit, and `InvalidJob` for options that a run cannot keep.
+        wrong arguments, and `InvalidJob` for options that a run's row cannot keep.
         """
         if self.app.conf.task_always_eager:
             return super().apply_async(
@@ -98,9 +98,9 @@ class JobTask(Job):
         max_retries: object = None,
         **_: object,
     ) -> NoReturn:
-        """End this attempt and run again, after the job's back-off or `countdown` seconds.
+        """End this attempt and retry after the job's back-off, or after `countdown` seconds.
 
-        Raises `Retry`, or, when all tries are used up, `exc`.
+        Raises `Retry`; raises `exc` if no attempts are left.
         """
         error = exc or OperationalError("The job asked for another try.")
         claim: Claim | None = getattr(self.request, "claim", None)
@@ -112,7 +112,7 @@ class JobTask(Job):
         raise Retry(exc=error, when=claim.retry_delay)  # type: ignore[arg-type]  # a float is a Real
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body: directly, or, in a worker, for the one message that gets the claim."""
+        """Run the body: directly, or in a worker for the one message that gets the claim."""
         request = self.request
         if request.called_directly or request.is_eager or hasattr(request, "claim"):
             return self.run(*args, **kwargs)
@@ -121,7 +121,7 @@ class JobTask(Job):
             raise Ignore(f"Run {request.id} is waiting for its time, taken, or has ended.")
         request.update(claim=claim)
         if claim.meta.get("trigger") == "message":
-            self.parameters.bind(args, kwargs)  # the other doors have validated their arguments
+            self.parameters.bind(args, kwargs)  # every other trigger has validated them
         if self.parameters.enumerations:
             kwargs = self.parameters.to_python(kwargs)
         try:
@@ -160,14 +160,14 @@ class JobTask(Job):
     def on_retry(
         self, exc: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: Any
     ) -> None:
-        """Send the next attempt, which the database knows of by now."""
+        """Send the message of the next attempt; its row is already written."""
         claim = getattr(self.request, "claim", None)
         if claim is not None:
             execution.publish_retry(claim, self, args, kwargs)
 
 
 def _moment(value: datetime | float | None) -> datetime | None:
-    """A moment, or so many seconds from now."""
+    """Return the moment itself, or the moment so many seconds from now."""
     if value is None or isinstance(value, datetime):
         return value
     return timezone.now() + timedelta(seconds=value)
@@ -194,19 +194,21 @@ def job(
 ) -> Callable[[Callable[..., Any]], Job]:
     """Declare a function as a job.
 
-    - `name`: what it is called in messages and rows, for ever: `app.verb_object`.
-    - `title`, `description`, `category`: for people; the function's name and docstring by default.
-    - `soft_time_limit`, `time_limit`: seconds; those of the settings by default.
-    - `retry_on`: errors after which it is run again, besides those of the database and the broker
-      being away. `max_retries` times at most; that bounds attempts whose worker died, too.
-    - `expected`: errors that are no bugs: the run fails with one line and no traceback.
-    - `backoff`, `backoff_cap`: seconds before the second attempt, doubled each time, up to the cap.
-    - `lock`: a key with parameters in it, such as `"scrape-bot:{bot_id}"`. One run at a time on
-      all machines holds it; another waits `lock_wait` seconds for it and is SKIPPED.
-    - `history_days`: how long its rows are kept, where that differs from the setting.
-    - `bind`: the function takes the task as its first argument.
+    - `name`: its permanent name in messages and rows: `app.verb_object`.
+    - `title`, `description`, `category`: texts for people; by default from the function's name and
+      docstring, and from `name`.
+    - `soft_time_limit`, `time_limit`: seconds; by default those of the settings.
+    - `retry_on`: errors that cause a retry. An unreachable database or broker always does.
+    - `max_retries`: the most retries, including those after the death of a worker.
+    - `expected`: errors that are not bugs: the run fails with one line and without a traceback.
+    - `backoff`, `backoff_cap`: seconds before the first retry, doubled for each further retry, and
+      the limit of that pause; the actual pause is between half of it and all of it.
+    - `lock`: a key with parameters in it, such as `"scrape-bot:{bot_id}"`. One run at a time holds
+      it, on all machines. Another run waits `lock_wait` seconds for it, and then ends SKIPPED.
+    - `history_days`: how many days its rows are kept, if not RUN_HISTORY_DAYS.
+    - `bind`: whether the function takes the task as its first argument.
 
-    Raises `InvalidJob`, when the module is imported, for what could not work.
+    The decorator raises `InvalidJob` for a wrong declaration, when the module is imported.
     """
 
     def declare(function: Callable[..., Any]) -> Job:
@@ -225,7 +227,7 @@ def job(
         _check_lock(name, lock, parameters)
         doc = (function.__doc__ or "").strip()
         limits = {"soft_time_limit": soft_time_limit, "time_limit": time_limit}
-        # Left out rather than None, for which Celery's stubs have no place.
+        # Leave out a limit instead of passing None: Celery's stubs do not allow None.
         given: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
         declared: Job = shared_task(
             base=JobTask,

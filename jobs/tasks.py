@@ -1,4 +1,4 @@
-"""The jobs that keep the others in order."""
+"""The housekeeping jobs of runs, batches and tokens."""
 
 from dataclasses import asdict
 from typing import Any
@@ -48,11 +48,11 @@ def delete_old_runs() -> int:
     history_days=7,
 )
 def delete_expired_tokens() -> int:
-    """Removes refresh and password-reset tokens that have expired. `accounts` knows no jobs."""
+    """Removes refresh and password-reset tokens that have expired."""
     return tokens.delete_expired()
 
 
 @worker_ready.connect(dispatch_uid="jobs.sweep_at_start")
 def sweep_at_start(**_: Any) -> None:
-    """Take care of what the last worker left as soon as a new one is up."""
+    """Sweep as soon as a worker is up, for the runs that the last worker left."""
     sweep.run()

@@ -79,8 +79,7 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
         """Delete bots with their schedules; one statement removes all the schedules."""
         with transaction.atomic():
             # Lock the bots first. The delete then waits for a session that is storing a bot's
-            # items,
-            # so that no items appear after the delete has removed those of the bot.
+            # items, so that no items appear after the delete has removed those of the bot.
             keys = list(self.select_for_update(of=["self"]).values_list("pk", flat=True))
             bots_removed.send(sender=BotConfig, bot_ids=keys)
             return super().delete()

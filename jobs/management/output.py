@@ -1,4 +1,4 @@
-"""Commands that print rows: as a table for eyes, as JSON for programs."""
+"""Commands that print rows: as a table for people, as JSON for programs."""
 
 import json
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ BAD_ARGUMENTS = 2
 
 
 class RowsCommand(BaseCommand):
-    """A command with `--json`."""
+    """A command with the option `--json`."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The form of the output."""
+        """Add `--json`."""
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def show(self, rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str = "None.") -> None:
-        """Print rows of the same keys."""
+        """Print rows, all of which have the same keys."""
         if as_json:
             self.stdout.write(json.dumps(list(rows), cls=DjangoJSONEncoder, indent=2))
             return
@@ -31,13 +31,14 @@ class RowsCommand(BaseCommand):
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, key in enumerate(rows[0]):
-            # What is copied from here into the next command stays in one piece.
+            # The first column does not wrap, so that a name can be copied into the next command.
             table.add_column(
                 key.replace("_", " ").capitalize(), overflow="fold", no_wrap=number == 0
             )
         for row in rows:
             table.add_row(*(escape(_text(value)) for value in row.values()))
-        # The stream beneath, to which Django's wrapper adds line ends; the stubs call it a function.
+        # Write to the stream below Django's wrapper, which adds line ends. The stubs call `_out` a
+        # function.
         Console(file=cast("IO[str]", self.stdout._out)).print(table)
 
 

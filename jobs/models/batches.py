@@ -2,10 +2,10 @@ from django.db import models
 
 
 class Batch(models.Model):
-    """Runs that were asked for together, and have one end."""
+    """Runs that were requested together and have one progress and one end."""
 
     class Status(models.TextChoices):
-        """Where a batch stands."""
+        """The state of a batch."""
 
         RUNNING = "running", "Running"
         COMPLETED = "completed", "Completed"
@@ -19,7 +19,7 @@ class Batch(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     finished_at = models.DateTimeField(null=True, db_index=True)
     cancel_reason = models.CharField(max_length=500, blank=True)
-    # How many runs ended in which state, written once.
+    # How many runs ended in each state; written once.
     summary = models.JSONField(null=True)
 
     class Meta:
@@ -44,7 +44,7 @@ class BatchRun(models.Model):
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="runs")
     task_id = models.CharField(max_length=255, unique=True)
-    # The state in which it ended, empty until then.
+    # The state in which the run ended; empty until then.
     status = models.CharField(max_length=50, blank=True)
 
     class Meta:

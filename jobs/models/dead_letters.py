@@ -4,17 +4,17 @@ from django_celery_results.models import TaskResult
 
 
 class DeadLetterManager(models.Manager["DeadLetter"]):
-    """Runs that failed and were not run again."""
+    """Selects failed runs."""
 
     def get_queryset(self) -> models.QuerySet["DeadLetter"]:
-        """Failed runs only."""
+        """Return failed runs only."""
         return super().get_queryset().filter(status=states.FAILURE)
 
 
 class DeadLetter(TaskResult):
-    """A run that failed for good, from where it can be run again with its arguments."""
+    """A run that failed for good; it can be run again with its arguments."""
 
-    # Not the manager of all runs: those that it gives are of this class.
+    # Not the manager of `TaskResult`: the rows of this manager are `DeadLetter` objects.
     objects = DeadLetterManager()  # type: ignore[assignment]  # see above
 
     class Meta:

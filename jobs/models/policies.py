@@ -4,9 +4,9 @@ from django_celery_beat.models import PeriodicTask
 
 
 class SchedulePolicy(models.Model):
-    """What a schedule does when it is late, when it missed runs, and when its last run goes on.
+    """The rule for a schedule that is late, missed runs, or still runs.
 
-    A schedule without one follows the defaults.
+    A schedule without a policy follows the defaults.
     """
 
     periodic_task = models.OneToOneField(
@@ -36,7 +36,7 @@ class SchedulePolicy(models.Model):
     skip_if_running = models.BooleanField(
         default=False, help_text="Skip a run while one of the same schedule waits or runs."
     )
-    # Written by the beat when it cannot use the schedule's row, and emptied when it can again.
+    # Beat writes these when it cannot use the schedule's row, and clears them when it can again.
     problem = models.TextField(blank=True, editable=False)
     problem_since = models.DateTimeField(null=True, editable=False)
 

@@ -1,4 +1,4 @@
-"""The result backend: a run's end is one UPDATE of the row that was there first."""
+"""The result backend: the end of a run is one UPDATE of its existing row."""
 
 import logging
 import time
@@ -20,13 +20,13 @@ from jobs.runs.transitions import Claim
 
 logger = logging.getLogger(__name__)
 
-# What the main process of a worker waits for the database: all its tasks wait meanwhile. What it
-# cannot write, the sweep finds out.
+# How long a worker's main process waits for the database: all its tasks wait meanwhile. If it
+# cannot write an end, the sweep ends the run later.
 MAIN_PROCESS_PATIENCE_SECONDS = 1
 
 
 class _Written(TypedDict):
-    """What is written of a run that ended outside its body."""
+    """The columns of a run that ended outside its body."""
 
     result: str
     traceback: str | None
@@ -34,7 +34,7 @@ class _Written(TypedDict):
 
 
 class RunBackend(DatabaseBackend):
-    """Stores how runs end, in the states that a run may still take."""
+    """Stores how runs end; never changes a run that has ended."""
 
     app: Celery
 
@@ -47,13 +47,14 @@ class RunBackend(DatabaseBackend):
         request: Context | None = None,
         **_: Any,
     ) -> Any:
-        """Write the end of a run, or of one attempt, and return the result as stored.
+        """Write the end of a run or of one attempt; return the result as stored.
 
-        Waits for a database that is away. Raises `Reject` when it stays away at the end of a run.
+        Waits while the database is down. Raises `Reject` if it stays down at the end of a claimed
+        run.
         """
         claim = getattr(request, "claim", None)
         task = self.app.tasks.get(getattr(request, "task", None) or "")
-        # A claim comes with its request, and only jobs claim.
+        # Only jobs have a claim, and a claim always comes with its request.
         if claim is not None and request is not None and isinstance(task, Job):
             self._end_claimed(claim, task, result, state, traceback, request)
         elif isinstance(task, Job):
@@ -71,7 +72,7 @@ class RunBackend(DatabaseBackend):
         traceback: str | None,
         request: Context,
     ) -> None:
-        """In the process that ran the body."""
+        """Write the end from the process that ran the body."""
         reason = ""
         if isinstance(result, Ended):
             state, reason, result = result.status, result.reason, None
@@ -115,9 +116,9 @@ class RunBackend(DatabaseBackend):
         traceback: str | None,
         request: Context | None,
     ) -> None:
-        """In the main process of a worker, about a body that did not come to its end."""
+        """Write the end from a worker's main process, when the body did not finish."""
         if state == states.RETRY:
-            return  # a warm worker's word about itself; the row knows who holds the run
+            return  # a worker in warm shutdown sent it; the row names the run's holder
         try:
             if isinstance(result, WorkerLostError):
                 _wait_for_lost(task_id)
@@ -137,7 +138,8 @@ class RunBackend(DatabaseBackend):
             if meta is not None:
                 _tell(job.name, task_id, state, reason, in_batch="batch" in meta)
             elif request is not None:
-                # A message without a row: it ended before the claim that would have written one.
+                # A message without a row: the run ended before the claim, which would write the
+                # row.
                 arguments = job.parameters.by_name
                 named = dict(zip(arguments, request.args or (), strict=False))
                 transitions.insert_ended(
@@ -158,7 +160,7 @@ class RunBackend(DatabaseBackend):
         traceback: str | None,
         request: Context | None,
     ) -> None:
-        """For tasks of libraries, which are no jobs: a row at their end."""
+        """Write the row of a library's task, which is not a job, at its end."""
         transitions.store_unclaimed(
             task_id,
             state,
@@ -176,7 +178,7 @@ class RunBackend(DatabaseBackend):
 
 
 def _tell(task: str, task_id: str, status: str, reason: str, *, in_batch: bool) -> None:
-    """Tell of the end of a run. It is written: what goes wrong with a receiver changes nothing."""
+    """Send `run_ended`. The end is written already: an error of a receiver changes nothing."""
     told = run_ended.send_robust(
         sender=task, task_id=task_id, status=status, reason=reason, in_batch=in_batch
     )
@@ -186,7 +188,7 @@ def _tell(task: str, task_id: str, status: str, reason: str, *, in_batch: bool) 
 
 
 def _wait_for_lost(task_id: str) -> None:
-    """A process of the pool died: give its run back as soon as PostgreSQL has noticed, too."""
+    """Wait, after a pool process died, until PostgreSQL has freed its lock; then close its run."""
     deadline = time.monotonic() + MAIN_PROCESS_PATIENCE_SECONDS
     while not sweep.close_lost([task_id]) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -198,7 +200,7 @@ def _is_expected(error: Any, job: Job) -> bool:
 
 
 def _reason(error: Any, job: Job, request: Context | None) -> str:
-    """What went wrong in one line."""
+    """Return the error in one line."""
     soft, hard = _limits(job, request)
     if isinstance(error, SoftTimeLimitExceeded):
         return f"The soft time limit of {soft} s was reached."

@@ -1,7 +1,8 @@
 """Batches: runs with one progress and one end.
 
-No chord: its counter, on the database, reaches zero early when a message comes twice. Here each
-member is counted off once, by a conditional UPDATE, and so is the summary written.
+A batch is not a Celery chord. A chord's counter in the database reaches zero too early if a message
+comes twice. Here a conditional UPDATE counts off each run once, and another writes the summary
+once.
 """
 
 import logging
@@ -20,8 +21,8 @@ from jobs.runs.transitions import one_line
 
 logger = logging.getLogger(__name__)
 
-# Sent with `batch_id` and `summary` once all runs of a batch have ended. Once, unless the process
-# dies between the commit and the receivers.
+# Sent with `batch_id` and `summary` once all runs of a batch have ended. It is sent once, or not at
+# all if the process dies between the commit and the receivers.
 batch_finished = Signal()
 
 COUNT_OFF = """
@@ -42,8 +43,8 @@ WHERE id = %s AND status = 'running' AND remaining = 0
 RETURNING summary
 """
 
-# Members that ended and were not counted off: their process died in between. A run that is gone
-# was removed by hand.
+# Runs that ended but were not counted off, because a process died in between. A missing row was
+# deleted by hand; its run counts as revoked.
 UNCOUNTED = """
 SELECT m.task_id, COALESCE(r.status, 'REVOKED') FROM jobs_batchrun m
 JOIN jobs_batch b ON b.id = m.batch_id AND b.status = 'running'
@@ -54,10 +55,10 @@ LIMIT 1000
 
 
 def run_batch(requests: Iterable[RunRequest], *, name: str) -> Batch:
-    """Record a batch and its runs, and publish them when the transaction commits.
+    """Record a batch and its runs, and publish the runs when the transaction commits.
 
-    Raises ValidationError or `UnknownJob` for any run that could not be asked for alone, and
-    ValueError for a batch of none; then nothing is recorded.
+    Raises ValidationError or `UnknownJob` if any run is invalid, and ValueError for an empty batch
+    or a task id that already exists. In each case nothing is recorded.
     """
     checked = [
         replace(run, kwargs=runs.validate(run.task, run.kwargs), trigger=run.trigger or "batch")
@@ -82,7 +83,7 @@ def run_batch(requests: Iterable[RunRequest], *, name: str) -> Batch:
 
 
 def cancel_batch(batch_id: int, *, reason: str) -> tuple[int, int]:
-    """Cancel all runs of a batch that have not ended; return how many waited, and how many ran."""
+    """Cancel the unfinished runs of a batch; return how many were waiting and how many running."""
     with transaction.atomic():
         running = Batch.objects.filter(pk=batch_id, status=Batch.Status.RUNNING)
         if not running.update(cancel_reason=one_line(reason) or "cancelled"):
@@ -92,7 +93,10 @@ def cancel_batch(batch_id: int, *, reason: str) -> tuple[int, int]:
 
 
 def count_off(task_id: str, status: str) -> None:
-    """Count an ended run off its batch, if it has one and was not counted; the last one ends it."""
+    """Count off an ended run in its batch, if it has a batch and is not yet counted.
+
+    The last run ends the batch.
+    """
     with connection.cursor() as cursor:
         cursor.execute(COUNT_OFF, [status, task_id])
         row = cursor.fetchone()
@@ -101,7 +105,7 @@ def count_off(task_id: str, status: str) -> None:
 
 
 def finish(batch_id: int) -> bool:
-    """Write the summary of a batch of which nothing remains; False when that was done."""
+    """Write the summary of a batch whose runs have all ended; return False if it was written."""
     with connection.cursor() as cursor:
         cursor.execute(SUMMARISE, [batch_id, batch_id])
         row = cursor.fetchone()
@@ -116,7 +120,7 @@ def finish(batch_id: int) -> bool:
 
 
 def settle() -> int:
-    """Count off and finish what a process that died has left; return how many runs there were."""
+    """Count off runs and finish batches that a dead process left; return how many runs."""
     with connection.cursor() as cursor:
         cursor.execute(UNCOUNTED)
         uncounted: Sequence[tuple[str, str]] = cursor.fetchall()
@@ -131,6 +135,6 @@ def settle() -> int:
 
 @receiver(run_ended, dispatch_uid="jobs.count_off_batch")
 def count_off_ended(task_id: str, status: str, in_batch: bool, **_: Any) -> None:
-    """Count off what ended, as soon as others can see that it has."""
+    """Count off an ended run after the commit, when other processes can see its end."""
     if in_batch:
         transaction.on_commit(lambda: count_off(task_id, status))

@@ -1,4 +1,4 @@
-"""Safe points: where a long job looks whether it was cancelled."""
+"""Safe points: places in a long job where it looks whether it was cancelled."""
 
 import time
 
@@ -7,7 +7,7 @@ from django.db import connection
 
 from jobs.errors import Cancelled
 
-# A job may ask as often as it likes; the database is asked this often.
+# A job may call `check` as often as it likes; it queries the database at this interval.
 LOOK_SECONDS = 1
 
 REQUESTED = """
@@ -17,9 +17,9 @@ WHERE task_id = %s AND meta::jsonb ? 'cancel'
 
 
 def check() -> None:
-    """Raise `Cancelled` when the run of this process was cancelled; call it where stopping is safe.
+    """Raise `Cancelled` if this process's run was cancelled. Call it where stopping is safe.
 
-    Does nothing outside a run, so that a service may call it whoever called the service.
+    Does nothing outside a run, so that any caller may use a service that calls it.
     """
     claim = getattr(getattr(current_task, "request", None), "claim", None)
     if claim is None or time.monotonic() < claim.look_again:

@@ -1,7 +1,7 @@
-"""What a worker does round a job's body: claim before it, write after it, however long it takes.
+"""The steps around a job's body: the claim before it, and the end after it.
 
-A database that is away is waited for. Who waits in vain hands the message back, and the run to
-whoever comes next.
+Each step waits while the database is down. If the database stays down, the worker returns the
+message to the broker, and the next worker that gets the message takes over the run.
 """
 
 import logging
@@ -31,27 +31,27 @@ DATABASE_AWAY = (
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
 )
-# A message that cannot be claimed is handed back soon: whoever gets it next may be luckier.
+# A worker that cannot claim returns its message soon: another worker may reach the database.
 CLAIM_PATIENCE_SECONDS = 10
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 3
 
-# Retries that come sooner are sent at once, for their time; the sweep sends the others. A broker
-# keeps messages for later in the memory of a worker, and hands them out again when it is long.
+# A sooner retry is sent at once with a countdown; the sweep sends the later ones. A delayed message
+# waits in the memory of a worker, and the broker delivers it again if it waits too long.
 LONGEST_COUNTDOWN_SECONDS = 30
 
 
 def result_patience_seconds() -> float:
-    """How long the end of a run waits for the database: well below the visibility time-out."""
+    """Return how long the end of a run waits for the database: half the visibility time-out at most."""
     options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
     visibility_timeout: float = options.get("visibility_timeout", 1800)
     return min(visibility_timeout, 1800) / 2
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database could not be reached, or broke off; not what a statement did wrong.
+    """Return whether the database was unreachable, and not whether a statement was wrong.
 
-    A server that is killed in the middle of a statement is a plain DatabaseError to psycopg2. What
-    a server says against a statement has a code (SQLSTATE), and this has none.
+    psycopg2 raises a plain DatabaseError for a server that is killed during a statement. A server's
+    own complaint about a statement has a code (SQLSTATE); this error has none.
     """
     if isinstance(error, DATABASE_AWAY):
         return True
@@ -60,9 +60,9 @@ def is_away(error: BaseException) -> bool:
 
 
 def patiently(operation: Callable[[], T], *, seconds: float) -> T:
-    """Do it, again and again while the database is away, for so many seconds at most.
+    """Run `operation`, repeating it while the database is down, for at most so many seconds.
 
-    Raises OperationalError, or psycopg2's, when it stays away.
+    Raises Django's OperationalError if the database stays down.
     """
     deadline = time.monotonic() + seconds
     pause = 0.0
@@ -74,7 +74,7 @@ def patiently(operation: Callable[[], T], *, seconds: float) -> T:
                 raise
             if time.monotonic() + pause > deadline:
                 raise OperationalError(str(error)) from error
-            # The first time it may be no more than a connection that broke while it was idle.
+            # The first error may only be a connection that broke while it was idle.
             if pause:
                 logger.warning(
                     "The database is away, trying again: %s", transitions.one_line(str(error))
@@ -88,9 +88,9 @@ def patiently(operation: Callable[[], T], *, seconds: float) -> T:
 def claim(
     job: Job, request: Context, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Claim | None:
-    """Take the run of a message, or return None when this message is one too many.
+    """Claim the run of a message; return None if this message has nothing to run.
 
-    Raises `Reject` when the database stays away: the broker keeps the message.
+    Raises `Reject` if the database stays down; the broker keeps the message.
     """
     try:
         return patiently(lambda: _claim(job, request, args, kwargs), seconds=CLAIM_PATIENCE_SECONDS)
@@ -109,7 +109,7 @@ def _claim(
     job: Job, request: Context, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Claim | None:
     run_id = request.id
-    if run_id is None:  # no message is without one
+    if run_id is None:  # every message has an id
         return None
     who: _Claimant = {
         "task": job.name,
@@ -130,17 +130,17 @@ def _claim(
 
 
 def write_end(claim: Claim, write: Callable[[], bool]) -> bool:
-    """Write how a run ended, however long the database is away.
+    """Write how a run ended, waiting while the database is down.
 
-    Raises `Reject` when it stays away: the broker keeps the message, and who gets it finds this
-    process's liveness lock gone, and may run it again.
+    Raises `Reject` if it stays down. The broker then keeps the message. The next worker that gets
+    it finds this process's liveness lock gone, and may run the job again.
     """
     deadline = time.monotonic() + result_patience_seconds()
     while True:
         try:
             return patiently(write, seconds=deadline - time.monotonic())
         except SoftTimeLimitExceeded:
-            continue  # The body has ended in time; only the database has not.
+            continue  # The body finished in time; only the database is late.
         except DATABASE_AWAY as error:
             liveness.abandon()
             logger.critical("The result of run %s could not be written: %s", claim.task_id, error)
@@ -148,7 +148,7 @@ def write_end(claim: Claim, write: Callable[[], bool]) -> bool:
 
 
 def publish_retry(claim: Claim, job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Send the next attempt of a run that waits for it."""
+    """Send the message of a run's next attempt, unless the sweep is to send it."""
     delay = claim.retry_delay or 0
     if delay > LONGEST_COUNTDOWN_SECONDS:
         return
@@ -163,7 +163,7 @@ def publish_retry(claim: Claim, job: Job, args: Sequence[Any], kwargs: Mapping[s
 
 
 def sweep_after_retry(delay: float) -> float:
-    """Seconds until the sweep has to send a retry itself."""
+    """Return the seconds until the sweep has to send a retry."""
     if delay > LONGEST_COUNTDOWN_SECONDS:
         return delay
     return delay + transitions.LOST_AFTER_SECONDS

@@ -1,8 +1,8 @@
-"""The liveness lock of a process that runs jobs: an advisory lock under a number of its own.
+"""The liveness lock of a process that runs jobs: an advisory lock with a number of its own.
 
-A started run names the number. PostgreSQL frees the lock when the process dies, however it dies,
-and so everybody can see which started runs have nobody any more: no heartbeat is written, and no
-clock is compared. A thread takes the lock again after PostgreSQL was restarted.
+A started run names the number. PostgreSQL frees the lock when the process dies, however it dies. So
+everybody can see which started runs have lost their process: no heartbeat is written, and no clocks
+are compared. A thread takes the lock again after PostgreSQL has restarted.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from jobs import locks
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 10
-# A restarted server has no locks. Runs are taken for dead only when it has been up for so long, so
-# that those who live have taken theirs again.
+# A restarted server has no locks. The sweep calls runs dead only when the server has been up this
+# long, so that live processes have taken their locks again.
 SETTLE_SECONDS = 15
 RETRY_SECONDS = (0.1, 0.5, 1, 2)
 
 
 class LivenessLock:
-    """Holds the lock of this process until it ends."""
+    """Holds the lock of this process until the process ends."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -40,13 +40,13 @@ class LivenessLock:
         self._thread.start()
 
     def end(self) -> None:
-        """Give up the lock: what this process has started counts as dead from now on."""
+        """Give up the lock: from now on the runs that this process started count as dead."""
         self._ended.set()
         self._lock.release()
 
     def _watch(self) -> None:
         while not self._ended.is_set():
-            # Nothing comes on this connection unasked but its end.
+            # The server sends nothing on this connection by itself, except its end.
             with contextlib.suppress(OSError, ValueError):
                 select.select([self._lock.fileno()], [], [], CHECK_SECONDS)
             if not self._ended.is_set() and not self._lock.is_alive():
@@ -70,9 +70,9 @@ _guard = threading.Lock()
 
 
 def number() -> int:
-    """Return the number under which this process is alive; taken at the first call.
+    """Return this process's number; the first call takes the lock.
 
-    Raises psycopg2's OperationalError when the database is away.
+    Raises psycopg2's OperationalError when the database is down.
     """
     global _current
     sign = _current
@@ -83,9 +83,9 @@ def number() -> int:
 
 
 def abandon() -> None:
-    """Give up the number: the started runs of this process are taken for dead.
+    """Give up the number: the runs that this process started count as dead.
 
-    For a process that could not write how a run ended, and goes on under another number.
+    A process calls this if it cannot write how a run ended. It continues under another number.
     """
     global _current
     with _guard:
@@ -95,8 +95,8 @@ def abandon() -> None:
 
 
 def _begin_anew_in_child() -> None:
-    # The number and the connection are the parent's; psycopg2 leaves a connection that was made in
-    # another process open when it is dropped.
+    # The number and the connection belong to the parent. psycopg2 does not close a connection that
+    # another process made when the object is dropped.
     global _current, _guard
     _current = None
     _guard = threading.Lock()

@@ -1,6 +1,6 @@
-"""Services for runs: request, run again, cancel. What admin, API and commands call.
+"""Services for runs: request, run again, cancel. The admin, API and commands call these.
 
-The beat records the runs of a tick with `record` and sends them with `publish`.
+Beat records the runs of a tick with `record` and sends them with `publish`.
 """
 
 import json
@@ -61,15 +61,15 @@ RETURNING task_id
 def validate(task: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments as a run records them.
 
-    Raises `UnknownJob` for a task that is not registered, ValidationError naming the parameter for
-    arguments that do not fit.
+    Raises `UnknownJob` for a task that is not registered, and ValidationError naming the parameter
+    for wrong arguments.
     """
     found = registry.find(task)
     return found.validate(kwargs) if isinstance(found, Job) else dict(kwargs)
 
 
 def named_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Give positional arguments the names that the task's signature has for them."""
+    """Name the positional arguments by the task's signature; raise ValidationError if wrong."""
     found = registry.find(task)
     if isinstance(found, Job):
         return found.parameters.bind(args, kwargs)
@@ -88,7 +88,7 @@ def request_run(
 ) -> RunRequest:
     """Record a run and publish it when the transaction commits; `queue` is the job's by default.
 
-    Raises as `validate` does. A broker that is away does not fail the caller.
+    Raises the errors of `validate`. A broker outage does not fail the caller.
     """
     valid = validate(task, kwargs)
     return request(
@@ -103,9 +103,9 @@ def request_run(
 
 
 def rerun(task_ids: Iterable[str], *, trigger: str = "manual") -> list[RunRequest]:
-    """Run ended runs again with their arguments; each old row names its new one.
+    """Run ended runs again with their arguments; each old row names its new run.
 
-    Those that have not ended, or were run again before, are left alone.
+    Runs that have not ended, or were already run again, stay as they are.
     """
     requested = []
     with transaction.atomic():
@@ -125,7 +125,7 @@ def rerun(task_ids: Iterable[str], *, trigger: str = "manual") -> list[RunReques
                 notes={"rerun_of": row.task_id},
             )
             requested.append(request(run))
-            # Not `save()`: it would set `date_done` anew.
+            # Not `save()`, which would set `date_done` anew.
             TaskResult.objects.filter(pk=row.pk).update(
                 meta=json.dumps(meta | {"rerun_as": run.task_id})
             )
@@ -133,9 +133,9 @@ def rerun(task_ids: Iterable[str], *, trigger: str = "manual") -> list[RunReques
 
 
 def cancel(task_ids: Sequence[str], *, reason: str) -> tuple[int, int]:
-    """Cancel runs: those that wait never start, those that run end at their next safe point.
+    """Cancel runs: waiting runs never start, and running ones end at their next safe point.
 
-    Returns how many of each there were.
+    Returns how many were waiting and how many running.
     """
     ids = list(task_ids)
     text = one_line(reason)

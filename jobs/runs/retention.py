@@ -1,4 +1,4 @@
-"""The history's end: old runs are removed, in batches that hold no lock for long."""
+"""Retention of the run history: deletes old runs in batches that hold no lock for long."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,8 @@ from jobs import registry
 
 BATCH_SIZE = 2_000
 
-# In the order of the index on date_done, so that a batch costs the same with any history.
+# Ordered by date_done, which has an index: without a task name, a batch costs the same with any
+# history. With a task name, PostgreSQL also reads older rows of other jobs.
 DELETE_OLD = """
 DELETE FROM django_celery_results_taskresult WHERE id IN (
     SELECT id FROM django_celery_results_taskresult
@@ -27,14 +28,14 @@ WITH old AS (
 )
 DELETE FROM jobs_batch WHERE id IN (SELECT id FROM old)
 """
-# A batch has many members.
+# Few at a time, because a batch has many runs.
 BATCHES_AT_ONCE = 20
 
 
 def delete_old_runs(*, now: datetime | None = None, batch_size: int = BATCH_SIZE) -> int:
-    """Remove what ended longer ago than RUN_HISTORY_DAYS, or the job's own `history_days`.
+    """Delete runs that ended more than RUN_HISTORY_DAYS ago, or the job's own `history_days`.
 
-    Runs that have not ended are never removed. Returns how many runs were.
+    Deletes ended batches, too. Unfinished runs are never deleted. Returns how many runs were.
     """
     now = now or timezone.now()
     deleted = 0
@@ -53,7 +54,7 @@ def _delete(
 ) -> int:
     deleted = 0
     while True:
-        # Each batch is a transaction of its own.
+        # Each statement is a transaction of its own.
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             removed: int = cursor.rowcount

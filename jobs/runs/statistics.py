@@ -1,4 +1,4 @@
-"""What the run history says of a schedule."""
+"""Statistics of a schedule, from the run history."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ WINDOW = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Statistics:
-    """A schedule's runs of the last 30 days; durations in seconds, None where nothing has ended."""
+    """A schedule's runs of the last 30 days; durations in seconds, None if no run has ended."""
 
     runs: int
     ended: int
@@ -24,12 +24,12 @@ class Statistics:
 
     @property
     def success_share(self) -> float | None:
-        """Successes among those that ended, from 0 to 1."""
+        """The share of successes among the ended runs, from 0 to 1."""
         return self.succeeded / self.ended if self.ended else None
 
 
 def of_schedule(name: str) -> Statistics:
-    """Return the statistics of a schedule, read by the index on its name."""
+    """Return the statistics of the schedule `name`, using the index on that name."""
     with connection.cursor() as cursor:
         cursor.execute(
             """

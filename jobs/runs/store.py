@@ -1,8 +1,8 @@
 """A run's row and its message: the row first, the message after the commit.
 
-The row (`django_celery_results.TaskResult`, the only run table) is written in the caller's
-transaction, so a request that was accepted is never lost with a broker, and one that was rolled
-back never runs. The row is written once for a task id: a second request of the same id is refused.
+The caller's transaction writes the row (`django_celery_results.TaskResult`, the only run table). So
+an accepted request is never lost with a broker, and a rolled-back request never runs. A task id
+gets one row: a second request with the same id is refused.
 """
 
 import json
@@ -28,56 +28,57 @@ from jobs.runs.transitions import LOST_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 
-# Sent inside the caller's transaction with `run` (a RunRequest), so that an app to the right of this
-# one can write what belongs to the run beside it.
+# Sent in the caller's transaction with `run` (a RunRequest), so that an app that imports this one
+# can write its own rows for the run in the same transaction.
 run_requested = Signal()
 
-# Sent with `task_id`, `status`, `reason` and `in_batch` (whether it is of a batch) when a run has
-# ended of which the body did not see the end: it was skipped, cancelled or expired, or its worker
-# died once too often. Sent for every end of a run of a batch. Sender: the name of the task.
+# Sent with `task_id`, `status`, `reason` and `in_batch` (whether the run belongs to a batch) when a
+# run ends without its body seeing the end: it was skipped, cancelled or expired, or its worker died
+# once too often. Also sent at every end of a run in a batch. The sender is the name of the task.
 run_ended = Signal()
 
-# What a publish raises when the broker is away: kombu's own errors, its drivers', or the socket's.
+# The errors of a publish while the broker is down: from kombu, its drivers, or the socket.
 BROKER_ERRORS = (KombuError, AMQPError, RedisError, OSError)
 
-# How long a message may take, and how fast a failure is no time-out.
+# Seconds that a message may take; a failure within QUICK_SECONDS is not a time-out.
 SEND_SECONDS = 5
 QUICK_SECONDS = 1
 
 
 def new_task_id() -> str:
-    """Return an id that no run has yet."""
+    """Return a new, unused task id."""
     return str(uuid.uuid4())
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run of a task that is to happen, by whatever door it was asked for."""
+    """A request for one run of a task, whatever its trigger."""
 
     task: str
     kwargs: dict[str, Any]
     queue: str
-    # Which door: schedule, manual, command, api, batch, task, or message (sent without a row).
+    # schedule, manual, command, api, batch, task, or message (sent without a row).
     trigger: str
     task_id: str = field(default_factory=new_task_id)
     # The name of the schedule that fired it.
     schedule: str | None = None
-    # After this moment it is too late to start it.
+    # From this moment on it is too late to start the run.
     expires_at: datetime | None = None
-    # Before this moment it is too early.
+    # Before this moment it is too early to start the run.
     not_before: datetime | None = None
-    # Positional arguments, for tasks that are scheduled with them.
+    # Positional arguments, for schedules that have them.
     args: Sequence[Any] = ()
-    # What else the message is to carry: any of priority, exchange, routing_key, headers.
+    # Other options of the message: any of priority, exchange, routing_key, headers.
     options: dict[str, Any] = field(default_factory=dict)
-    # What else stands in its row's meta: the run it repeats, the batch it is of.
+    # Other entries of the row's meta: the run that this one repeats, the batch it belongs to.
     notes: dict[str, Any] = field(default_factory=dict)
 
 
 def request(run: RunRequest) -> RunRequest:
     """Record a run as PENDING and publish it when the transaction commits.
 
-    A broker that is away does not fail the caller: the row stays PENDING, and the sweep sends it.
+    A broker outage does not fail the caller: the row stays PENDING, and the sweep sends the
+    message.
     """
     with transaction.atomic():
         if record([run]):
@@ -87,7 +88,7 @@ def request(run: RunRequest) -> RunRequest:
 
 
 def record(runs: Sequence[RunRequest]) -> set[str]:
-    """Write the rows of runs in one statement; return the task ids that were not there before."""
+    """Write the rows of runs in one statement; return the task ids that are new."""
     if not runs:
         return set()
     now = timezone.now()
@@ -120,9 +121,9 @@ def record(runs: Sequence[RunRequest]) -> set[str]:
 
 
 def publish(runs: Sequence[RunRequest], *, countdown: float | None = None) -> int:
-    """Send the messages of recorded runs; return how many the broker took.
+    """Send the messages of recorded runs; return how many the broker accepted.
 
-    One that it did not take stays as it is in the database, and so do those after it.
+    The first failure stops the sending. The row of each unsent run stays as it is.
     """
     for sent, run in enumerate(runs):
         try:
@@ -137,7 +138,7 @@ def publish(runs: Sequence[RunRequest], *, countdown: float | None = None) -> in
 
 
 def send(run: RunRequest, *, countdown: float | None = None) -> None:
-    """Send the message of a recorded run; raise one of `BROKER_ERRORS` if it cannot be sent."""
+    """Send the message of a recorded run; raise one of `BROKER_ERRORS` on failure."""
     if run.not_before is not None:
         countdown = (run.not_before - timezone.now()).total_seconds()
     options = dict(run.options)
@@ -150,12 +151,12 @@ def send(run: RunRequest, *, countdown: float | None = None) -> None:
         "args": list(run.args),
         "kwargs": run.kwargs,
         "task_id": run.task_id,
-        # Whole seconds: Celery's delayed delivery on RabbitMQ fails for a part of one. The claim
-        # takes a message that comes less than a second early.
+        # Whole seconds: Celery's delayed delivery on RabbitMQ fails for a fraction. The claim
+        # accepts a message that comes up to a second early.
         "countdown": math.ceil(countdown) if countdown and countdown > 0 else None,
         "expires": run.expires_at,
         "headers": headers or None,
-        # RabbitMQ: writing, and waiting for the confirmation.
+        # For RabbitMQ: the time to write, and the time to wait for the confirmation.
         "timeout": SEND_SECONDS,
         "confirm_timeout": SEND_SECONDS,
     }
@@ -163,8 +164,8 @@ def send(run: RunRequest, *, countdown: float | None = None) -> None:
     try:
         _send(run.task, retry_policy={"max_retries": 0}, **options)
     except BROKER_ERRORS:
-        # A connection that broke while it was idle fails at once, and a new one helps. A broker
-        # that is frozen does not: each further try would make the caller wait as long again.
+        # A connection that broke while idle fails at once, and a new connection helps. A frozen
+        # broker fails slowly: a second try would make the caller wait as long again.
         if time.monotonic() - began > QUICK_SECONDS:
             raise
         _send(run.task, retry_policy={"max_retries": 1}, **options)
@@ -175,8 +176,8 @@ def _send(task: str, **options: Any) -> None:
         try:
             current_app.send_task(task, producer=producer, **options)
         except BROKER_ERRORS:
-            # The pool would take leave of RabbitMQ, and wait for the answer of one that is frozen
-            # for ever (kombu/connection.py, _do_close_self).
+            # The pool would close the connection politely, and wait forever for a frozen RabbitMQ
+            # to answer (kombu/connection.py, _do_close_self). `collect` closes it without asking.
             used = getattr(producer.connection, "_connection", None)
             if isinstance(used, AMQPConnection):
                 used.collect()
@@ -184,7 +185,7 @@ def _send(task: str, **options: Any) -> None:
 
 
 def first_meta(*, queue: str, trigger: str) -> dict[str, Any]:
-    """What is known of every run from the start."""
+    """Return the meta with which every run starts."""
     return {"queue": queue, "trigger": trigger, "queued_at": timezone.now().isoformat()}
 
 

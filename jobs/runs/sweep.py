@@ -1,12 +1,12 @@
-"""The sweep: brings the runs' rows and what really happens back together.
+"""The sweep: corrects the rows of runs that lost their process, their message or their time.
 
-- A started run whose process is dead goes back among those that wait, or fails after too many.
+- A started run whose process is dead waits again, or fails after too many attempts.
 - A waiting run that is too late is revoked.
-- A waiting run whose time has come, or whose message may be lost, is sent (again). The pauses
-  between two messages of one run double, so that a long queue is not filled with copies of what
-  waits in it; copies end at the claim.
+- A waiting run is sent (again) when its time has come or its message may be lost. The pause before
+  each further message of the same run doubles, so that a long queue does not fill with copies of
+  one message. A copy whose run cannot be claimed does nothing.
 
-Any number of sweeps may run at once, and on any machine: each takes what no other has in hand.
+Any number of sweeps may run at once, on any machine: each skips the rows that another has locked.
 """
 
 import json
@@ -31,8 +31,9 @@ LONGEST_PAUSE_SECONDS = 3600
 DEFAULT_MAX_RETRIES = 3
 DEAD_WORKER = "The process that ran it ended without a word."
 
-# Held locks once, not once a row. A server that was just restarted has no locks at all: nobody is
-# taken for dead until the living had the time to take theirs again.
+# The query reads the held locks once, not once for each row. A server that has just restarted has
+# no locks at all: no process counts as dead until live processes had time to take their locks
+# again.
 FIND_LOST = """
 WITH held AS MATERIALIZED (
     SELECT (classid::bigint << 32) | objid::bigint AS number FROM pg_locks
@@ -63,7 +64,7 @@ FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[])
 WHERE r.id = lost.id
 """
 
-# What is due: too late (revoked here and now), or to be sent.
+# Due runs: too late (revoked here and now), or to be sent.
 TAKE_DUE = """
 WITH due AS MATERIALIZED (
     SELECT id FROM django_celery_results_taskresult
@@ -94,7 +95,7 @@ RETURNING r.task_id, r.task_name, r.task_kwargs, r.periodic_task_name, r.meta, l
 
 @dataclass
 class SweepResult:
-    """What a sweep found."""
+    """How many runs a sweep found lost, found expired, sent, and could not send."""
 
     lost: int = 0
     expired: int = 0
@@ -103,7 +104,7 @@ class SweepResult:
 
 
 def run() -> SweepResult:
-    """Sweep once, in batches, until nothing is left or the broker takes no more."""
+    """Sweep once, in batches, until no run is due or the broker accepts no more messages."""
     lost = 0
     while closed := close_lost():
         lost += closed
@@ -115,7 +116,7 @@ def run() -> SweepResult:
 
 
 def send_due() -> SweepResult:
-    """Revoke the waiting runs that are too late, and send those whose time has come."""
+    """Revoke waiting runs that are too late, and send those that are due."""
     result = SweepResult()
     while True:
         due = _take_due()
@@ -130,7 +131,7 @@ def send_due() -> SweepResult:
 
 
 def close_lost(task_ids: Sequence[str] | None = None) -> int:
-    """Put runs whose process died back among those that wait, or end them; return how many."""
+    """Let runs whose process died wait again, or end them; return how many."""
     ids = None if task_ids is None else list(task_ids)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(FIND_LOST, [ids, ids, SETTLE_SECONDS, BATCH_SIZE])
@@ -157,7 +158,7 @@ def close_lost(task_ids: Sequence[str] | None = None) -> int:
 
 
 def _verdict(task: str, meta: dict[str, Any]) -> tuple[str, str, int, str]:
-    """Whether a lost run gets another try: state, result, failures, reason."""
+    """Decide whether a lost run gets another attempt: state, result, failures, reason."""
     failures = int(meta.get("failures", 0)) + 1
     if "cancel" in meta:
         return states.REVOKED, "null", failures, meta["cancel"]
@@ -173,7 +174,7 @@ def _verdict(task: str, meta: dict[str, Any]) -> tuple[str, str, int, str]:
 
 
 def max_retries_of(task: str) -> int:
-    """How many failed attempts a task's runs may make up for."""
+    """Return how many retries a task's runs may have."""
     max_retries = getattr(current_app.tasks.get(task), "max_retries", None)
     return DEFAULT_MAX_RETRIES if max_retries is None else max_retries
 

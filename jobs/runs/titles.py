@@ -1,16 +1,16 @@
-"""What a run's row says in short, whoever wrote it. Imports no models: the app's set-up uses it."""
+"""Titles of runs. This module imports no models, because the app's set-up uses it."""
 
 import json
 from typing import Any
 
 from django.utils.text import Truncator
 
-# Letters of a run's arguments in its title.
+# How many characters of a run's arguments its title shows.
 SHOWN_ARGUMENTS = 60
 
 
 def object_in(text: str | None) -> dict[str, Any]:
-    """The JSON object of a column; empty for anything else."""
+    """Return the JSON object in a column; empty for anything else."""
     try:
         found = json.loads(text or "{}")
     except ValueError:
@@ -19,7 +19,7 @@ def object_in(text: str | None) -> dict[str, Any]:
 
 
 def title(run: Any) -> str:
-    """What ran, by which schedule or, where there is none, with which arguments, and its state."""
+    """Return the title of a run: its task, its schedule or else its arguments, and its state."""
     what = run.task_name or f"run {run.task_id}"
     whose = run.periodic_task_name or _arguments_in_short(run)
     state = run.status.lower()

@@ -1,14 +1,16 @@
 """The statements that move a run from one state to another, one for each change.
 
 PENDING -> STARTED -> SUCCESS | FAILURE | REVOKED | SKIPPED, with RETRY and PENDING between two
-attempts. Every statement names the states it may leave, so that a run only moves forward: whatever
-comes late or twice changes nothing. The database's clock is the only one.
+attempts. Each statement names the states that it may leave, so that a run only moves forward: a
+late or repeated message changes nothing. The statements use the database's clock. The clock of the
+requesting process sets a request's first not_before, expires and sweep_at (`jobs.runs.store`), and
+the clock of the worker measures `duration`.
 
-What the columns of `django_celery_results.TaskResult` have no place for is in `meta`, as JSON:
-queue, trigger, attempts (times claimed), failures (attempts that count against max_retries),
+`meta` holds, as JSON, the values for which `django_celery_results.TaskResult` has no column: queue,
+trigger, attempts (how often it was claimed), failures (attempts that count against max_retries),
 holder (the number of the liveness lock of the process that runs it), history (how earlier attempts
-ended), reason, duration (seconds), not_before and sweep_at (seconds since 1970; when the sweep has to
-look at it next).
+ended), reason, duration (seconds), not_before and sweep_at (seconds since 1970; sweep_at is when
+the sweep next looks at the run).
 """
 
 import json
@@ -26,9 +28,9 @@ SKIPPED = "SKIPPED"
 FINAL_STATES = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, SKIPPED})
 OPEN_STATES = frozenset({states.PENDING, states.RETRY, states.STARTED})
 
-# A retry whose message comes a little early, by another machine's clock, is in time.
+# A message may come this early, because another machine's clock may differ.
 EARLY_SECONDS = 1
-# What the sweep waits before it takes a message for lost, the first time.
+# How long the sweep waits before it first counts a message as lost.
 LOST_AFTER_SECONDS = 60
 HISTORY_LENGTH = 20
 REASON_LENGTH = 500
@@ -36,7 +38,7 @@ WORKER_LENGTH = 100
 
 
 class _Statement(NamedTuple):
-    """A statement of every run, which PostgreSQL parses and plans once for each connection."""
+    """A statement that every run uses; PostgreSQL parses and plans it once per connection."""
 
     name: str
     types: tuple[str, ...]
@@ -90,7 +92,7 @@ WHERE task_id = %s AND status IN ('PENDING', 'RETRY', 'STARTED')
 RETURNING meta
 """
 
-# Back to waiting: RETRY or PENDING, with an entry in the history.
+# Return a run to waiting (RETRY or PENDING), and add the attempt to the history.
 WAIT_AGAIN = """
 UPDATE django_celery_results_taskresult
 SET status = %s, result = %s, traceback = %s,
@@ -127,16 +129,16 @@ WHERE r.status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED', 'SKIPPED')
 
 @dataclass
 class Claim:
-    """The right to run a run once, of which there is one at a time."""
+    """The right to run one attempt of a run; only one process has it at a time."""
 
     task_id: str
     task: str
     attempt: int
     meta: dict[str, Any]
     began: float = field(default_factory=time.monotonic)
-    # Seconds until the next attempt, once it is known that there is one.
+    # Seconds until the next attempt; None if there is none.
     retry_delay: float | None = None
-    # When a safe point asks the database again whether it was cancelled (monotonic clock).
+    # When a safe point next asks the database whether the run was cancelled (monotonic clock).
     look_again: float = 0
 
     @property
@@ -146,12 +148,12 @@ class Claim:
 
     @property
     def seconds(self) -> float:
-        """How long this attempt has run."""
+        """How many seconds this attempt has run."""
         return time.monotonic() - self.began
 
 
 def claim(task_id: str, *, task: str, worker: str, holder: int) -> Claim | None:
-    """Take a waiting run for this process, or return None when it is not to be had."""
+    """Claim a waiting run for this process; return None if it cannot be claimed."""
     rows = _execute(CLAIM, [worker[:WORKER_LENGTH], holder, task_id, EARLY_SECONDS])
     return _claim_of(task_id, task, rows)
 
@@ -159,7 +161,7 @@ def claim(task_id: str, *, task: str, worker: str, holder: int) -> Claim | None:
 def claim_without_row(
     task_id: str, *, task: str, worker: str, holder: int, meta: dict[str, Any], kwargs: str
 ) -> Claim | None:
-    """Take a run whose message has no row, and write the row, or return None when there is one."""
+    """Claim a run whose message has no row, by writing the row; return None if a row exists."""
     columns = json.dumps(meta | {"holder": holder, "attempts": 1})
     rows = _execute(CLAIM_WITHOUT_ROW, [task_id, task, kwargs, columns, worker[:WORKER_LENGTH]])
     return _claim_of(task_id, task, rows)
@@ -175,7 +177,7 @@ def _claim_of(task_id: str, task: str, rows: list[tuple[Any, ...]]) -> Claim | N
 def finish(
     claim: Claim, status: str, *, result: str | None, traceback: str | None, reason: str = ""
 ) -> bool:
-    """End a claimed run; return False when it had ended, or was taken over."""
+    """End a claimed run; return False if it has ended or another process has claimed it."""
     changes: dict[str, Any] = {"attempts": claim.attempt, "duration": round(claim.seconds, 3)}
     if reason:
         changes["reason"] = one_line(reason)
@@ -194,9 +196,9 @@ def end(
     reason: str = "",
     worker: str | None = None,
 ) -> dict[str, Any] | None:
-    """End a run that this process has not claimed; return its meta, or None when it had ended.
+    """End a run that this process has not claimed; return its meta, or None if it has ended.
 
-    With `worker`, only one that waits, or that runs on this worker.
+    With `worker`, a started run is ended only if it runs on this worker.
     """
     changes = json.dumps({"reason": one_line(reason)} if reason else {})
     rows = _execute(END, [status, result, storable(traceback), changes, task_id, worker, worker])
@@ -215,9 +217,9 @@ def wait_again(
     result: str | None = None,
     traceback: str | None = None,
 ) -> bool:
-    """Put a started run back among those that wait, not to be claimed for `delay` seconds.
+    """Return a started run to waiting; it cannot be claimed for `delay` seconds.
 
-    The sweep sends it when `sweep_after` seconds have passed and nobody has claimed it.
+    The sweep sends its message if nobody has claimed it after `sweep_after` seconds.
     """
     reason = one_line(error)
     changes = {"failures": failures, "reason": reason}
@@ -247,7 +249,7 @@ def insert_ended(
     traceback: str | None,
     reason: str,
 ) -> bool:
-    """Write the row of a run that ended before it had one; False when there is one."""
+    """Write the row of a run that ended before it had a row; return False if a row exists."""
     meta = json.dumps({"trigger": "message", "reason": one_line(reason)})
     return _changed(
         INSERT_ENDED, [task_id, task, kwargs, meta, status, result, storable(traceback)]
@@ -265,7 +267,7 @@ def store_unclaimed(
     result: str | None,
     traceback: str | None,
 ) -> bool:
-    """Write the result of a task that is no job, unless it has one."""
+    """Write the result of a task that is not a job, unless the task has ended already."""
     return _changed(
         STORE_UNCLAIMED,
         [task_id, task, args, kwargs, status, worker, result, storable(traceback)],
@@ -273,19 +275,19 @@ def store_unclaimed(
 
 
 def one_line(text: str) -> str:
-    """The text on one line, short enough for a list, and of characters that JSON columns take."""
+    """Return the text on one line, shortened for a list, without characters that JSON refuses."""
     line = " ".join(storable(text).split()) if text else ""
     return line if len(line) <= REASON_LENGTH else f"{line[: REASON_LENGTH - 1]}…"
 
 
 def storable(text: Any) -> Any:
-    """The text without what PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
+    """Replace what PostgreSQL cannot store in a text: NUL, and halves of surrogate pairs."""
     if not isinstance(text, str):
         return None if text is None else storable(str(text))
     return text.replace("\x00", "�").encode("utf-8", "replace").decode()
 
 
-# The names of the statements that each connection of psycopg2 has prepared.
+# The names of the statements that each psycopg2 connection has prepared.
 _prepared: "WeakKeyDictionary[Any, set[str]]" = WeakKeyDictionary()
 
 
@@ -306,23 +308,23 @@ def _changed(statement: str | _Statement, parameters: list[Any]) -> bool:
 
 
 def _skip_health_check() -> None:
-    # Django would ask `SELECT 1` first; a statement that fails says the same at no cost.
+    # Django would send `SELECT 1` first. A failing statement shows the same at no cost.
     connection.health_check_done = True  # type: ignore[attr-defined]  # not in Django's stubs
 
 
 def _text(statement: str | _Statement) -> str:
-    """What to execute: the statement itself, or the one that this connection has prepared."""
+    """Return the SQL to execute: the statement, or EXECUTE of the one that is prepared."""
     if isinstance(statement, str):
         return statement
-    # Connections that are not kept come from a pooler, perhaps, where the next transaction has
-    # another session of the server, or are not used often enough.
+    # Without CONN_MAX_AGE, do not prepare. A transaction pooler may give the next transaction
+    # another session of the server, or the connection is not used often enough to gain anything.
     if not connection.settings_dict["CONN_MAX_AGE"]:
         return statement.text
     prepared = _prepared.setdefault(connection.connection, set())
     if statement.name not in prepared:
         parts = statement.text.split("%s")
         numbered = "".join(f"{part}${number}" for number, part in enumerate(parts[:-1], 1))
-        # There already: whoever prepared it was interrupted before he could note it.
+        # The statement exists if an interrupt came between PREPARE and the note of its name.
         with suppress(DuplicatePreparedStatement), connection.connection.cursor() as cursor:
             cursor.execute(
                 f"PREPARE {statement.name} ({', '.join(statement.types)}) AS {numbered}{parts[-1]}"

@@ -1,4 +1,4 @@
-"""Why a schedule is not running: every cause that can be found, each with its remedy."""
+"""Why a schedule does not run: every cause that can be found, each with its remedy."""
 
 import json
 from collections.abc import Iterable
@@ -22,36 +22,36 @@ from jobs.runs.store import BROKER_ERRORS
 from jobs.runs.transitions import SKIPPED
 from jobs.schedules import services as schedules
 
-# How long workers may take to say which queues they read.
+# Seconds that workers get to say which queues they read.
 INSPECT_SECONDS = 1.0
-# A run that waits for less than this waits its turn.
+# A run that has waited for less time is normal.
 PATIENCE = timedelta(seconds=10)
 SHOWN_RUNS = 3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that keeps a schedule from running, or explains what it does."""
+    """One cause that keeps a schedule from running, or explains its state, with the remedy."""
 
     cause: str
     remedy: str = ""
 
 
-# Sent with `row`, the `PeriodicTask`. A receiver returns what it knows of its own schedules as an
-# iterable of `Finding`s: that a bot is paused, for example.
+# Sent with `row`, the `PeriodicTask`. A receiver returns an iterable of `Finding`s about its own
+# schedules, for example that a bot is paused.
 schedule_diagnosed = Signal()
 
 
 def why(name: str, *, ask_workers: bool = True) -> list[Finding]:
-    """Return what keeps the schedule of this name from running; empty when nothing does.
+    """Return what keeps the schedule `name` from running; empty if nothing does.
 
-    `ask_workers` costs up to a second: workers are asked over the broker which queues they read.
+    `ask_workers` asks workers over the broker which queues they read, which takes up to a second.
     """
     row = schedules.find([name]).get(name)
     if row is None:
         return [Finding(f"There is no schedule named {name}.", "./manage.py schedules lists them.")]
     sent = schedule_diagnosed.send(sender=PeriodicTask, row=row)
-    # Django's stubs take every answer for a text.
+    # Django's stubs type every answer as a text.
     answers = cast("list[tuple[object, Iterable[Finding]]]", sent)
     return [
         *(finding for _, findings in answers for finding in findings),
@@ -88,7 +88,7 @@ def _of_beat() -> Iterable[Finding]:
 
 
 def _of_lock(row: PeriodicTask) -> Iterable[Finding]:
-    """Who holds the lock that a run with the schedule's arguments would take."""
+    """Find the holder of the lock that a run with the schedule's arguments would take."""
     task = current_app.tasks.get(row.task)
     if not isinstance(task, Job) or task.lock is None:
         return

@@ -1,4 +1,4 @@
-"""The object that a schedule or run works for, such as a bot. Apps above this one answer by a signal."""
+"""Owners of schedules and runs, such as bots. Apps that import this one answer by a signal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.dispatch import Signal
 
 @dataclass(frozen=True)
 class Owner:
-    """A thing with a page of its own: the bot whose schedule or run it is, say."""
+    """The object that a schedule or run works for, such as a bot, with the address of its page."""
 
     name: str
     url: str
@@ -21,8 +21,8 @@ owner_sought = Signal()
 
 
 def owner_of(schedule: str | None, kwargs: Mapping[str, Any]) -> Owner | None:
-    """What a schedule of this name, or a run of it, with these arguments works for, if anything."""
+    """Return the owner of a schedule, or of a run with these arguments; None if there is none."""
     sent = owner_sought.send(sender=Owner, schedule=schedule, kwargs=kwargs)
-    # Django's stubs take every answer for a text.
+    # Django's stubs type every answer as a text.
     answers = cast("list[tuple[object, Owner | None]]", sent)
     return next((owner for _, owner in answers if owner is not None), None)

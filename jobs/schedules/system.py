@@ -1,4 +1,4 @@
-"""Schedules that come with the code: installed once, by name, and the operator's ever after."""
+"""System schedules: they come with the code, are installed once, and are then the operator's."""
 
 from typing import Any
 
@@ -14,27 +14,30 @@ _specs: dict[str, ScheduleSpec] = {}
 
 
 def register(spec: ScheduleSpec) -> ScheduleSpec:
-    """Have a schedule installed with the next `migrate`; call it when the app is ready."""
+    """Register a schedule, which the next `migrate` installs; call this when the app is ready."""
     _specs[spec.name] = spec
     return spec
 
 
 def registered() -> list[ScheduleSpec]:
-    """All that were registered, by name."""
+    """Return all registered schedules, ordered by name."""
     return [spec for _, spec in sorted(_specs.items())]
 
 
 def install() -> list[str]:
-    """Create those that no schedule has the name of; return their names.
+    """Create the registered schedules whose names do not exist; return their names.
 
-    One that was edited is left alone; one that was deleted comes back: switch it off instead.
+    An edited schedule stays as it is. A deleted schedule comes back: switch it off instead.
     """
     return [spec.name for spec in registered() if schedules.install(spec)]
 
 
 @receiver(post_migrate, dispatch_uid="jobs.install_system_schedules")
 def install_after_migrate(sender: Any, using: str, **_: Any) -> None:
-    """Install them once the tables are there; Django asks for each app, and once is enough."""
+    """Install the system schedules once their tables exist.
+
+    Django sends the signal for each app; this receiver acts on the one for `jobs`.
+    """
     if sender.name == "jobs" and PeriodicTask._meta.db_table in (
         connections[using].introspection.table_names()
     ):

@@ -10,7 +10,7 @@ class Command(RowsCommand):
     help = "List the jobs that can be scheduled and run, with their parameters."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print them."""
+        """Print the jobs."""
         rows = [
             {
                 "name": name,

@@ -26,7 +26,7 @@ class Command(RowsCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which job, with what."""
+        """Add the job, its parameters and the waiting options."""
         super().add_arguments(parser)
         parser.add_argument("job", metavar="JOB", help="its name; ./manage.py jobs lists them")
         parser.add_argument(
@@ -36,7 +36,7 @@ class Command(RowsCommand):
         parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="(600)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Request it, and wait if asked to."""
+        """Request the run, and wait for its end if asked to."""
         try:
             job = registry.find(options["job"])
             kwargs = dict(_parameter(job, text) for text in options["param"])
@@ -63,7 +63,7 @@ class Command(RowsCommand):
 
 
 def _parameter(job: Any, text: str) -> tuple[str, Any]:
-    """Read NAME=VALUE: as text where the parameter is text, else as JSON."""
+    """Read NAME=VALUE: the value is text for a text parameter, and JSON for any other."""
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise ValidationError(f"--param: {text!r} is not of the form NAME=VALUE.")
@@ -73,5 +73,5 @@ def _parameter(job: Any, text: str) -> tuple[str, Any]:
     try:
         return name, json.loads(value)
     except ValueError:
-        # Not JSON: the parameter's own check says what it takes.
+        # Not JSON: the check of the parameter names what it accepts.
         return name, value

@@ -14,7 +14,7 @@ class Command(RowsCommand):
     help = "List runs, the latest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which runs."""
+        """Add the filters and the limit."""
         super().add_arguments(parser)
         parser.add_argument("--failed", action="store_true", help="only those that failed")
         parser.add_argument("--job", metavar="NAME", help="only those of this job")
@@ -22,7 +22,7 @@ class Command(RowsCommand):
         parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print them."""
+        """Print the runs."""
         found = TaskResult.objects.order_by("-date_created")
         if options["failed"]:
             found = found.filter(status=states.FAILURE)

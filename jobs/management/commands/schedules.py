@@ -13,13 +13,13 @@ class Command(RowsCommand):
     help = "List schedules with their last and next run."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which schedules."""
+        """Add the filter and the limit."""
         super().add_arguments(parser)
         parser.add_argument("--disabled", action="store_true", help="only those that are off")
         parser.add_argument("--limit", type=int, default=200, metavar="N", help="how many (200)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print them."""
+        """Print the schedules."""
         found = PeriodicTask.objects.order_by("name")
         if options["disabled"]:
             found = found.filter(enabled=False)

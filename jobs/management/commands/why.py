@@ -12,7 +12,7 @@ class Command(RowsCommand):
     help = "Say what keeps a schedule from running, with the remedy for each cause."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which schedule."""
+        """Add the name of the schedule."""
         super().add_arguments(parser)
         parser.add_argument("schedule", metavar="SCHEDULE", help="its name")
 

@@ -1,4 +1,4 @@
-"""A page that asks before an action of the admin's lists: what it would be done to, and what follows."""
+"""A page that asks before an action of the admin's lists: the rows, and the consequence."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,16 +15,16 @@ from unfold.admin import ModelAdmin
 
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
 
-# Rows that the page names, and up to which it counts them.
+# How many rows the page names, and how far it counts.
 SHOWN = 20
 COUNTED = 10_000
 
 
 def asks_first(consequence: str) -> Callable[[Action], Action]:
-    """Have an action wait for a second POST, from a page that tells its consequence.
+    """Make an action wait for a second POST from a page that shows its consequence.
 
-    Both go through Django's own handling of actions: the CSRF check, the action's permissions and
-    the rows that the user may see are looked at again.
+    Both POSTs go through Django's handling of actions, which checks the CSRF token, the action's
+    permissions and the rows that the user may see each time.
     """
 
     def decorate(action: Action) -> Action:

@@ -1,4 +1,4 @@
-"""The admin of runs: evidence, which nobody adds, edits or deletes."""
+"""The admin of runs. Runs are evidence: nobody adds, edits or deletes them."""
 
 import json
 from datetime import timedelta
@@ -29,8 +29,8 @@ from jobs.runs.titles import object_in
 from jobs.runs.transitions import SKIPPED
 from jobs.schedules import owners
 
-# django-celery-results' own admins. GroupResult gets none: groups need chords, which the database
-# backend cannot count on.
+# Remove django-celery-results' own admins. GroupResult gets none: a group needs a chord, and the
+# database backend cannot count a chord's tasks reliably.
 admin.site.unregister([GroupResult, TaskResult])
 
 STATES = [
@@ -58,88 +58,88 @@ ENDS = (
 
 
 class _Choices(admin.SimpleListFilter):
-    """A filter whose choices come from the code, not from reading the whole history."""
+    """A filter whose choices come from the code, so that it does not read the whole history."""
 
     field = ""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Those with the chosen value, by the column's index."""
+        """Return the rows with the chosen value, using the column's index."""
         return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
 
 
 class OutcomeFilter(_Choices):
-    """By state."""
+    """Filters runs by state."""
 
     title = "state"
     parameter_name = field = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The states there are."""
+        """Return the states."""
         return [(state, state.capitalize()) for state in STATES]
 
 
 class TaskFilter(_Choices):
-    """By task."""
+    """Filters runs by task."""
 
     title = "task"
     parameter_name = field = "task_name"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The registered jobs."""
+        """Return the registered jobs."""
         return [(name, job.title) for name, job in registry.all_jobs().items()]
 
 
 class _Exactly(TextFilter):
-    """A filter for a value that is typed in full: there may be a hundred thousand of them."""
+    """A filter for a value that is typed in full, because there may be a hundred thousand values."""
 
     field = ""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Those with this value, by an index."""
+        """Return the rows with this value, using an index."""
         return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
 
 
 class ScheduleFilter(_Exactly):
-    """By schedule."""
+    """Filters runs by schedule."""
 
     title = "full name of the schedule"
     parameter_name = field = "periodic_task_name"
 
 
 class WorkerFilter(_Exactly):
-    """By worker."""
+    """Filters runs by worker."""
 
     title = "full name of the worker"
     parameter_name = field = "worker"
 
 
 class AskedForFilter(_Choices):
-    """By the time when a run was asked for."""
+    """Filters runs by the time of their request."""
 
     title = "asked for"
     parameter_name = field = "date_created"
     SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The spans that end now."""
+        """Return the spans of time, which end now."""
         return [(name, f"In the last {name}") for name in self.SPANS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Those of the chosen span, by the column's index."""
+        """Return the rows in the chosen span, using the column's index."""
         span = self.SPANS.get(self.value() or "")
         return queryset.filter(date_created__gte=timezone.now() - span) if span else queryset
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at runtime
-    """Counts no further than an operator would turn pages: a history has millions of rows."""
+    """Counts only as far as an operator turns pages: a history has millions of rows."""
 
     MOST = 10_000
-    # The admin pages through nothing else.
+    # The admin paginates only querysets.
     object_list: QuerySet[Any]
 
     @cached_property
     def count(self) -> int:
-        """How many there are, or `MOST`."""
+        """The number of rows, at most `MOST`."""
         return self.object_list.order_by()[: self.MOST].count()
 
 
@@ -149,15 +149,15 @@ class _ReadOnly(ModelAdmin):
     paginator = CappedPaginator
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody: a run is recorded when it is requested."""
+        """Allow nobody to add a row: a request records it."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
+        """Allow nobody to edit a row."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody: retention removes old runs."""
+        """Allow nobody to delete a row: retention deletes old rows."""
         return False
 
 
@@ -184,7 +184,7 @@ class TaskResultAdmin(_ReadOnly):
         AskedForFilter,
     ]
     list_filter_submit = True
-    # Exact in case, too (`=` is not), so that each of them is found by an index.
+    # `exact` also matches the case (`=` does not), so that an index finds the value.
     search_fields = ["task_id__exact", "periodic_task_name__exact", "worker__exact"]
     search_help_text = "A task id, or the full name of a schedule or worker."
     date_hierarchy = None
@@ -211,28 +211,28 @@ class TaskResultAdmin(_ReadOnly):
     ]
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Who may change runs' rows by the model's permission may run and cancel."""
+        """Allow a user with the permission to change runs to run them again and cancel them."""
         return request.user.has_perm("django_celery_results.change_taskresult")
 
     @display(description="State", ordering="status", label=LABELS)
     def outcome(self, run: TaskResult) -> str:
-        """Where the run stands."""
+        """The state of the run."""
         return run.status
 
     @admin.display(description="Why")
     def reason(self, run: TaskResult) -> str:
-        """Why it ended so, in one line."""
+        """Why the run ended in its state, in one line."""
         text = _meta(run).get("reason", "")
         return text if len(text) <= SHOWN_REASON else f"{text[: SHOWN_REASON - 1]}…"
 
     @admin.display(description="Belongs to")
     def belongs_to(self, run: TaskResult) -> str:
-        """A link to what it worked for."""
+        """A link to the run's owner."""
         return link_to_owner(run.periodic_task_name, run.task_kwargs)
 
     @admin.display(description="Waited")
     def waited(self, run: TaskResult) -> str:
-        """From the request until the last attempt began."""
+        """The time from the request to the start of the last attempt."""
         if run.date_started is None:
             return "-"
         return f"{(run.date_started - run.date_created).total_seconds():.1f} s"
@@ -245,7 +245,7 @@ class TaskResultAdmin(_ReadOnly):
 
     @admin.display(description="Attempts")
     def attempts(self, run: TaskResult) -> int:
-        """How often it was started."""
+        """How often the run was started."""
         attempts: int = _meta(run).get("attempts", 0)
         return attempts
 
@@ -256,7 +256,7 @@ class TaskResultAdmin(_ReadOnly):
 
     @admin.display(description="Result")
     def pretty_result(self, run: TaskResult) -> SafeString:
-        """What it returned, or raised."""
+        """The result or the error of the run."""
         return _pretty(run.result)
 
     @admin.display(description="Earlier attempts")
@@ -266,12 +266,12 @@ class TaskResultAdmin(_ReadOnly):
 
     @admin.display(description="Details")
     def details(self, run: TaskResult) -> SafeString:
-        """All that is known beside."""
+        """All other values of the run's `meta`."""
         return _pretty(json.dumps({k: v for k, v in _meta(run).items() if k != "history"}))
 
     @admin.action(description="Run again with the same arguments", permissions=["run"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> None:
-        """Request a new run for each ended one, once."""
+        """Request one new run for each ended run that was not run again before."""
         try:
             again = runs.rerun(queryset.values_list("task_id", flat=True))
         except (UnknownJob, ValidationError) as error:
@@ -285,7 +285,7 @@ class TaskResultAdmin(_ReadOnly):
     @admin.action(description="Cancel", permissions=["run"])
     @asks_first(ENDS)
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> None:
-        """Cancel what has not ended."""
+        """Cancel the selected runs that have not ended."""
         waiting, running = runs.cancel(
             list(queryset.values_list("task_id", flat=True)), reason=f"Cancelled by {request.user}."
         )
@@ -315,13 +315,13 @@ class _Members(TabularInline):
     per_page = 50
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
+        """Allow nobody to add a run to a batch."""
         return False
 
 
 @admin.register(Batch)
 class BatchAdmin(_ReadOnly):
-    """Runs that were asked for together."""
+    """Runs that were requested together."""
 
     list_display = ["name", "status", "progress", "created_at", "finished_at", "summary"]
     list_filter = ["status"]
@@ -329,25 +329,25 @@ class BatchAdmin(_ReadOnly):
     actions = ["cancel_batches"]
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Who may change batches by the model's permission may cancel them."""
+        """Allow a user with the permission to change batches to cancel them."""
         return request.user.has_perm("jobs.change_batch")
 
     @admin.display(description="Done")
     def progress(self, batch: Batch) -> str:
-        """How many of its runs have ended."""
+        """How many runs of the batch have ended."""
         return f"{batch.done} of {batch.total}"
 
     @admin.action(description="Cancel", permissions=["run"])
     @asks_first(ENDS)
     def cancel_batches(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
-        """Cancel all their runs that have not ended."""
+        """Cancel all unfinished runs of the selected batches."""
         for batch in queryset:
             batches.cancel_batch(batch.pk, reason=f"Cancelled by {request.user}.")
         messages.success(request, f"{len(queryset)} batch(es) cancelled.")
 
 
 def link_to_owner(schedule: str | None, kwargs: str | None) -> SafeString | str:
-    """A link to what a schedule or a run works for, by its name and its arguments as JSON."""
+    """Return a link to the owner of a schedule or run; `kwargs` are its arguments as JSON."""
     owner = owners.owner_of(schedule, object_in(kwargs))
     if owner is None:
         return "-"

@@ -33,7 +33,7 @@ from jobs.runs import statistics
 from jobs.schedules import diagnosis
 from jobs.schedules import services as schedules
 
-# django-celery-beat's own admins, in this admin's theme.
+# Replace django-celery-beat's own admins by admins in this admin's theme.
 for model in (
     ClockedSchedule,
     CrontabSchedule,
@@ -60,17 +60,17 @@ HELP_TEXTS = {
 
 
 class _TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
-    """The registered tasks to choose from."""
+    """A select field with the registered tasks."""
 
 
 class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
-    """django-celery-beat's form with themed widgets; takes only what could run."""
+    """django-celery-beat's form with themed widgets; it accepts only schedules that can run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = _TaskSelect()
-        # django-celery-beat shows a schedule's task in the second field alone, whatever it is.
+        # django-celery-beat always shows a schedule's task in the second field.
         self.fields["regtask"].label = "Task"
         self.fields["task"].label = "Another task"
         self.fields["task"].help_text = "Its name, if it is not in the list above."
@@ -82,7 +82,7 @@ class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
                 self.fields[name].help_text = text
 
     def clean(self) -> dict[str, Any]:
-        """Refuse an unknown task, and arguments that its signature does not take."""
+        """Refuse an unknown task, and arguments that do not fit the task's signature."""
         listed, typed = (self.cleaned_data.get(field) for field in ("regtask", "task"))
         if listed and typed and listed != typed:
             raise ValidationError(
@@ -107,7 +107,7 @@ class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
 
 
 class SchedulePolicyInline(StackedInline):
-    """What a schedule does when it is late, when it missed runs, and when its last run goes on."""
+    """The policy of a schedule: the rule for a late, missed or still running run."""
 
     model = SchedulePolicy
     extra = 0
@@ -121,11 +121,11 @@ class SchedulePolicyInline(StackedInline):
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
-    """Schedules: what runs when."""
+    """Schedules: jobs and their times."""
 
     form = PeriodicTaskForm
     date_hierarchy = None
-    # django-celery-beat's own page has an inline script, which the content security policy refuses.
+    # django-celery-beat's page has an inline script, which the content security policy refuses.
     change_form_template = None
     list_display = [
         "name_and_purpose",
@@ -173,12 +173,12 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
-        """Join what tells the next run: the timing, as django-celery-beat does, and the policy."""
+        """Join the timing, as django-celery-beat does, and the policy: they determine the next run."""
         return super().get_queryset(request).select_related("policy")
 
     @display(description="Schedule", ordering="name", header=True)
     def name_and_purpose(self, row: PeriodicTask) -> list[str]:
-        """The name, and under it what it is for."""
+        """The name, and below it the description."""
         return [
             row.name,
             row.description if len(row.description) <= 90 else f"{row.description[:89]}…",
@@ -186,12 +186,12 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
 
     @admin.display(description="Belongs to")
     def belongs_to(self, row: PeriodicTask) -> str:
-        """A link to what it works for."""
+        """A link to the schedule's owner."""
         return link_to_owner(row.name, row.kwargs)
 
     @display(description="State", ordering="enabled", label={"on": "success", "off": "warning"})
     def state(self, row: PeriodicTask) -> tuple[str, str]:
-        """Whether beat fires it."""
+        """Whether beat fires the schedule."""
         return ("on", "On") if row.enabled else ("off", "Off")
 
     @admin.display(description="When")
@@ -201,18 +201,18 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
 
     @admin.display(description="Next run")
     def next_run(self, row: PeriodicTask) -> object:
-        """When beat fires it next."""
+        """When beat next fires the schedule."""
         return schedules.next_run_at(row, timezone.now())
 
     @admin.display(description="Next run")
     def next_run_of_one(self, row: PeriodicTask) -> str:
-        """The same on the schedule's own page, which does not format moments by itself."""
+        """The next run on the schedule's own page, which does not format moments by itself."""
         at = schedules.next_run_at(row, timezone.now()) if row.pk else None
         return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else "-"
 
     @admin.action(description="Run now", permissions=["change"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        """Request one run of each selected schedule, recorded before it is sent."""
+        """Request one run of each selected schedule; each run is recorded before it is sent."""
         requested = 0
         for row in queryset:
             try:
@@ -238,7 +238,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
 
     @admin.display(description="Runs in 30 days")
     def run_statistics(self, row: PeriodicTask) -> str:
-        """How its runs went and how long they took."""
+        """How the schedule's runs ended, and how long they took."""
         if not row.pk:
             return "-"
         found = _once(row, "statistics", lambda: statistics.of_schedule(row.name))
@@ -255,7 +255,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
 
     @admin.display(description="Why is it not running?")
     def why(self, row: PeriodicTask) -> str:
-        """What keeps it from running, with the remedies."""
+        """The causes that keep the schedule from running, with the remedies."""
         if not row.pk:
             return "-"
         findings = _once(row, "findings", lambda: diagnosis.why(row.name))
@@ -268,9 +268,9 @@ Found = TypeVar("Found")
 
 
 def _once(row: PeriodicTask, name: str, find: Callable[[], Found]) -> Found:
-    """Find out once what the page shows, and keep it on the row.
+    """Compute a value for the page once, and keep it on the row.
 
-    The page reads a field several times, and workers take a second to answer.
+    The page reads a field several times, and the workers' answers take a second.
     """
     kept: dict[str, Found] = vars(row)
     if name not in kept:

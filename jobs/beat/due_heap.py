@@ -1,4 +1,4 @@
-"""The schedules in the order in which they fall due."""
+"""The heap of schedules, ordered by the moment when they fall due."""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -10,10 +10,10 @@ from jobs.beat.rows import Schedule
 
 
 class DueItem(NamedTuple):
-    """A schedule and when it falls due, with the fields of Celery's `event_t`.
+    """A schedule and the moment when it falls due, with the fields of Celery's `event_t`.
 
-    `priority` is a serial number. No serial number comes twice, so two items always compare and
-    schedules never have to.
+    `priority` is a unique serial number. So two items always compare by time or serial number, and
+    never by schedule.
     """
 
     time: datetime
@@ -22,11 +22,11 @@ class DueItem(NamedTuple):
 
 
 class DueHeap:
-    """A heap of schedules by the moment in `Schedule.due`.
+    """A heap of schedules, ordered by `Schedule.due`.
 
-    Items are not removed when a schedule is edited, deleted or planned anew. Such an item is stale:
-    its schedule is gone or is due at another moment. Stale items are dropped when they reach the
-    top; the owner of the heap rebuilds it before they become most of it.
+    The heap keeps the item of a schedule that is edited, deleted or rescheduled. The item is then
+    stale: its schedule is gone, or is due at another moment. The heap drops a stale item when it
+    reaches the top. The owner of the heap rebuilds it before stale items are the majority.
     """
 
     def __init__(self) -> None:
@@ -37,17 +37,17 @@ class DueHeap:
         return len(self.items)
 
     def push(self, schedule: Schedule) -> None:
-        """Add a schedule, unless it is never due or gone."""
+        """Add a schedule, unless it is gone or never due."""
         for item in self._items([schedule]):
             heapq.heappush(self.items, item)
 
     def rebuild(self, schedules: Iterable[Schedule]) -> None:
-        """Hold these schedules and no others."""
+        """Replace the content of the heap with these schedules."""
         self.items = [*self._items(schedules)]
         heapq.heapify(self.items)
 
     def pop_due(self, now: datetime, limit: int) -> list[Schedule]:
-        """Take out the schedules that are due by `now`, each once, `limit` of them at most."""
+        """Remove and return the schedules that are due by `now`, at most `limit`, each once."""
         batch: dict[int, Schedule] = {}
         while len(batch) < limit and (first := self.first()) is not None and first <= now:
             schedule = heapq.heappop(self.items).entry

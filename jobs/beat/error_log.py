@@ -1,4 +1,4 @@
-"""Logs errors of work that is repeated for ever: each error once, then its end."""
+"""Logs the errors of endlessly repeated work: each error once, then its end."""
 
 import logging
 from collections.abc import Iterator
@@ -6,22 +6,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from traceback import walk_tb
 
-# The type of an error, and the file and line that raised it. Its text may hold a time or an id.
+# The type of an error, and the file and line that raised it. Its text is left out, because the text
+# may contain a time or an id.
 Kind = tuple[str, str, int]
 
 
 @dataclass
 class Failing:
-    """Work that fails: how often so far, and by which kinds of error."""
+    """Failing work: how often it has failed, and with which kinds of error."""
 
     count: int = 0
     kinds: set[Kind] = field(default_factory=set)
 
 
 class ErrorLog:
-    """Logs the first error of each kind with its traceback and counts the others.
+    """Logs the first error of each kind with its traceback, and counts the others.
 
-    Errors are kept apart by the name of the work that failed. One thread uses an `ErrorLog`.
+    The name of the failed work keeps errors apart. Only one thread may use an `ErrorLog`.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -29,7 +30,7 @@ class ErrorLog:
         self._failing: dict[str, Failing] = {}
 
     def failed(self, work: str, error: BaseException, *, outcome: str = "trying again") -> None:
-        """Note that the work failed; `outcome` says what happens now."""
+        """Record a failure of the work; `outcome` says what happens next."""
         failing = self._failing.setdefault(work, Failing())
         failing.count += 1
         kind = _kind(error)
@@ -43,13 +44,13 @@ class ErrorLog:
             )
 
     def worked(self, work: str) -> None:
-        """Note that the work succeeded."""
+        """Record a success of the work; log it if the work had failed."""
         if self._failing and (failing := self._failing.pop(work, None)) is not None:
             self._logger.warning("%s works again after %d failures", work, failing.count)
 
     @contextmanager
     def watching(self, work: str, *, unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """Log an error of the block instead of raising it; errors of the types `unless` are raised."""
+        """Log an error of the block instead of raising it; raise errors of the types in `unless`."""
         try:
             yield
         except unless:

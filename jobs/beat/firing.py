@@ -1,8 +1,9 @@
-"""Firing: what is due is written back and recorded in one transaction, before any of it is sent.
+"""Firing: one transaction advances due schedules and records their runs; then they are sent.
 
-The task id of a run is derived from its schedule and slot, and a row moves only forward from the
-version that the beat has read. So whatever dies at whatever moment, and however many beats believe
-to lead, a slot is recorded once; and what is recorded is sent, if not by the beat then by the sweep.
+A schedule and a slot determine the task id of a run. A row of a schedule moves only forward, from
+the version that beat has read. So a slot is recorded once, whichever process dies at whatever
+moment, and however many beats believe that they lead. Beat sends every recorded run; if beat fails,
+the sweep does.
 """
 
 import json
@@ -25,11 +26,12 @@ from jobs.runs.requests import RunRequest
 
 logger = logging.getLogger(__name__)
 
-# Never change it: the ids of runs are derived from it.
+# Never change it: it determines the ids of runs.
 NAMESPACE = uuid.UUID("6a0f3a5e-9d4e-4c39-8a1b-5f0f0c1d7e21")
 
 
-# The states as in the condition of its index, so that it costs the same with any history.
+# The states match the condition of the partial index, so that the count costs the same with any
+# history.
 COUNT_UNFINISHED = """
 SELECT periodic_task_name, count(*) FROM django_celery_results_taskresult
 WHERE periodic_task_name = ANY(%s) AND status IN ('PENDING', 'RETRY', 'STARTED') GROUP BY 1
@@ -38,34 +40,34 @@ WHERE periodic_task_name = ANY(%s) AND status IN ('PENDING', 'RETRY', 'STARTED')
 
 @dataclass(slots=True)
 class Decision:
-    """What is to become of one schedule that is due."""
+    """The decision about one due schedule."""
 
     schedule: Schedule
     timing: Timing
-    # To run now, oldest first.
+    # The slots to run now, oldest first.
     slots: tuple[datetime, ...]
-    # The newest slot that is decided by this, run or not; None leaves the last one as it is.
+    # The newest slot that this decides, run or not; None leaves the last run as it is.
     newest: datetime | None
     has_expired: bool = False
 
     @property
     def is_last(self) -> bool:
-        """Whether the schedule is switched off with it."""
+        """Whether this firing switches the schedule off."""
         once = self.schedule.one_off and (bool(self.slots) or isinstance(self.timing, Moment))
         return once or self.has_expired
 
 
 @dataclass
 class Outcome:
-    """What became of a batch of schedules that were due."""
+    """The result of firing a batch of due schedules."""
 
-    # Recorded by this beat and nobody before: to be sent.
+    # Recorded first by this beat: to be sent.
     runs: list[RunRequest] = field(default_factory=list)
-    # To be planned anew.
+    # To be scheduled anew.
     decided: list[Schedule] = field(default_factory=list)
-    # Changed or locked by someone else since they were read: to be read and tried again.
+    # Changed or locked by another session since they were read: to be read and tried again.
     contested: list[Schedule] = field(default_factory=list)
-    # An unexpected error kept them from being fired: to be tried again later.
+    # Not fired because of an unexpected error: to be tried again later.
     failed: list[Schedule] = field(default_factory=list)
 
     def __add__(self, other: "Outcome") -> "Outcome":
@@ -78,15 +80,15 @@ class Outcome:
 
 
 def task_id_of(schedule_id: int, slot: datetime) -> str:
-    """Return the task id of a schedule's run in a slot, the same in every beat."""
+    """Return the task id of a schedule's run in a slot; it is the same in every beat."""
     return str(uuid.uuid5(NAMESPACE, f"{schedule_id} {slot.timestamp():.6f}"))
 
 
 def fire(app: Celery, loaded: LoadedSchedules, batch: Sequence[Schedule], now: datetime) -> Outcome:
-    """Decide what is due of the schedules in `batch`, write it back and record its runs.
+    """Decide the due slots of the schedules in `batch`, advance the rows and record the runs.
 
-    Two statements, and one more if any of them limits its instances. Raises a DatabaseError with
-    nothing decided.
+    This takes two statements, and one more if any schedule limits its instances. If it raises a
+    DatabaseError, nothing is decided.
     """
     decisions = {schedule.id: found for schedule in batch if (found := decide(schedule, now))}
     if not decisions:
@@ -119,7 +121,7 @@ def fire(app: Celery, loaded: LoadedSchedules, batch: Sequence[Schedule], now: d
 
 
 def decide(schedule: Schedule, now: datetime) -> Decision | None:
-    """Return what is to become of a schedule now; None if nothing is due or it cannot be fired."""
+    """Return the decision about a schedule; None if no slot is due or it cannot be fired."""
     timing = schedule.timing
     if schedule.problem or isinstance(timing, str):
         return None
@@ -130,7 +132,7 @@ def decide(schedule: Schedule, now: datetime) -> Decision | None:
 
 
 def _limit(decisions: Iterable[Decision]) -> None:
-    """Drop the runs that would be more at once than their schedule allows."""
+    """Drop the slots that exceed the `max_instances` of their schedule."""
     limited = {
         decision.schedule.name: decision
         for decision in decisions
@@ -150,10 +152,10 @@ def _limit(decisions: Iterable[Decision]) -> None:
 
 
 def write_back(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
-    """Advance the rows in one statement and return those that were as they had been read.
+    """Advance the schedules' rows in one statement; return the rows that nobody had changed.
 
-    A row that somebody else has locked is passed over: an edit that is not committed for a minute
-    must not stop all other schedules.
+    The statement skips a row that another session has locked: an edit that stays uncommitted for a
+    minute must not stop all other schedules.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,13 +1,14 @@
-"""What the beat knows of the schedules in the database, and how it notices that they changed.
+"""The schedules in beat's memory, and how beat detects changes in the database.
 
-No row says when it was changed: bulk updates and raw SQL write none of the stamps that
-django-celery-beat relies on, and a stamp may be older than one that was seen before it, when its
-transaction committed later. PostgreSQL itself tells: each version of a row has its own `xmin` and
-`ctid`. The server hashes those of a schedule and its policy to the schedule's *version*, and folds
-the versions of `BLOCK` consecutive ids into one number; only blocks whose number differs from what
-is in memory are looked at closely, and only rows whose version differs are read.
+No column says reliably when a row changed. Bulk updates and raw SQL do not write the stamps on
+which django-celery-beat relies, and a transaction that commits late can show an older stamp than
+one that beat has already seen. PostgreSQL itself tells: each version of a row has its own `xmin`
+and `ctid`. The server hashes these for a schedule and its policy; the hash is the schedule's
+*version*. It folds the versions of 2 ** BLOCK_BITS consecutive ids into one number. Beat examines
+only blocks whose number differs from the number in memory, and reads only rows whose version
+differs.
 
-Only rows that are enabled are held, each as a small object; see `Schedule`.
+Memory holds only enabled rows, each as a small object; see `Schedule`.
 """
 
 import logging
@@ -41,10 +42,10 @@ from jobs.beat.slots import Timing
 
 logger = logging.getLogger(__name__)
 
-# Ids are folded in blocks of 2 ** BLOCK_BITS; each costs a number to compare, a change costs reading
-# the versions of one.
+# A block has 2 ** BLOCK_BITS ids. Each look compares one number for each block; a change costs
+# reading the versions of one block.
 BLOCK_BITS = 9
-# Rows that are read at a time, so that 100,000 are never in memory as rows.
+# How many rows are read at a time, so that 100,000 are never in memory as rows.
 ROWS_AT_A_TIME = 5_000
 
 VERSION = "hash_record_extended(ROW(t.xmin, t.ctid, p.xmin, p.ctid), t.id)"
@@ -53,7 +54,7 @@ SCHEDULES = """
     LEFT JOIN jobs_schedulepolicy p ON p.periodic_task_id = t.id
 """
 
-# The columns of a `Row`, and the same for a row with a moment that Python cannot hold.
+# The columns of a `Row`, and the same columns for a row with a moment that Python cannot represent.
 SELECTED = f"""
     t.id, {VERSION}, t.name, t.task, t.args, t.kwargs, t.headers, t.queue, t.exchange, t.routing_key,
     t.interval_id, t.crontab_id, t.solar_id, t.clocked_id, t.one_off, t.start_time, t.expires,
@@ -64,7 +65,7 @@ SELECTED_WITHOUT_MOMENTS = re.sub(
     r"t\.(start_time|expires|last_run_at|date_changed)\b", "NULL", SELECTED
 )
 
-# What a driver raises for a value of PostgreSQL that Python has none for, such as the year 12000.
+# The driver's errors for a value that Python cannot represent, such as the year 12000.
 UNREADABLE = (ValueError, ArithmeticError, DataError)
 
 TimingKey = tuple[str, int]
@@ -79,7 +80,7 @@ TIMING_MODELS = {
 
 @dataclass
 class Refreshed:
-    """What a look at the database found: schedules to plan anew, and ids that are gone."""
+    """The result of a look at the database: changed schedules, and ids that are gone."""
 
     changed: list[Schedule] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
@@ -100,9 +101,9 @@ class LoadedSchedules:
         self._found = Refreshed()
 
     def refresh(self) -> Refreshed:
-        """Make what is in memory what is in the database; read only what differs.
+        """Bring memory in line with the database; read only rows that differ.
 
-        What a refresh found before it raised is returned by the next refresh.
+        If a refresh raises, the next refresh also returns what this one found.
         """
         found = self._found
         began = timezone.now()
@@ -126,19 +127,19 @@ class LoadedSchedules:
         return found
 
     def set_version(self, schedule: Schedule, version: int) -> None:
-        """Note the version that the beat's own write gave a row, so that it is not taken for an edit."""
+        """Record the version that beat's own write gave a row, so that it does not look like an edit."""
         if schedule.gone:
             return
         self._fold(schedule.id, schedule.version ^ version)
         schedule.version = version
 
     def forget_version(self, schedule: Schedule) -> None:
-        """Have the row read again at the next look."""
-        # Beyond what the server's 64 bits can be, and no two alike: such would cancel out.
+        """Make the next look read this row again."""
+        # Larger than any 64-bit value of the server, and unique: equal values would cancel out.
         self.set_version(schedule, (1 << 64) + (schedule.id << 64))
 
     def drop(self, schedule: Schedule) -> None:
-        """Forget a schedule that the beat itself has disabled."""
+        """Forget a schedule that beat itself has disabled."""
         if not schedule.gone:
             self._forget(schedule.id)
 
@@ -195,7 +196,7 @@ class LoadedSchedules:
             return dict(cursor.fetchall())
 
     def _read_apart(self, ids: Sequence[int], found: Refreshed) -> None:
-        """Read rows, and apart from the others those that have a value which Python cannot hold."""
+        """Read rows; read a row with a value that Python cannot represent on its own."""
         try:
             rows = self._rows(SELECTED, ids)
         except UNREADABLE as error:
@@ -238,7 +239,7 @@ class LoadedSchedules:
         return schedule
 
     def _share(self, value: Any) -> Any:
-        """Return the one copy of an equal value: there are few of them, and many schedules."""
+        """Return the shared copy of an equal value: there are few values and many schedules."""
         return self._shared.setdefault(value, value)
 
     def _time(self, schedule: Schedule) -> None:
@@ -260,7 +261,7 @@ class LoadedSchedules:
             for kind, *version in cursor.fetchall():
                 if self._timing_versions.get(kind) != version:
                     changed_kinds[kind] = version
-        # First everything is read, then everything is taken in: an error in between changes nothing.
+        # Read everything first, then store it: an error in between changes nothing.
         read = [(kind, *self._read_timings(kind)) for kind in changed_kinds]
         different: set[TimingKey] = set()
         for kind, versions, timings in read:
@@ -285,7 +286,7 @@ class LoadedSchedules:
                 found.changed.append(schedule)
 
     def _read_timings(self, kind: str) -> tuple[dict[int, int], dict[TimingKey, Timing | str]]:
-        """Return the versions of all rows of a kind, and the timings of those that differ."""
+        """Return the versions of all rows of a kind, and the timings of the rows that differ."""
         model = TIMING_MODELS[kind]
         with connection.cursor() as cursor:
             cursor.execute(
@@ -302,7 +303,7 @@ class LoadedSchedules:
 
 
 def _timings_apart(kind: str, ids: Sequence[int]) -> dict[TimingKey, Timing | str]:
-    """Read timings, and apart from the others those that have a value which Python cannot hold."""
+    """Read timings; read a row with a value that Python cannot represent on its own."""
     rows = TIMING_MODELS[kind]._default_manager.filter(pk__in=ids).order_by()
     try:
         return {(kind, row.pk): timing_of_row(kind, row) for row in rows}

@@ -1,4 +1,4 @@
-"""What is wrong with schedules, written where the admin shows it: beside their policy."""
+"""Problems of schedules, recorded with their policies, where the admin shows them."""
 
 import logging
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def report(schedules: Iterable[Schedule]) -> None:
-    """Record the problems that appeared and those that are mended; log each once."""
+    """Record new problems, and the end of old ones; log each once."""
     changed = [
         schedule
         for schedule in schedules
@@ -21,7 +21,7 @@ def report(schedules: Iterable[Schedule]) -> None:
     if not changed:
         return
     with connection.cursor() as cursor:
-        # A schedule that was deleted meanwhile is left out by the join.
+        # The join leaves out a schedule that was deleted meanwhile.
         cursor.execute(
             """
             INSERT INTO jobs_schedulepolicy
@@ -47,5 +47,5 @@ def report(schedules: Iterable[Schedule]) -> None:
 
 
 def _storable(text: str) -> str:
-    """Replace what PostgreSQL has no character for; errors quote any text."""
+    """Replace characters that PostgreSQL cannot store: an error may quote any text."""
     return text.encode(errors="replace").decode().replace("\x00", "?")

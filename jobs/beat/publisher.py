@@ -1,6 +1,6 @@
-"""Sends recorded runs from a thread of its own, so that a broker that hangs never delays a tick.
+"""Sends recorded runs from its own thread, so that a hanging broker never delays a tick.
 
-Nothing is lost with what it does not send: the runs stand in the database as PENDING.
+An unsent run is not lost: its row stays PENDING in the database, and the sweep sends it.
 """
 
 import logging
@@ -16,9 +16,9 @@ from jobs.runs.requests import RunRequest
 
 logger = logging.getLogger(__name__)
 
-# Runs that may wait to be sent. More are left to the sweep: their broker is away or far too slow.
+# The most runs that may wait here. The sweep sends the others: the broker is down or far too slow.
 MOST_WAITING = 20_000
-# Seconds that the end of a process waits for what is still to be sent.
+# Seconds that a process waits at its end for the remaining runs to be sent.
 CLOSING_SECONDS = 5.0
 
 
@@ -37,7 +37,7 @@ class Publisher:
         self._idle.set()
 
     def put(self, batch: Sequence[RunRequest]) -> None:
-        """Send these soon; return at once."""
+        """Queue these runs for sending; return at once."""
         if not batch:
             return
         with self._lock:
@@ -50,7 +50,7 @@ class Publisher:
         self._have_a_thread()
 
     def _have_a_thread(self) -> None:
-        """Start the thread, again if it ended. If it cannot start, the runs go to the next one."""
+        """Start the thread if it is not running. If it cannot start, the runs wait for the next thread."""
         if not self._is_working():
             thread = threading.Thread(target=self._work, name="publisher", daemon=True)
             thread.start()
@@ -60,11 +60,11 @@ class Publisher:
         return self._thread is not None and self._thread.is_alive()
 
     def drain(self, seconds: float = CLOSING_SECONDS) -> bool:
-        """Wait until all has been tried, for so many seconds at most; whether it has."""
+        """Wait for at most so many seconds until every run was tried; return whether it was."""
         return self._idle.wait(seconds if self._is_working() else 0)
 
     def close(self) -> None:
-        """Send what waits, within `CLOSING_SECONDS`, and end the thread."""
+        """Send the waiting runs, within `CLOSING_SECONDS`, and end the thread."""
         self.drain()
         if self._thread is not None:
             self._waiting.put(None)

@@ -1,7 +1,8 @@
-"""One enabled schedule in the beat's memory, and whether its row can be used.
+"""An enabled schedule in beat's memory, and the check whether its row can be used.
 
-Hundreds of thousands fit: an object has slots, shares its timing and rule with its like, and leaves
-arguments and routing in the database, which returns them in the statement that fires it.
+Hundreds of thousands fit into memory. An object has slots and shares its timing and rule with equal
+schedules. Arguments and routing stay in the database; the statement that fires a schedule returns
+them.
 """
 
 import json
@@ -31,7 +32,7 @@ TIMING_KINDS = ("interval", "crontab", "solar", "clocked")
 
 
 class Row(NamedTuple):
-    """The columns of a schedule and its policy that the beat reads; those of no policy are None."""
+    """The columns of a schedule and its policy that beat reads; None where there is no policy."""
 
     id: int
     version: int
@@ -62,7 +63,7 @@ class Row(NamedTuple):
 
     @property
     def timing_key(self) -> tuple[str, int] | None:
-        """Which of the four kinds of timing it has, in django-celery-beat's order, and its id."""
+        """The kind of the row's timing and its id; django-celery-beat's order decides between kinds."""
         for kind in TIMING_KINDS:
             if (timing_id := getattr(self, f"{kind}_id")) is not None:
                 return kind, timing_id
@@ -70,7 +71,7 @@ class Row(NamedTuple):
 
 
 class Schedule:
-    """A schedule as the beat plans it."""
+    """A schedule as beat plans it."""
 
     __slots__ = (
         "due",
@@ -104,16 +105,16 @@ class Schedule:
         self.expire_seconds = row.expire_seconds
         self.last_run_at = row.last_run_at
         self.known_since = row.date_changed
-        # What the database says is wrong with it, and what is.
+        # The problem that the database records, and the problem of the row now.
         self.recorded_problem = row.problem or ""
         self.row_problem = ""
-        # A text instead of a timing says why there is none.
+        # A text in place of a timing is the problem of the timing.
         self.timing: Timing | str = ""
-        # When it is to be looked at next; None: never.
+        # When beat next looks at the schedule; None: never.
         self.due: datetime | None = None
-        # Whether another object, or none, stands for the row by now.
+        # Whether the row is gone, or another object now represents it.
         self.gone = False
-        # How often in a row firing it has failed.
+        # How often in a row its firing failed.
         self.failures = 0
 
     def __repr__(self) -> str:
@@ -121,17 +122,17 @@ class Schedule:
 
     @property
     def problem(self) -> str:
-        """Why it cannot be fired, with the remedy; empty if it can."""
+        """Why the schedule cannot be fired, with the remedy; empty if it can."""
         return self.row_problem or (self.timing if isinstance(self.timing, str) else "")
 
     @property
     def jitter(self) -> timedelta:
-        """By how much it runs later than its slots."""
+        """The delay of each run after its slot."""
         return jitter_of(self.name, self.rule.jitter_seconds)
 
     @property
     def anchor(self) -> datetime:
-        """The moment up to which its slots are decided. It must have a timing."""
+        """The moment up to which its slots are decided. Raises ValueError without a timing."""
         if isinstance(self.timing, str):
             raise ValueError(f"schedule {self.name} has no timing")
         return anchor_of(
@@ -142,15 +143,15 @@ class Schedule:
         )
 
     def plan(self) -> None:
-        """Set `due` from what it ran last."""
+        """Set `due` from the last run."""
         self.due = self.next_after(None)
         if self.expires is not None and (self.due is None or self.due > self.expires):
-            self.due = self.expires  # to be switched off then
+            self.due = self.expires  # beat switches it off then
 
     def next_after(self, moment: datetime | None) -> datetime | None:
-        """Return when its next slot runs, or the next one after a moment; None if there is none.
+        """Return when its next slot runs, or its next slot after a moment; None if there is none.
 
-        A timing that leads nowhere becomes its problem.
+        If the timing cannot be computed, the error becomes the schedule's problem.
         """
         if isinstance(self.timing, str):
             return None
@@ -164,13 +165,13 @@ class Schedule:
             return None
 
     def take_over(self, known: "Schedule", looked_at: datetime | None) -> None:
-        """Keep what an edit of the row must not change; `known` stood for it until `looked_at`."""
+        """Keep the values of `known` that an edit must not change; `known` was current at `looked_at`."""
         if known.failures and not self.row_problem:
-            # Recording the problem has changed the row. It is solved when the schedule is fired.
+            # Recording the problem changed the row. The next successful firing clears the problem.
             self.failures, self.row_problem = known.failures, known.row_problem
         if self.last_run_at is None and self.timing_key == known.timing_key:
-            # Saving a schedule sets `date_changed`, and switching it off and on empties
-            # `last_run_at`: neither is a reason to begin its interval anew.
+            # A save sets `date_changed`, and switching the schedule off and on empties
+            # `last_run_at`. Neither may start the interval anew.
             if not isinstance(self.timing, Crontab):
                 self.last_run_at = known.last_run_at
             self.known_since = known.known_since
@@ -178,16 +179,16 @@ class Schedule:
             self.retimed(looked_at)
 
     def retimed(self, looked_at: datetime | None) -> None:
-        """Count the slots of a new crontab from the last look on, not from its last run.
+        """Count the slots of a new crontab from the last look, not from its last run.
 
-        What is set to 12:00 at 14:00 has not missed 12:00.
+        A crontab that is set to 12:00 at 14:00 has not missed 12:00.
         """
         if isinstance(self.timing, Crontab) and looked_at is not None:
             self.last_run_at = max(self.last_run_at or looked_at, looked_at)
 
 
 def rule_of(policy: Any) -> Rule:
-    """Return the rule of a `SchedulePolicy`, or of a row that has its columns."""
+    """Return the rule of a `SchedulePolicy`, or of a row with its columns."""
     return Rule(
         misfire_grace_seconds=policy.misfire_grace_seconds,
         coalesce=policy.coalesce is not False,
@@ -197,7 +198,7 @@ def rule_of(policy: Any) -> Rule:
 
 
 def timing_of_row(kind: str, row: Any) -> Timing | str:
-    """Return a timing from its row, or what is wrong with it."""
+    """Return the timing of a row, or its problem as a text."""
     try:
         if kind == "interval":
             return Interval(timedelta(**{row.period: row.every}))
@@ -218,22 +219,22 @@ def timing_of_row(kind: str, row: Any) -> Timing | str:
 
 
 def unusable(kind: str, error: Exception) -> str:
-    """Say what is wrong with a timing."""
+    """Return the problem of a timing as a text, with the remedy."""
     told = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
     return f"Its {kind} cannot be used: {told.strip()}. Correct it or choose another."
 
 
 class Registry:
-    """What the Celery application knows, as far as a schedule can name it."""
+    """The tasks and queues of the Celery application that a schedule can name."""
 
     def __init__(self, app: Celery) -> None:
         self.tasks = app.tasks
-        # None: a queue is made when it is named.
+        # None: Celery creates a queue when a message names it.
         self.queues = None if app.conf.task_create_missing_queues else frozenset(app.amqp.queues)
 
 
 def examine(registry: Registry, row: Row) -> str:
-    """Return why no run can be made of a row's columns, with the remedy, or an empty text."""
+    """Return why a row cannot become a run, with the remedy; empty if it can."""
     if row.task not in registry.tasks:
         return f"No task is registered as {row.task!r}: correct its name or remove the schedule."
     for column, text, wanted in (
@@ -258,7 +259,7 @@ def examine(registry: Registry, row: Row) -> str:
 
 
 def options_of(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the message options that the columns of a schedule ask for, beside its queue."""
+    """Return the message options in the columns of a schedule, without its queue."""
     options = {
         name: row[name]
         for name in ("exchange", "routing_key", "priority")

@@ -1,8 +1,8 @@
-"""The beat: fires schedules when they are due, once each, however many beats are running.
+"""Beat: fires each due schedule once, however many beats are running.
 
-A subclass of django-celery-beat's scheduler that shares its models, its admin and its public
-surface, and has another engine. What `schedule`, `all_as_schedule()`, `reserve()` and `sync()` do
-is for those who look in from outside; `tick()` uses none of it.
+The class subclasses django-celery-beat's scheduler and shares its models, its admin and its public
+methods, but has another engine. `schedule`, `all_as_schedule()`, `reserve()` and `sync()` exist for
+outside callers; `tick()` uses none of them.
 """
 
 import logging
@@ -40,15 +40,15 @@ from jobs.locks import StandingLock
 
 logger = logging.getLogger(__name__)
 
-# Who leads holds this lock: `locks.holder(LEADER_LOCK)` tells whether any beat is at work.
+# The leader holds this lock: `locks.holder(LEADER_LOCK)` shows whether any beat fires schedules.
 LEADER_LOCK = "beat"
-# Schedules that are fired in one transaction.
+# How many schedules one transaction fires.
 BATCH_SIZE = 500
-# Seconds between two ticks at least: what falls due meanwhile is fired together.
+# The least seconds between two ticks; beat fires together what falls due in between.
 SHORTEST_PAUSE = 0.05
-# Seconds until what failed or was locked is tried again, and between a standby's tries to lead.
+# Seconds until beat retries what failed or was locked, and between a standby's attempts to lead.
 RETRY_SECONDS = 1.0
-# The longest pause before a schedule is tried again whose firing fails; the pauses double.
+# The longest pause before beat retries a schedule that cannot be fired; the pauses double.
 LONGEST_RETRY_SECONDS = 60.0
 
 FIRING = "beat: firing a schedule"
@@ -57,10 +57,13 @@ DATABASE_ERRORS = (DatabaseError, InterfaceError, psycopg2.Error)
 
 
 class Entry(ModelEntry):
-    """django-celery-beat's entry, which here saves what is the beat's and nothing else."""
+    """django-celery-beat's entry, which saves only the columns that belong to beat."""
 
     def save(self) -> None:
-        """Write last run and count; what the admin edited meanwhile stays."""
+        """Write the last run and the count; keep the admin's edits.
+
+        Raises PeriodicTask.DoesNotExist if the schedule was deleted.
+        """
         rows = PeriodicTask.objects.filter(pk=self.model.pk)
         if not rows.update(
             last_run_at=self.model.last_run_at, total_run_count=self.model.total_run_count
@@ -70,21 +73,22 @@ class Entry(ModelEntry):
 
 
 class LeaderScheduler(DatabaseScheduler):
-    """Leads by advisory lock, sees every change, sends all that is due, and writes it back first.
+    """Leads by an advisory lock, sees every change, and writes each firing before it sends it.
 
-    A beat that does not lead waits and tries to, every second. `CELERY_BEAT_MAX_LOOP_INTERVAL` is
-    how long an edit may take to be seen, `BEAT_RESYNC_SECONDS` how long one that nothing announced.
+    A standby beat tries to lead every second. An announced edit takes effect within
+    `CELERY_BEAT_MAX_LOOP_INTERVAL` seconds, an unannounced edit within `BEAT_RESYNC_SECONDS`.
     """
 
     Entry = Entry
 
-    # The scheduler of this process that tried to lead last.
+    # The scheduler in this process that last tried to lead.
     _leader_here: "weakref.ref[LeaderScheduler] | None" = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._dirty: set[str] = set()
         self._due = DueHeap()
-        # Past DatabaseScheduler's own, which has the process hold on to it, and write at its end.
+        # Skip DatabaseScheduler.__init__: it registers the scheduler to write at the process's
+        # exit, and so keeps a reference to it.
         Scheduler.__init__(self, *args, **kwargs)
         self.max_interval = (
             kwargs.get("max_interval") or self.app.conf.beat_max_loop_interval or RETRY_SECONDS
@@ -95,22 +99,22 @@ class LeaderScheduler(DatabaseScheduler):
         self._resync_seconds: float = settings.BEAT_RESYNC_SECONDS
         self._seen_stamp: Any = None
         self._resync_at = 0.0
-        # After a look that failed: when the next one may be tried.
+        # After a failed look: when the next look may come.
         self._look_again_at = 0.0
-        # Schedules whose problem may have changed, and those that cannot be fired, by id.
+        # Schedules whose problem may have changed, and schedules that cannot be fired, by id.
         self._to_report: dict[int, Schedule] = {}
         self._failing: dict[int, Schedule] = {}
         self._errors = ErrorLog(logger)
-        # What is wrong with the database or with leading, as it was logged last.
+        # The last logged problem of the database or the leadership.
         self._trouble = ""
         self._leads: bool | None = None
 
     # --- The engine -------------------------------------------------------------------------------
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Fire all that is due; return how many seconds there are to sleep.
+        """Fire all due schedules; return the seconds to sleep.
 
-        No error leaves it: the beat would end, and with it all schedules.
+        It raises no error: an error would end beat, and with it all schedules.
         """
         with self._errors.watching("beat: a tick"):
             try:
@@ -126,7 +130,7 @@ class LeaderScheduler(DatabaseScheduler):
         if not self._is_leader():
             return retry
         self._replace_old_connection()
-        # What is known already is fired even if the look fails.
+        # Beat fires the schedules that it knows, even if the look fails.
         if time.monotonic() >= self._look_again_at:
             with self._errors.watching("beat: looking for changes", unless=DATABASE_ERRORS):
                 self._look_again_at = time.monotonic() + RETRY_SECONDS
@@ -151,14 +155,14 @@ class LeaderScheduler(DatabaseScheduler):
                     self._leads = False
                 return False
         if self._leads is not True:
-            # What another beat has fired since is in the database, and only there.
+            # Only the database knows what another beat has fired meanwhile.
             self._forget_all()
             logger.info("beat: leads from now on")
             self._leads = True
         return True
 
     def _inherit_leadership(self) -> None:
-        """Take over from another scheduler of this process: it is the process that leads."""
+        """Take the leadership from another scheduler of this process: the process leads, not the object."""
         reference = LeaderScheduler._leader_here
         predecessor = None if reference is None else reference()
         if predecessor is not None and predecessor is not self and predecessor.leadership.acquired:
@@ -180,7 +184,7 @@ class LeaderScheduler(DatabaseScheduler):
         self._look_again_at = 0.0
 
     def _look(self) -> None:
-        """Take in what changed: after each announced change, and now and then unasked."""
+        """Load changes: after each announced change, and every BEAT_RESYNC_SECONDS."""
         stamp = self.Changes.last_change()
         if stamp == self._seen_stamp and time.monotonic() < self._resync_at:
             return
@@ -200,12 +204,13 @@ class LeaderScheduler(DatabaseScheduler):
 
     def _push(self, schedule: Schedule) -> None:
         self._due.push(schedule)
-        # What was replaced stays in the heap until its time comes, or until it is most of it.
+        # A replaced item stays in the heap until its time comes, or until such items are the
+        # majority.
         if len(self._due) > 2 * len(self.loaded.by_id) + 1000:
             self._due.rebuild(self.loaded.by_id.values())
 
     def _fire(self, batch: list[Schedule], now: datetime) -> bool:
-        """Fire a batch; whether to go on with the next."""
+        """Fire a batch; return whether to continue with the next."""
         done = False
         try:
             if not self.leadership.is_alive():
@@ -213,17 +218,17 @@ class LeaderScheduler(DatabaseScheduler):
                 return False
             for schedule in batch:
                 if schedule.failures:
-                    schedule.row_problem = ""  # it may have been no fault of the schedule's
+                    schedule.row_problem = ""  # the cause may have been elsewhere
             outcome = self._fire_apart(batch, now)
             done = True
         finally:
-            if not done:  # nothing was written: all of it is due as before
+            if not done:  # nothing was written: all schedules stay due
                 for schedule in batch:
                     self._push(schedule)
         for schedule in outcome.decided:
             schedule.failures = 0
             if schedule.problem:
-                # Its slots wait until it is mended; look again when the next one comes.
+                # Its slots wait until the problem is solved; look again at the next slot.
                 schedule.due = schedule.next_after(now)
             else:
                 schedule.plan()
@@ -249,7 +254,10 @@ class LeaderScheduler(DatabaseScheduler):
         return True
 
     def _fire_apart(self, batch: list[Schedule], now: datetime) -> Outcome:
-        """Fire a batch, and without the schedules that keep it from being fired."""
+        """Fire a batch; if it fails, fire its halves, to isolate the schedules that cannot be fired.
+
+        Raises DATABASE_ERRORS, except the errors that a schedule's own values cause.
+        """
         try:
             return fire(self.app, self.loaded, batch, now)
         except (DataError, IntegrityError) as error:
@@ -268,7 +276,7 @@ class LeaderScheduler(DatabaseScheduler):
         return self._fire_apart(batch[:middle], now) + self._fire_apart(batch[middle:], now)
 
     def _note_failing(self, outcome: Outcome) -> None:
-        """Keep account of the schedules that cannot be fired; log when none is left."""
+        """Track the schedules that cannot be fired; log when none is left."""
         if not self._failing and not outcome.failed:
             return
         decided = {schedule.id for schedule in outcome.decided}
@@ -298,7 +306,7 @@ class LeaderScheduler(DatabaseScheduler):
         return min(max(left, SHORTEST_PAUSE), self.max_interval)
 
     def _note_trouble(self, trouble: str) -> None:
-        """Log what is wrong once, and once that it is over."""
+        """Log the start and the end of trouble, each once."""
         if bool(trouble) != bool(self._trouble):
             if trouble:
                 logger.error("beat: %s. Nothing is fired; trying again.", trouble)
@@ -307,7 +315,7 @@ class LeaderScheduler(DatabaseScheduler):
         self._trouble = trouble
 
     def _replace_old_connection(self) -> None:
-        if not connection.in_atomic_block:  # it would be closed in the middle of it
+        if not connection.in_atomic_block:  # closing would break the transaction
             close_old_connections()
 
     def _drop_connection(self) -> None:
@@ -322,10 +330,10 @@ class LeaderScheduler(DatabaseScheduler):
 
     @_heap.setter
     def _heap(self, _: Any) -> None:
-        """Celery and django-celery-beat empty theirs here; this one is never behind."""
+        """Ignore the emptying by Celery and django-celery-beat: this heap is always current."""
 
     def populate_heap(self, *_: Any, **__: Any) -> None:
-        """Build the heap anew from what is in the database."""
+        """Load changes from the database into the heap."""
         self._plan(self.loaded.refresh())
 
     def setup_schedule(self) -> None:
@@ -338,24 +346,24 @@ class LeaderScheduler(DatabaseScheduler):
             logger.exception("beat: the schedules of the settings could not be written")
 
     def update_from_dict(self, mapping: Mapping[str, Any]) -> None:
-        """Create or correct these schedules; one that cannot be is logged and left out."""
+        """Create or correct these schedules; log and skip a schedule that cannot be written."""
         if mapping:
             super().update_from_dict(mapping)
 
     def enabled_models_qs(self) -> QuerySet[PeriodicTask]:
-        """Return all enabled schedules: a filter by the hour hides what was missed."""
+        """Return all enabled schedules; the parent's filter by hour would hide missed slots."""
         enabled: QuerySet[PeriodicTask] = self.Model.objects.enabled()
         return enabled
 
     def all_as_schedule(self) -> dict[str, ModelEntry]:
-        """Return an entry for each enabled schedule, by name. Reads all of them."""
+        """Return an entry for each enabled schedule, by name. This reads all of them."""
         self._last_timestamp = self.Changes.last_change()
         return super().all_as_schedule()
 
     def schedule_changed(self) -> bool:
-        """Whether a change was announced since the last call.
+        """Return whether a change was announced since the last call.
 
-        By another stamp, not a later one: stamps are taken before the commit that shows them.
+        The test is for another stamp, not a later one: a stamp is taken before its commit shows it.
         """
         try:
             self._replace_old_connection()
@@ -367,7 +375,7 @@ class LeaderScheduler(DatabaseScheduler):
         return stamp is not None and stamp != last
 
     def sync(self) -> None:
-        """Write back entries that were reserved by hand; those that fail stay to be written."""
+        """Write back entries that a caller reserved; keep failed ones for the next call."""
         if not self._dirty:
             return
         written = set()
@@ -386,7 +394,7 @@ class LeaderScheduler(DatabaseScheduler):
             self._dirty -= written
 
     def close(self) -> None:
-        """Send what is recorded, and free the leadership for the next beat at once."""
+        """Send the recorded runs, and free the leadership for the next beat at once."""
         super().close()
         self.publisher.close()
         self.leadership.release()

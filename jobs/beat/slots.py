@@ -1,9 +1,9 @@
-"""Slots: the moments at which a schedule is to run. Pure arithmetic, without a database or a clock.
+"""Slots: the moments at which a schedule runs. Pure arithmetic, without a database or a clock.
 
-A *slot* is the nominal moment of a run; what a policy's jitter adds to it is not part of it, so that
-a changed jitter neither repeats nor drops a run. All moments are aware datetimes; those that are
-returned are in UTC. `after` is always a moment that is decided already: the slot that ran last, or
-the *anchor* of a schedule that never ran (`anchor_of`).
+A *slot* is the nominal moment of a run. A policy's jitter is not part of the slot, so that a
+changed jitter neither repeats nor drops a run. All moments are aware datetimes; returned moments
+are in UTC. `after` is always a decided moment: the slot that ran last, or the *anchor* of a
+schedule that never ran (`anchor_of`).
 """
 
 import hashlib
@@ -17,21 +17,22 @@ from celery import schedules
 
 RESOLUTION = timedelta(microseconds=1)
 ONE_DAY = timedelta(days=1)
-# 29 February falls on each day of the week within 40 years, the skipped leap year 2100 included.
+# 29 February falls on each day of the week within 40 years, even across 2100, which is no leap
+# year.
 YEARS_AHEAD = 41
-# A beat that is a moment late has not missed a run, whatever the grace.
+# A beat that is a moment late has not missed a run, whatever the misfire grace.
 SMALLEST_GRACE = timedelta(seconds=1)
-# Runs that one schedule makes up for at once, the newest ones, when it is not to coalesce.
+# The most runs that a schedule without coalescing makes up for at once; the newest are kept.
 MOST_CAUGHT_UP = 100
-# Solar events are searched from here on, for a schedule that last ran long ago.
+# How far back to search for solar events of a schedule that last ran long ago.
 SOLAR_LOOK_BACK = timedelta(days=370)
 
 
 class Timing(Protocol):
-    """When a schedule has its slots."""
+    """The timing of a schedule: it determines the slots."""
 
     def next_after(self, after: datetime) -> datetime | None:
-        """Return the first slot later than `after`, or None if there will be none."""
+        """Return the first slot later than `after`, or None if there is none."""
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         """Return the last slot in (after, until], or None."""
@@ -39,7 +40,7 @@ class Timing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Every so often, in step with the slot before."""
+    """A slot at each interval, counted from the slot before."""
 
     every: timedelta
 
@@ -59,12 +60,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Once, at a given time."""
+    """One slot at a given moment."""
 
     at: datetime
 
     def next_after(self, after: datetime) -> datetime | None:
-        """Return the moment if it is yet to come."""
+        """Return the moment if it is later than `after`."""
         return self.at if self.at > after else None
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
@@ -86,8 +87,8 @@ class Solar:
         return isinstance(other, Solar) and self._event == other._event
 
     def next_after(self, after: datetime) -> datetime:
-        """Return the next such event. In polar night that may be months away."""
-        # It answers with what is left from "now" on, whatever now is.
+        """Return the next event. In polar night it may be months away."""
+        # Celery returns the time left from "now"; `nowfun` sets "now" to `after`.
         self._solar.nowfun = lambda: after.astimezone(UTC)  # type: ignore[attr-defined]  # not in the stubs
         return after.astimezone(UTC) + self._solar.remaining_estimate(after.astimezone(UTC))
 
@@ -101,7 +102,7 @@ class Solar:
 
 
 class CrontabFields(Protocol):
-    """What Celery's crontab has read from its five fields."""
+    """The five fields as Celery's crontab has read them."""
 
     minute: set[int]
     hour: set[int]
@@ -111,12 +112,12 @@ class CrontabFields(Protocol):
 
 
 class Crontab:
-    """Celery's crontab in its time zone, right on the two odd days of the year.
+    """Celery's crontab in its time zone, correct on the two days when the clocks change.
 
-    A day must fit day of month, month *and* day of week, as Celery has it. Where the hour is any,
-    slots are the minutes that really pass: nothing is left out when an hour comes twice. Where hours
-    are named, a slot that the spring's gap swallows runs when the gap is over, and one that autumn
-    brings twice runs the first time.
+    A day must match day of month, month *and* day of week, as in Celery. If the crontab allows any
+    hour, each minute that really passes is a slot, also when an hour comes twice. If it names
+    hours, a slot inside the gap in spring runs at the end of the gap, and a slot that comes twice
+    in autumn runs the first time.
     """
 
     __slots__ = ("_days", "_known", "_months", "_times", "_weekdays", "any_hour", "zone")
@@ -128,7 +129,8 @@ class Crontab:
         self._months = frozenset(spec.month_of_year)
         self._weekdays = frozenset(spec.day_of_week)
         self._times = sorted(time(hour, minute) for hour in spec.hour for minute in spec.minute)
-        # The slots of the last few dates that were asked for: all schedules of a crontab ask alike.
+        # The slots of the last few requested dates: all schedules of a crontab request the same
+        # dates.
         self._known: dict[date, list[datetime]] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -148,15 +150,15 @@ class Crontab:
         day_of_week: str,
         zone: ZoneInfo | str,
     ) -> "Crontab":
-        """Read a crontab's five fields; raise ValueError for what can never match."""
+        """Read the five fields of a crontab; raise ValueError if they are invalid or never match."""
         try:
             spec = schedules.crontab(minute, hour, day_of_week, day_of_month, month_of_year)
         except schedules.ParseException as error:
             raise ValueError(str(error)) from error
-        # Celery's stubs leave the fields out.
+        # Celery's stubs omit the fields.
         fields = cast("CrontabFields", spec)
         crontab = cls(fields, zone if isinstance(zone, ZoneInfo) else ZoneInfo(zone))
-        # Celery finds 31 February itself, not a day of month that no such weekday ever falls on.
+        # Celery rejects 31 February itself, but not a date that never falls on the given weekday.
         if crontab.next_after(datetime(2000, 1, 1, tzinfo=UTC)) is None:
             raise ValueError("no date matches it")
         return crontab
@@ -229,18 +231,18 @@ Stretch = tuple[datetime, datetime, timedelta]
 
 
 def _stretches(day: date, zone: ZoneInfo) -> list[Stretch]:
-    """Return the spans of UTC, each of one offset, in which it is this date in the zone."""
+    """Return the spans of UTC, each with one offset, in which the zone has this date."""
     start = _midnight(day, zone, fold=0)
-    # The later of the two: a midnight that comes twice ends the date the second time, and one that
-    # is left out ends it where the clock jumps.
+    # Take the later midnight. A midnight that comes twice ends the date the second time; a midnight
+    # that the clock skips ends the date at the jump.
     end = max(_midnight(day + ONE_DAY, zone, fold=fold) for fold in (0, 1))
-    if start >= end:  # a date that the zone left out, as Samoa did in 2011
+    if start >= end:  # the zone skipped this date, as Samoa did in 2011
         return []
     stretches: list[Stretch] = []
     while start < end:
         offset = _offset(start, zone)
         change = _first_change(start, end, offset, zone)
-        # A clock set back across midnight makes it this date twice, with another in between.
+        # A clock set back across midnight makes this date come twice, with another date in between.
         first = max(start, (datetime.combine(day, time()) - offset).replace(tzinfo=UTC))
         last = min(change, (datetime.combine(day + ONE_DAY, time()) - offset).replace(tzinfo=UTC))
         if first < last:
@@ -250,7 +252,7 @@ def _stretches(day: date, zone: ZoneInfo) -> list[Stretch]:
 
 
 def _first_change(start: datetime, end: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
-    """Return when the offset first changes between the two, or `end`."""
+    """Return when the offset first changes between `start` and `end`, or `end`."""
     step = timedelta(hours=1)
     while start < end and _offset(min(start + step, end), zone) == offset:
         start += step
@@ -283,17 +285,17 @@ def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a schedule does when it is late or missed runs; times in seconds."""
+    """The rule for a schedule that is late or missed runs; times in seconds."""
 
     misfire_grace_seconds: int | None = None
     coalesce: bool = True
     jitter_seconds: int = 0
-    # Runs that may be unfinished at once, this one included; None: any number.
+    # How many runs may be unfinished at once, including the new one; None: any number.
     max_instances: int | None = None
 
 
 def jitter_of(name: str, seconds: int) -> timedelta:
-    """Return by how much the schedule of this name runs later: always the same, at most `seconds`."""
+    """Return the jitter of the schedule `name`: always the same delay, at most `seconds`."""
     if not seconds:
         return timedelta(0)
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
@@ -307,11 +309,11 @@ def anchor_of(
     start_time: datetime | None,
     known_since: datetime,
 ) -> datetime:
-    """Return the moment from which on a schedule has slots, in step with `Timing.next_after`.
+    """Return the moment from which a schedule has slots, for `Timing.next_after`.
 
-    A schedule that never ran counts from `known_since`, when it was saved. One that is to start at a
-    given time has its first slot then or, with a crontab, at the first match from then on: a crontab
-    whose start lies in the past is not fired because of that.
+    A schedule that never ran counts from `known_since`, when it was saved. A schedule with a start
+    time has its first slot at that time; with a crontab, at the first match from that time on. A
+    crontab whose start time has passed does not fire for that reason.
     """
     if isinstance(timing, Interval):
         if start_time is None:
@@ -327,18 +329,18 @@ def anchor_of(
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is due of one schedule."""
+    """The due slots of one schedule."""
 
-    # Slots to run, oldest first; empty when all that were missed are too late.
+    # The slots to run, oldest first; empty if all missed slots are too late.
     slots: tuple[datetime, ...]
-    # The newest slot that is decided by this, whether it runs or not.
+    # The newest slot that this decides, run or not.
     newest: datetime
 
 
 def due(
     timing: Timing, after: datetime, now: datetime, rule: Rule, jitter: timedelta
 ) -> Due | None:
-    """Return what is due at `now` of a schedule whose slots up to `after` are decided, or None."""
+    """Return the slots that are due at `now`; None if there are none. `after` is decided already."""
     until = now - jitter
     newest = timing.latest(after, until)
     if newest is None:
@@ -357,7 +359,7 @@ def due(
 
 
 def next_fire(timing: Timing, after: datetime, jitter: timedelta) -> datetime | None:
-    """Return when the first slot later than `after` runs, jitter included."""
+    """Return when the first slot after `after` runs, jitter included."""
     slot = timing.next_after(after)
     return None if slot is None else slot + jitter
 
@@ -370,10 +372,10 @@ def expiry(
     expire_seconds: int | None,
     expires: datetime | None,
 ) -> datetime | None:
-    """Return after which moment a run of `slot` is too late to start, or None for never.
+    """Return the moment after which a run of `slot` is too late to start; None for never.
 
-    Never later than one interval after it was fired: a backlog of one schedule is worth no more
-    than its newest run.
+    The moment is at most one interval after the firing: a backlog of one schedule is worth only its
+    newest run.
     """
     limits = [] if expires is None else [expires]
     if expire_seconds is not None:

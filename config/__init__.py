@@ -1,7 +1,7 @@
 """Lurker's settings and the entry points of its processes.
 
-Importing this package imports nothing else, so that `local.servers`, `config.environment` and
-the health checks stay quick; `celery_app` is there once it is asked for.
+Importing this package imports nothing else, so that `local.servers`, `config.environment` and the
+health checks start quickly. The first access to `celery_app` imports Celery.
 """
 
 from typing import Any

@@ -1,15 +1,15 @@
-"""Makes the project itself an app of Django's: Celery and the system checks hang on it."""
+"""The project itself as a Django app, which sets up Celery and the system checks."""
 
 from django.apps import AppConfig
 
 
 class ProjectConfig(AppConfig):
-    """Sets up Celery and registers the checks of the settings."""
+    """Sets up Celery, and registers the checks of the settings."""
 
     name = "config"
     verbose_name = "Lurker"
 
     def ready(self) -> None:
-        """Make Celery's application the one that `shared_task` finds; register the checks."""
+        """Make Celery's application the one that `shared_task` uses, and register the checks."""
         import config.celery
         import config.checks  # noqa: F401

@@ -27,28 +27,28 @@ signals.beat_init.connect(start_beat_pulse)
 
 @signals.setup_logging.connect
 def configure_logging(**_: Any) -> None:
-    """Write logs as the other processes do; Celery leaves them alone when this is connected."""
+    """Log as the other processes do. Connecting this receiver stops Celery's own logging set-up."""
     logging.config.dictConfig(settings.LOGGING)
 
 
 @signals.worker_init.connect
 @signals.beat_init.connect
 def refuse_to_start_with_errors(**_: Any) -> None:
-    """End a worker or beat whose settings fail the system checks; Celery ignores the outcome."""
+    """End a worker or beat whose settings fail the system checks; Celery ignores their result."""
     from config.checks import refuse_errors
 
     try:
         refuse_errors()
     except ImproperlyConfigured as problem:
-        raise SystemExit(str(problem)) from None  # an exception would only be logged
+        raise SystemExit(str(problem)) from None  # Celery would only log an exception
 
 
 @signals.task_prerun.connect
 def replace_broken_connections(task: Any, **_: Any) -> None:
-    """Close database connections that broke or grew old, as Django does before each request.
+    """Close database connections that broke or are too old, as Django does before each request.
 
-    With CELERY_DB_REUSE_MAX Celery leaves them open: after a restart of PostgreSQL every process
-    of every worker would fail its next tasks.
+    With CELERY_DB_REUSE_MAX, Celery keeps connections open. After a restart of PostgreSQL, the next
+    tasks of every worker process would fail.
     """
     if not getattr(task.request, "is_eager", False):
         from django.db import close_old_connections

@@ -1,12 +1,12 @@
-"""Events for Flower in groups: a worker sends those of its tasks a few times a second.
+"""Events for Flower, in groups: a worker sends the events of its tasks a few times a second.
 
-Celery collects them, too, but sends what it has at each turn of its loop, which for short tasks is
-more than one message a task and a quarter of what the main process does
+Celery also collects events, but sends them at each turn of its loop. For short tasks that is more
+than one message a task, and a quarter of the main process's work
 (celery/worker/consumer/consumer.py, on_send_event_buffered). The events keep their own times.
 
-And none is waited for without end. A worker sends them from its loop, and Celery gives them no
-deadline: RabbitMQ that confirms nothing, on a connection that is half-open, would stop the loop
-for good, and with it the heartbeat that ends such a connection.
+Each message has a deadline, too. A worker sends events from its loop, and Celery sets no deadline.
+On a half-open connection RabbitMQ confirms nothing; the loop would stop forever, and with it the
+heartbeat that ends a half-open connection.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,27 @@ from typing import Any
 from celery import bootsteps
 
 SECONDS = 0.25
-# How long one message with events may take.
+# Seconds that one message with events may take.
 SEND_SECONDS = 5
 
 
 class EventsInGroups(bootsteps.StartStopStep):
-    """Has a worker wait a moment for more events before it sends them."""
+    """Makes a worker wait a moment for more events before it sends them."""
 
     requires = ("celery.worker.consumer.events:Events",)
 
     def start(self, consumer: Any) -> None:
-        """Begin, with each connection to the broker anew."""
+        """Set up each new connection to the broker."""
         if consumer.hub is not None and consumer.event_dispatcher is not None:
             dispatcher = consumer.event_dispatcher
             dispatcher.on_send_buffered = _later(consumer)
             limit = partial(_limit, dispatcher)
-            dispatcher.on_enabled.add(limit)  # by remote control, later: with a new producer
+            dispatcher.on_enabled.add(limit)  # a later remote command brings a new producer
             limit()
 
 
 def _limit(dispatcher: Any) -> None:
-    """Give what the dispatcher sends a deadline."""
+    """Set a deadline for the dispatcher's messages."""
     if dispatcher.producer is not None:
         dispatcher.producer.publish = partial(
             dispatcher.producer.publish, timeout=SEND_SECONDS, confirm_timeout=SEND_SECONDS
@@ -44,14 +44,14 @@ def _limit(dispatcher: Any) -> None:
 
 
 def _later(consumer: Any) -> Callable[[], None]:
-    """What the dispatcher of this connection calls when it has kept an event back."""
+    """Return the function that this connection's dispatcher calls when it holds back an event."""
     dispatcher = consumer.event_dispatcher
     is_planned = False
 
     def flush() -> None:
         nonlocal is_planned
         is_planned = False
-        # Not that of a connection that was lost meanwhile: its events went to the next.
+        # Skip the dispatcher of a lost connection: its events went to the next connection.
         if consumer.event_dispatcher is dispatcher:
             dispatcher.flush()
 

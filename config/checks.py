@@ -1,7 +1,7 @@
-"""System checks of the settings: what must be right before a process takes up its work.
+"""System checks of the settings, which every process must pass before it starts work.
 
-Django runs them for its commands; the web process, workers and beats run them when they start
-(`refuse_errors`). LURKER.E… ends the process, LURKER.W… is printed.
+Django runs them for its commands. The web process, workers and beats run them at their start
+(`refuse_errors`). LURKER.E… ends the process; LURKER.W… is printed.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ POSTGRES_ENGINE = "django.db.backends.postgresql"
 
 @checks.register
 def encryption_keys_are_fernet_keys(**_: Any) -> list[checks.CheckMessage]:
-    """LURKER.E001: a key that cannot encrypt would be noticed with the first secret stored."""
+    """LURKER.E001: otherwise a bad key would fail only when the first secret is stored."""
     messages: list[checks.CheckMessage] = []
     for number, key in enumerate(settings.ENCRYPTION_KEYS, start=1):
         try:
@@ -47,7 +47,7 @@ def encryption_keys_are_fernet_keys(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register
 def broker_is_known(**_: Any) -> list[checks.CheckMessage]:
-    """LURKER.E002: another transport would silently ignore the time-outs and queues set here."""
+    """LURKER.E002: another transport would silently ignore the time-outs and queues of the settings."""
     scheme = str(settings.CELERY_BROKER_URL).partition("://")[0]
     if scheme in BROKER_SCHEMES:
         return []
@@ -62,7 +62,7 @@ def broker_is_known(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register
 def time_limits_are_in_order(**_: Any) -> list[checks.CheckMessage]:
-    """LURKER.E003, E004: soft below hard limit, hard limit below the visibility time-out."""
+    """LURKER.E003, E004: the soft limit is below the hard limit, the hard one below the time-out."""
     messages: list[checks.CheckMessage] = []
     soft, hard = settings.CELERY_TASK_SOFT_TIME_LIMIT, settings.CELERY_TASK_TIME_LIMIT
     if not 0 < soft < hard:
@@ -89,7 +89,7 @@ def time_limits_are_in_order(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register
 def reddit_times_are_in_order(**_: Any) -> list[checks.CheckMessage]:
-    """LURKER.E005: one request must fit into the deadline of a call, and that into a task."""
+    """LURKER.E005: one request fits into the deadline of a call, and the deadline into a task."""
     request, call = settings.REDDIT_TIMEOUT_SECONDS, settings.REDDIT_DEADLINE_SECONDS
     limit = settings.CELERY_TASK_SOFT_TIME_LIMIT
     if 0 < request <= call < limit:
@@ -106,7 +106,7 @@ def reddit_times_are_in_order(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register
 def database_is_postgres(**_: Any) -> list[checks.CheckMessage]:
-    """LURKER.E006: COPY, ON CONFLICT, advisory locks and full-text search are used everywhere."""
+    """LURKER.E006: Lurker uses COPY, ON CONFLICT, advisory locks and full-text search everywhere."""
     return [
         checks.Error(
             f"DATABASES[{alias!r}] is {config['ENGINE']}, not PostgreSQL.",
@@ -127,7 +127,7 @@ def postgres_is_recent(
     for alias in databases or ():
         connection = connections[alias]
         if connection.vendor != "postgresql":
-            continue  # LURKER.E006 says so
+            continue  # LURKER.E006 reports it
         connection.ensure_connection()
         version = connection.connection.server_version
         if version < OLDEST_POSTGRES * 10_000:

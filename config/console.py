@@ -1,4 +1,4 @@
-"""The admin as the operator's console: its navigation and its front page."""
+"""The admin's navigation and front page."""
 
 from typing import Any
 

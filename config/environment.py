@@ -1,12 +1,12 @@
-"""Typed readers of environment variables, the only way in which Lurker is configured from outside.
+"""Typed readers of environment variables, the only way to configure Lurker from outside.
 
-Every reader names the variable, the value (never a secret one) and the remedy when a value cannot
-be used, so that a typo ends the process at boot instead of being taken for a default. A settings
-module may say where a variable's value comes from when it is not set (`provide`): the local
-settings start an embedded server for `DATABASE_URL`, the production settings provide nothing.
+If a value cannot be used, the reader names the variable, the value (unless it is secret) and the
+remedy. So a typo ends the process at its start, instead of being read as a default. A settings
+module may provide values for variables that are not set (`provide`): the local settings start an
+embedded server for `DATABASE_URL`, the production settings provide nothing.
 
-Nothing here needs Django to be configured. Call the readers with literal names: a test compares
-them with `.env.example`.
+This module does not need a configured Django. Call the readers with literal names: a test compares
+the names with `.env.example`.
 """
 
 import os
@@ -25,7 +25,7 @@ FALSE = frozenset({"0", "false", "no", "off"})
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
 BROKER_SCHEMES = frozenset({"redis", "rediss", "redis+socket", "amqp", "amqps"})
 
-# A secret that stands in documentation is known to everyone who can read it.
+# Every reader of the documentation knows a secret that stands in it.
 PLACEHOLDERS = ("change-me", "changeme", "example", "insecure", "placeholder", "your-", "<")
 
 
@@ -48,30 +48,30 @@ _read_as: dict[str, str] = {}
 
 
 def read_dotenv(path: Path = BASE_DIR / ".env") -> None:
-    """Add the variables of a `.env` file, if there is one; what is already set stays."""
+    """Add the variables of a `.env` file, if it exists; variables that are set keep their values."""
     if path.is_file():
         environ.Env.read_env(path)
 
 
 def provide(**sources: Callable[[], str]) -> None:
-    """Say where the value of a variable comes from when it is not set.
+    """Provide sources of values for variables that are not set.
 
-    A source is called once for each reading, and its value is examined like any other.
+    Each reading calls the source once, and checks its value like any other.
     """
     _sources.update(sources)
 
 
 def read_as(**names: str) -> None:
-    """Read variables from others: `read_as(DATABASE_URL="TEST_DATABASE_URL")`.
+    """Read variables under other names: `read_as(DATABASE_URL="TEST_DATABASE_URL")`.
 
-    The tests flush their broker and drop their database; they must not find those of a person
-    who happens to have exported `DATABASE_URL`.
+    The tests empty their broker and drop their database. They must not find the servers of a
+    developer who has exported `DATABASE_URL`.
     """
     _read_as.update(names)
 
 
 def _raw(name: str) -> str | None:
-    """The value as set or provided; empty means not set, as compose passes unset variables."""
+    """Return the set or provided value. An empty value counts as not set: compose passes those."""
     value = os.environ.get(_read_as.get(name, name), "").strip()
     if value:
         return value
@@ -84,7 +84,7 @@ def _required(name: str, remedy: str) -> InvalidEnvironment:
 
 
 def text(name: str, default: str | _Required = REQUIRED) -> str:
-    """Any text."""
+    """Return any text."""
     value = _raw(name)
     if value is not None:
         return value
@@ -94,12 +94,12 @@ def text(name: str, default: str | _Required = REQUIRED) -> str:
 
 
 def optional(name: str) -> str | None:
-    """Any text, or None when the variable is not set."""
+    """Return any text, or None when the variable is not set."""
     return _raw(name)
 
 
 def secret(name: str, *, minimum_length: int = 32) -> str:
-    """A secret: never a default, never short, never one copied from an example."""
+    """Return a secret. It has no default, and must be long and not copied from an example."""
     remedy = "Generate one: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
     value = _raw(name)
     if value is None:
@@ -109,7 +109,7 @@ def secret(name: str, *, minimum_length: int = 32) -> str:
 
 
 def secrets(name: str, *, minimum_length: int = 32) -> list[str]:
-    """Secrets, separated by commas; at least one."""
+    """Return secrets that are separated by commas; at least one."""
     remedy = (
         "Generate one: python -c 'from cryptography.fernet import Fernet; "
         "print(Fernet.generate_key().decode())'"
@@ -124,7 +124,7 @@ def secrets(name: str, *, minimum_length: int = 32) -> list[str]:
 
 
 def refuse_weak_secret(name: str, value: str, *, minimum_length: int, remedy: str) -> None:
-    """Raise `InvalidEnvironment` for a secret that is short, repetitive or out of an example."""
+    """Raise `InvalidEnvironment` for a secret that is short, repetitive or from an example."""
     if len(value) < minimum_length:
         problem = f"has {len(value)} characters, fewer than {minimum_length}"
         raise InvalidEnvironment(name, problem, remedy)
@@ -133,7 +133,10 @@ def refuse_weak_secret(name: str, value: str, *, minimum_length: int, remedy: st
 
 
 def boolean(name: str, default: bool | _Required = REQUIRED) -> bool:
-    """One of 1, true, yes, on / 0, false, no, off, in any case. Anything else is an error."""
+    """Return True for 1, true, yes, on and False for 0, false, no, off, in any case.
+
+    Any other value is an error.
+    """
     value = _raw(name)
     if value is None:
         if isinstance(default, _Required):
@@ -155,7 +158,7 @@ def integer(
     minimum: int | None = None,
     maximum: int | None = None,
 ) -> int:
-    """A whole number within bounds (both inclusive)."""
+    """Return a whole number within bounds (both inclusive)."""
     value = _raw(name)
     bounds = "between {} and {}".format(
         "any" if minimum is None else minimum, "any" if maximum is None else maximum
@@ -176,7 +179,7 @@ def integer(
 
 
 def choice(name: str, default: str | _Required = REQUIRED, *, choices: Collection[str]) -> str:
-    """One of the given words."""
+    """Return one of the given words."""
     value = text(name, default)
     if value not in choices:
         raise InvalidEnvironment(
@@ -186,7 +189,7 @@ def choice(name: str, default: str | _Required = REQUIRED, *, choices: Collectio
 
 
 def words(name: str, default: Collection[str] | _Required = REQUIRED) -> list[str]:
-    """A list, separated by commas; blanks around the parts do not count."""
+    """Return a list whose parts are separated by commas; blanks around the parts do not count."""
     value = _raw(name)
     if value is None:
         if isinstance(default, _Required):
@@ -198,9 +201,9 @@ def words(name: str, default: Collection[str] | _Required = REQUIRED) -> list[st
 def numbers(
     name: str, default: Collection[float] | _Required = REQUIRED, *, minimum: float, maximum: float
 ) -> list[float]:
-    """Different numbers within bounds (both inclusive), separated by commas, in ascending order.
+    """Return different numbers within bounds (both inclusive), in ascending order.
 
-    `none` is an empty list.
+    The value separates them by commas; `none` is an empty list.
     """
     remedy = f"Use numbers from {minimum:g} to {maximum:g}, separated by commas, or none."
     if isinstance(default, _Required):
@@ -222,13 +225,13 @@ def numbers(
 
 
 def http_url(name: str, default: str | _Required = REQUIRED) -> str:
-    """An absolute http or https address; a slash at its end is dropped."""
+    """Return an absolute http or https address, without a slash at its end."""
     value = text(name, default)
     remedy = "Use an address like https://www.reddit.com."
     try:
         parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        _ = parts.port  # raises for a port that is no number
+        _ = parts.port  # raises ValueError for a port that is no number
     except ValueError:
         usable = False
     if not usable:
@@ -237,7 +240,7 @@ def http_url(name: str, default: str | _Required = REQUIRED) -> str:
 
 
 def broker_url(name: str) -> str:
-    """A Celery broker: Redis over TCP, TLS or a Unix socket, or RabbitMQ."""
+    """Return the address of a Celery broker: Redis over TCP, TLS or a Unix socket, or RabbitMQ."""
     remedy = (
         "Use redis://host:6379/0, rediss://..., redis+socket:///path/redis.sock, "
         "amqp://user:password@host:5672/vhost or amqps://..."
@@ -258,9 +261,9 @@ def broker_url(name: str) -> str:
 
 
 def database(name: str) -> dict[str, Any]:
-    """A PostgreSQL address as an entry of Django's `DATABASES`.
+    """Return a PostgreSQL address as an entry of Django's `DATABASES`.
 
-    Unix sockets are written as libpq takes them, either way:
+    A Unix socket has either of libpq's forms:
     `postgresql://user@/name?host=/directory` or `postgresql://user@%2Fdirectory/name`.
     Other query parameters (`sslmode=require`) become libpq options.
     """
@@ -275,14 +278,14 @@ def database(name: str) -> dict[str, Any]:
 
 
 def parse_database_url(url: str) -> dict[str, Any]:
-    """Turn a PostgreSQL address into an entry of `DATABASES`; raise ValueError saying why not."""
+    """Turn a PostgreSQL address into an entry of `DATABASES`; raise ValueError with the reason."""
     parts = urlsplit(url)
     if parts.scheme not in POSTGRES_SCHEMES:
         raise ValueError(f"{parts.scheme or without_password(url)!r} is not PostgreSQL")
     config: dict[str, Any] = environ.Env.db_url_config(url, engine="django.db.backends.postgresql")
     if not config["NAME"]:
         raise ValueError(f"{without_password(url)!r} names no database")
-    # urlsplit() lower-cases a host name, which would spoil the path of a socket directory.
+    # urlsplit() makes a host name lower case, which would spoil the path of a socket directory.
     host = unquote(parts.netloc.rpartition("@")[2])
     if host.startswith("/"):
         config["HOST"] = host
@@ -294,7 +297,7 @@ def parse_database_url(url: str) -> dict[str, Any]:
 
 
 def database_url(config: Mapping[str, Any]) -> str:
-    """The address of an entry of `DATABASES`: what a child process needs as its `DATABASE_URL`."""
+    """Return the address of an entry of `DATABASES`, for the `DATABASE_URL` of a child process."""
     credentials = quote(config.get("USER") or "", safe="")
     if config.get("PASSWORD"):
         credentials += ":" + quote(config["PASSWORD"], safe="")
@@ -313,7 +316,7 @@ def database_url(config: Mapping[str, Any]) -> str:
 
 
 def without_password(url: str) -> str:
-    """The address with its password masked, for messages."""
+    """Return the address with its password masked, for messages."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,23 +1,26 @@
-"""Settings of gunicorn: `gunicorn --config python:config.gunicorn config.wsgi`."""
+"""Gunicorn's settings: `gunicorn --config python:config.gunicorn config.wsgi`."""
 
 from config import environment
 
 bind = f"0.0.0.0:{environment.integer('PORT', 8000, minimum=1, maximum=65535)}"
 workers = environment.integer("WEB_CONCURRENCY", 2, minimum=1, maximum=64)
-# Pages wait for the database more than for the processor.
+# Threads, because pages mostly wait for the database and not for the processor.
 worker_class = "gthread"
 threads = 4
-# Heartbeats of the processes; on a disk, a slow write would look like a hanging process.
+# Files for the heartbeats of the processes. On a disk, a slow write would look like a hanging
+# process.
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn creates its files there safely
-# Seconds for a request, and for those under way when the process is told to stop.
+# Seconds without a heartbeat after which a process is killed; a slow request does not stop the
+# heartbeat of threads. And the seconds that running requests get when the process is told to stop.
 timeout = 60
 graceful_timeout = 20
-# A new process now and then, against what leaks in libraries; not all at the same time.
+# Replace a process now and then, against leaks in libraries, but not all processes at once.
 max_requests = 5000
 max_requests_jitter = 500
-# Behind a proxy, whose address a container cannot know. Whether Django believes the header is
-# decided by TRUST_PROXY_HEADERS.
+# Lurker runs behind a proxy whose address a container cannot know. With "*", gunicorn takes the
+# scheme of a request from X-Forwarded-Proto, whoever sends it, and Django reads that scheme. So the
+# proxy must set or remove the header, whatever TRUST_PROXY_HEADERS says.
 forwarded_allow_ips = "*"
-accesslog = None  # the proxy in front has one
-# Its default folder is the home directory, which a container's user does not have.
+accesslog = None  # the proxy in front writes one
+# The socket's default folder is the home directory, which a container's user does not have.
 control_socket_disable = True

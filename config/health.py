@@ -14,13 +14,13 @@ from pathlib import Path
 from config import environment
 
 HTTP_SECONDS = 8
-# The worker's event loop touches its file every 5 seconds, the beat after each pass, of which one
-# with many schedules may take its time.
+# A worker's event loop touches its file every 5 seconds. A beat touches its file after each pass,
+# and a pass over many schedules may take some time.
 OLDEST_HEARTBEAT_SECONDS = 60
 
 
 class UnwellError(Exception):
-    """Why a process is not well."""
+    """The reason why a process is not well."""
 
 
 def check_http(url: str) -> None:

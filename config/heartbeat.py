@@ -1,8 +1,8 @@
-"""The heartbeat of workers and beats: a file that is touched while they do their work.
+"""The heartbeat of workers and beats: a file that they touch while they work.
 
-Set HEARTBEAT_FILE to have it; `python -m config.health worker|beat` reads it. Asking a worker over
-the broker (`celery inspect ping`) would start a whole Celery for each question, and would call all
-workers ill when the broker is away.
+Set HEARTBEAT_FILE to enable it; `python -m config.health worker|beat` reads it. The alternative,
+`celery inspect ping`, starts a whole Celery for each check, and reports all workers as ill during a
+broker outage.
 """
 
 import logging
@@ -19,14 +19,14 @@ HEARTBEAT_SECONDS = 5
 
 
 def touch() -> None:
-    """Say that this process is alive, if it was told where."""
+    """Touch the heartbeat file, if HEARTBEAT_FILE is set."""
     path = environment.optional("HEARTBEAT_FILE")
     if path is not None:
         Path(path).touch()
 
 
 class ConsumerPulse(bootsteps.StartStopStep):
-    """Touches the file from the worker's event loop, as long as it is connected to its broker."""
+    """Touches the file from the worker's event loop, while the worker is connected to its broker."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -35,12 +35,12 @@ class ConsumerPulse(bootsteps.StartStopStep):
         self.timer_entry: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Begin: the worker takes messages from now on."""
+        """Start: the worker takes messages from now on."""
         touch()
         self.timer_entry = consumer.timer.call_repeatedly(HEARTBEAT_SECONDS, touch)
 
     def stop(self, consumer: Any) -> None:
-        """End, when the worker stops or has lost its broker."""
+        """Stop: the worker ends or has lost its broker."""
         if self.timer_entry is not None:
             consumer.timer.cancel(self.timer_entry)
             self.timer_entry = None

@@ -1,4 +1,4 @@
-"""Log lines as text for eyes or as JSON for machines, from structlog and the standard library."""
+"""Logging as text for people or as JSON for programs, by structlog and the standard library."""
 
 import sys
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-# What both kinds of log record pass before they are written.
+# The processors for records of structlog and of the standard library.
 SHARED_PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -18,7 +18,7 @@ SHARED_PROCESSORS: list[Processor] = [
 
 
 def logging_config(*, level: str, form: str) -> dict[str, Any]:
-    """The `LOGGING` setting, for `form` "console" or "json"; prepares structlog to use it."""
+    """Return the `LOGGING` setting for `form` "console" or "json", and configure structlog to use it."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -51,7 +51,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django adds handlers of its own to these; everything goes through ours.
+            # Remove Django's own handlers: the root handler writes everything.
             "django": {"handlers": [], "level": "NOTSET", "propagate": True},
             "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
         },

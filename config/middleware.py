@@ -1,4 +1,4 @@
-"""What the web process does before and after its views: answer probes, set headers."""
+"""Middleware of the web process: it answers probes and sets headers."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +15,15 @@ HEADER = "Content-Security-Policy"
 
 
 class HealthMiddleware:
-    """Answer `/healthz` with 200 while the database can be reached, else with 503.
+    """Answer `/healthz` with 200 while the database answers, else with 503.
 
-    It stands before all other middleware: a probe calls the process by an address that is not in
-    ALLOWED_HOSTS, and without TLS.
+    It stands before all other middleware, because a probe uses an address that is not in
+    ALLOWED_HOSTS, and no TLS.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        # One thread: a check that hangs is not joined by more of them.
+        # One thread, so that a hanging check is not joined by others.
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health")
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -35,7 +35,7 @@ class HealthMiddleware:
         return JsonResponse(body, status=200 if problem is None else 503)
 
     def database_problem(self) -> str | None:
-        """What is wrong with the database; None when it answers in time."""
+        """Return the problem of the database; None when it answers in time."""
         future = self.executor.submit(_query)
         try:
             future.result(timeout=DATABASE_SECONDS)
@@ -48,7 +48,7 @@ class HealthMiddleware:
 
 
 class ContentSecurityPolicyMiddleware:
-    """Say what a page may load, and more leniently so for the admin (see the settings).
+    """Set the content security policy of each page; the admin has a looser one (see the settings).
 
     A view that needs another policy sets the header itself.
     """
@@ -78,7 +78,7 @@ def _is_admin(path: str) -> bool:
 
 
 def _query() -> None:
-    """Run in a thread of its own, thus on a connection of its own, which is not kept."""
+    """Run a query, on a connection of this thread, and close the connection."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""Lurker's addresses. `/healthz` is answered before these, by `config.middleware`."""
+"""Lurker's URLs. `config.middleware` answers `/healthz` before them."""
 
 from django.contrib import admin
 from django.urls import path

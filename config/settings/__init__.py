@@ -1,5 +1,5 @@
 """Settings of Lurker: `local` for development and the demo, `test`, `types`, `production`.
 
-All share `base`, which reads the environment. The others say where a value comes from that the
-environment does not give, and how strict to be.
+All of them import `base`, which reads the environment. Each of the others provides values for
+variables that are not set, and decides how strict to be.
 """

@@ -1,4 +1,4 @@
-"""Development and the demo: works in a fresh checkout without any configuration."""
+"""Settings for development and the demo; they work in a fresh checkout without configuration."""
 
 import secrets
 
@@ -28,7 +28,7 @@ ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
-# Static files straight from the apps: nothing to collect after a change.
+# Serve static files directly from the apps, so that nothing has to be collected after a change.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

@@ -1,10 +1,11 @@
-"""The tests: embedded servers of their own in `var/test`, nothing from `.env`.
+"""Settings of the tests: embedded servers of their own in `var/test`, and nothing from `.env`.
 
-On other servers: `make test` takes those of `DATABASE_URL` and `CELERY_BROKER_URL`, handed on as
-`TEST_DATABASE_URL` and `TEST_CELERY_BROKER_URL`. Of a database server, the tests use databases that
-they create and drop themselves (`test_...`); of Redis, keys of a prefix of their own; RabbitMQ's
-queues `default`, `scraping` and `cleanup` are emptied, so give them a virtual host. Processes that a
-test starts find the database and the broker of that test in the same variables.
+To use other servers, run `make test` with `DATABASE_URL` and `CELERY_BROKER_URL`, which it passes
+on as `TEST_DATABASE_URL` and `TEST_CELERY_BROKER_URL`. On a database server, the tests use only
+databases that they create and drop themselves (`test_...`). On Redis, they use only keys with their
+own prefix. On RabbitMQ, they empty the queues `default`, `scraping` and `cleanup`, so give them a
+virtual host of their own. Processes that a test starts find the test's database and broker in the
+same variables.
 """
 
 import os
@@ -18,12 +19,12 @@ from local.servers import ensure_postgres, ensure_redis
 from local.servers.secrets import generated_secret
 
 _VAR = BASE_DIR / "var" / "test"
-# Parallel test processes (gw0, gw1, ...) share the Redis server, not its keys.
+# Parallel test processes (gw0, gw1, ...) share the Redis server, but each has its own keys.
 BROKER_PREFIX = os.environ.get(
     "TEST_BROKER_PREFIX", f"lurker-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}:"
 )
 
-# Celery itself reads these, and prefers them to any setting.
+# Celery itself reads these variables, and prefers them to any setting.
 for _name in ("BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND"):
     os.environ.pop(f"CELERY_{_name}", None)
 
@@ -40,20 +41,20 @@ environment.provide(
 from config.settings.base import *  # noqa: E402
 
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and good for nothing
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, but not secure
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 
 STATIC_ROOT = _VAR / "static"
-STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns of a folder that is missing
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns about a missing folder
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
-# Tests of crashes wait for Redis to hand out a dead worker's messages; by default that takes up to
-# a hundred seconds beyond the visibility time-out.
+# Tests of crashes wait until Redis delivers a dead worker's messages again. By default, this takes
+# up to a hundred seconds longer than the visibility time-out.
 if "visibility_timeout" in CELERY_BROKER_TRANSPORT_OPTIONS:
     CELERY_BROKER_TRANSPORT_OPTIONS |= {
         "global_keyprefix": BROKER_PREFIX,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     }
-# ... and have tasks outlast it on purpose.
+# Tests of crashes let tasks outlast the visibility time-out on purpose.
 SILENCED_SYSTEM_CHECKS = ["LURKER.E004"]

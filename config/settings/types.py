@@ -1,6 +1,6 @@
-"""The type checker, which imports the models and runs nothing: no server, no stored secret.
+"""Settings for the type checker: it imports the models and needs no server or stored secret.
 
-mypy's plugin for Django reads these settings, in `make types` and in an editor alike.
+mypy's Django plugin reads these settings, in `make types` and in an editor.
 """
 
 import secrets

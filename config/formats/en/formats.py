@@ -1,4 +1,4 @@
-"""Dates and times as operators compare them with logs: 2026-11-21 23:08:12."""
+"""Formats of dates and times that operators can compare with logs: 2026-11-21 23:08:12."""
 
 DATE_FORMAT = "Y-m-d"
 TIME_FORMAT = "H:i:s"

@@ -1,7 +1,7 @@
 """``python -m benchmarks [NAME...]``: runs benchmarks and keeps their numbers.
 
-A benchmark is a module of this package with a docstring that says what it measures and a function
-``run() -> dict[str, float]``. The numbers are merged into ``benchmarks/results/latest.json``.
+A benchmark is a module of this package. Its docstring says what it measures, and its function
+``run() -> dict[str, float]`` measures it. The numbers go into ``benchmarks/results/latest.json``.
 """
 
 import importlib
@@ -20,13 +20,13 @@ LATEST = HERE / "results" / "latest.json"
 
 
 def names(package: Path = HERE) -> list[str]:
-    """Every benchmark there is, in alphabetical order."""
+    """Return the names of all benchmarks, in alphabetical order."""
     found = (module.name for module in pkgutil.iter_modules([str(package)]))
     return sorted(name for name in found if not name.startswith("_"))
 
 
 def merge(numbers: dict[str, float], path: Path = LATEST) -> None:
-    """Put new numbers beside the ones that are there. A damaged file is begun anew."""
+    """Merge new numbers into the file of results. A damaged file starts anew."""
     try:
         known = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
@@ -39,7 +39,7 @@ def merge(numbers: dict[str, float], path: Path = LATEST) -> None:
 
 
 def main(arguments: list[str], *, console: Console | None = None, results: Path = LATEST) -> int:
-    """Run the named benchmarks, or all. 1 when one failed, 2 when a name is unknown."""
+    """Run the named benchmarks, or all. Return 1 if one failed, 2 if a name is unknown."""
     console = console or Console()
     known = names()
     unknown = [name for name in arguments if name not in known]
@@ -56,7 +56,7 @@ def main(arguments: list[str], *, console: Console | None = None, results: Path 
         try:
             measured = importlib.import_module(f"{__package__}.{name}").run()
             numbers = {key: float(value) for key, value in measured.items()}
-        except Exception:  # noqa: BLE001 - one that fails must not keep the others from running
+        except Exception:  # noqa: BLE001 - a failed benchmark must not stop the others
             traceback.print_exc()
             failed.append(name)
             table.add_row(name, "[red]failed[/red]", f"after {time.perf_counter() - began:.1f} s")

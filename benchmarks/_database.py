@@ -1,4 +1,4 @@
-"""A database of a benchmark's own on the configured PostgreSQL server, and the volume file."""
+"""A separate database for a benchmark on the configured PostgreSQL server, and the volume file."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import django
 from django.apps import apps
 
-# Named at once: a benchmark imports this before it imports anything of the project.
+# Set on import: a benchmark imports this module before any other module of the project.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.test")
 os.environ.setdefault("LOG_LEVEL", "ERROR")
 
@@ -16,7 +16,7 @@ VOLUME = "volume/posts_2013_pddl.ndjson.gz"
 
 
 def volume_file() -> Path | None:
-    """The recorded posts to measure with, or None, with the reason printed."""
+    """Return the file of recorded posts; without it, print why and return None."""
     folder = os.environ.get("REDDIT_REFERENCE")
     path = Path(folder) / VOLUME if folder else None
     if path is None or not path.is_file():
@@ -27,7 +27,7 @@ def volume_file() -> Path | None:
 
 @contextmanager
 def own_database() -> Iterator[str]:
-    """Django on an empty database with all tables, which is dropped at the end; gives its address."""
+    """Run Django on an empty database with all tables; yield its address, and drop it at the end."""
     if not apps.ready:
         django.setup()
     from django.db import connection

@@ -1,6 +1,6 @@
-"""The Celery applications that `task_path` compares; TASK_PATH_KIND names the one to build.
+"""The Celery applications that `task_path` compares; TASK_PATH_KIND selects one.
 
-``python -m benchmarks._task_path_app NUMBER`` puts so many no-op tasks into its queue.
+``python -m benchmarks._task_path_app NUMBER`` puts NUMBER no-op tasks into its queue.
 """
 
 import os
@@ -45,7 +45,7 @@ def _no_op() -> None:
 
 
 def fill(number: int) -> None:
-    """Put so many tasks into the queue, as each kind is asked for them."""
+    """Put `number` tasks into the queue, in the usual way of the selected application."""
     app.finalize()
     if KIND != "ours":
         with app.producer_or_acquire() as producer:

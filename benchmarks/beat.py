@@ -1,14 +1,14 @@
-"""The beat against django-celery-beat's own, side by side, with 10,000 and 100,000 schedules.
+"""Lurker's beat against django-celery-beat's scheduler, with 10,000 and 100,000 schedules.
 
-Ratios say how many times better ours is: `beat_edit_speedup_*` (seconds from one edit until the
-scheduler acts on it), `beat_writeback_statement_ratio` and `beat_writeback_speedup` (writing back
-500 fired entries; `beat_fire_500_s` is that and recording their runs, which stock does not). The
-memory per schedule, each in a fresh process, is `beat_memory_ratio_*`, as a share of stock's.
-`beat_p99_lateness_s` is how late runs are recorded, in seconds, while 50 a second fall due for a
-minute among 100,000 schedules.
+Ratios say how many times better Lurker's beat is. `beat_edit_speedup_*` compares the seconds from
+an edit until the scheduler acts on it. `beat_writeback_statement_ratio` and
+`beat_writeback_speedup` compare writing back 500 fired entries; `beat_fire_500_s` also records the
+runs, which the stock scheduler does not do. `beat_memory_ratio_*` is the memory per schedule as a
+share of stock's, each in a fresh process. `beat_p99_lateness_s` is how late runs are recorded, in
+seconds, while 50 schedules a second fall due for a minute, among 100,000.
 
-Works in a database of its own on the embedded PostgreSQL, which it drops; BENCH_HOLD_SECONDS makes
-the minute shorter.
+The benchmark creates a database on the embedded PostgreSQL and drops it at the end.
+BENCH_HOLD_SECONDS shortens the minute.
 """
 
 import json
@@ -29,17 +29,17 @@ from local.servers import ensure_postgres, ensure_redis
 DATABASE = "bench_beat"
 SIZES = {"10k": 10_000, "100k": 100_000}
 FIRED = 500
-# The best of so many counts, for both alike.
+# The best of so many rounds counts, for both schedulers.
 ROUNDS = 3
 PER_SECOND = 50
 HOLD_SECONDS = int(os.environ.get("BENCH_HOLD_SECONDS", "60"))
-# Of the one process that measures one thing.
+# For each process, which measures one thing.
 TIMEOUT_SECONDS = 240
 TASK = "scraping.close_interrupted_sessions"
 
 
 def run() -> dict[str, float]:
-    """Measure both schedulers; a fresh process for each."""
+    """Measure both schedulers, each in a fresh process."""
     numbers: dict[str, float] = {}
     with _database() as environment:
         for label, count in SIZES.items():
@@ -69,7 +69,7 @@ def run() -> dict[str, float]:
 
 @contextmanager
 def _database() -> Iterator[dict[str, str]]:
-    """Yield the environment of processes that work in a database and a broker of the benchmark."""
+    """Yield the environment of processes that use the benchmark's own database and broker."""
     server = ensure_postgres(BASE_DIR / "var" / "bench" / "postgres", durable=False)
     broker = ensure_redis(BASE_DIR / "var" / "bench" / "redis")
     environment = os.environ | {
@@ -118,7 +118,7 @@ def _child(name: str, count: int, environment: dict[str, str]) -> dict[str, floa
     return json.loads(finished.stdout.strip().splitlines()[-1])
 
 
-# --- What the processes do ------------------------------------------------------------------------
+# --- The work of the processes --------------------------------------------------------------------
 
 
 def _execute_here(statement: str, *parameters: Any) -> None:
@@ -129,7 +129,7 @@ def _execute_here(statement: str, *parameters: Any) -> None:
 
 
 def fill(count: int) -> dict[str, float]:
-    """Make `count` schedules, most of them hourly, none of them due in the next ten minutes."""
+    """Create `count` hourly schedules, none of them due in the next ten minutes."""
     from django.db import connection
     from django_celery_beat.models import IntervalSchedule, PeriodicTasks
 
@@ -179,7 +179,7 @@ def _load(who: str, count: int) -> dict[str, float]:
     from django.utils import timezone
     from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-    PeriodicTask.objects.first()  # what the first query costs is not the schedulers'
+    PeriodicTask.objects.first()  # the schedulers do not pay for the first query
     before = _memory()
     began = time.perf_counter()
     scheduler = _scheduler(who)
@@ -200,7 +200,7 @@ def _load(who: str, count: int) -> dict[str, float]:
         while PeriodicTask.objects.get(pk=row.pk).last_run_at == row.last_run_at:
             scheduler.tick()
             if who == "stock" and scheduler._dirty:
-                break  # sent; it is written back minutes later
+                break  # sent; stock writes it back minutes later
         edits.append(time.perf_counter() - began)
     if who == "ours":
         scheduler.close()
@@ -213,17 +213,17 @@ def _load(who: str, count: int) -> dict[str, float]:
 
 
 def load_ours(count: int) -> dict[str, float]:
-    """Load all, then make three schedules due by an edit; the median until they are fired."""
+    """Load all, then make three schedules due by an edit; measure the median until beat fires them."""
     return _load("ours", count)
 
 
 def load_stock(count: int) -> dict[str, float]:
-    """The same with django-celery-beat's own scheduler."""
+    """Measure the same with django-celery-beat's own scheduler."""
     return _load("stock", count)
 
 
 def hold(count: int) -> dict[str, float]:
-    """Have `PER_SECOND` fall due each second, as a beat runs; how late they are recorded."""
+    """Let `PER_SECOND` schedules fall due each second; measure how late beat records their runs."""
     from django.db import connection
     from django.utils import timezone
 
@@ -297,7 +297,7 @@ def _measured() -> Iterator[dict[str, float]]:
 
 
 def writeback_ours(count: int) -> dict[str, float]:
-    """Write back fired entries; `fire_s` is all of firing them, recording their runs included."""
+    """Write back fired entries; `fire_s` is the whole firing, with the recording of the runs."""
     from django.db import transaction
     from django.utils import timezone
 
@@ -325,7 +325,7 @@ def writeback_ours(count: int) -> dict[str, float]:
 
 
 def writeback_stock(count: int) -> dict[str, float]:
-    """Write back as many entries as stock's `sync` does after they were sent."""
+    """Write back as many entries by stock's `sync`, which runs after they were sent."""
     scheduler = _scheduler("stock")
     rounds = []
     for _ in range(ROUNDS):

@@ -1,11 +1,11 @@
-"""Eight worker processes on one Reddit app: the budget is used up, and never once exceeded.
+"""Eight worker processes share one Reddit app: they use the whole budget and never exceed it.
 
-The simulator enforces a budget of 200 requests in windows of 10 s, for real HTTP requests of real
-processes, which ask in the lanes of fresh, manual and backfill and always have work. Three windows
-are watched from the first request on: `budget_429` are the refusals that the simulator gave,
-`budget_used_share` is what was granted of what three windows hold, `budget_permit_ms` what a permit
-and the correction by its answer cost in a worker. `budget_fresh_share` tells the lanes apart: the
-part of the requests that went to the three of eight workers in the highest lane.
+The simulator enforces a budget of 200 requests in windows of 10 s. Real processes send real HTTP
+requests in the lanes fresh, manual and backfill, and always have work. The benchmark watches three
+windows from the first request on. `budget_429` is how many requests the simulator refused.
+`budget_used_share` is the share of the three windows' requests that was used. `budget_permit_ms` is
+the cost in a worker of a permit and of its correction by the answer. `budget_fresh_share` is the
+share of requests that the three workers in the highest lane sent.
 """
 
 import json
@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve()
 
 
 def run() -> dict[str, float]:
-    """Measure for three windows."""
+    """Measure three windows."""
     with (
         SimulatorServer(
             process=True,
@@ -76,7 +76,7 @@ def run() -> dict[str, float]:
 
 def _measure(simulator: SimulatorServer, workers: list[subprocess.Popen]) -> dict[str, float]:
     for worker in workers:
-        worker.stdout.readline()  # imported, connected, has its token
+        worker.stdout.readline()  # the worker has imported, connected and got its token
     end = time.time() + WINDOWS * WINDOW_SECONDS
     for worker in workers:
         worker.stdin.write(f"{end}\n")
@@ -95,7 +95,7 @@ def _measure(simulator: SimulatorServer, workers: list[subprocess.Popen]) -> dic
 
 
 def work(app_id: int, lane: str) -> None:
-    """Be one worker: ask for pages until the moment that is read from standard input."""
+    """Run one worker: ask for pages until the moment that it reads from standard input."""
     import django
 
     django.setup()
@@ -122,7 +122,7 @@ def work(app_id: int, lane: str) -> None:
 
 
 class _Timed:
-    """Permits, with the time that they cost beyond the waits."""
+    """Permits, with the time that they cost, without the waits."""
 
     def __init__(self, budget: object) -> None:
         self._budget = budget
@@ -136,7 +136,7 @@ class _Timed:
         self.seconds -= time.perf_counter() - began
 
     def take(self) -> object:
-        """A permit, timed."""
+        """Take a permit, and time it."""
         began = time.perf_counter()
         try:
             return self._budget.take()
@@ -144,7 +144,7 @@ class _Timed:
             self.seconds += time.perf_counter() - began
 
     def answered(self, permit: object, answer: object) -> None:
-        """A correction, timed."""
+        """Correct the budget by an answer, and time it."""
         began = time.perf_counter()
         self._budget.answered(permit, answer)
         self.seconds += time.perf_counter() - began

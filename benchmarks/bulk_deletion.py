@@ -1,8 +1,8 @@
-"""How long deleting 5,000 bots with their schedules takes, and how long an edit waits meanwhile.
+"""The time to delete 5,000 bots with their schedules, and the time of an edit meanwhile.
 
-`delete_bots_s` is what the admin's action does after its page of confirmation, over HTTP's test
-client, committed; it should stay below 2 s on an idle machine. `delete_bots_edit_s` is the slowest of
-the edits of another bot and its schedule that another session makes meanwhile.
+`delete_bots_s` is the admin's action after its page of confirmation, through Django's test client,
+with the commit; it should stay below 2 s on an idle machine. `delete_bots_edit_s` is the slowest of
+the edits that another session makes meanwhile to another bot and its schedule.
 """
 
 import threading
@@ -15,7 +15,7 @@ BOTS = 5_000
 
 
 def run() -> dict[str, float]:
-    """Seconds that the deletion takes, and the longest that an edit beside it took."""
+    """Return the seconds of the deletion, and of the slowest edit beside it."""
     with own_database():
         from django.test import override_settings
 
@@ -44,7 +44,7 @@ def _measure() -> dict[str, float]:
     client = Client()
     client.force_login(SuperuserFactory())
     page = reverse("admin:bots_botconfig_changelist")
-    client.get(page)  # a server has its modules loaded
+    client.get(page)  # load the modules, as on a running server
     done = threading.Event()
     edits: list[float] = []
     editor = threading.Thread(target=_edit, args=(kept.pk, done, edits))
@@ -81,7 +81,7 @@ def _edit(pk: int, done: threading.Event, edits: list[float]) -> None:
             bot.every = 5 + len(edits) % 2
             bot.save()
             edits.append(time.perf_counter() - began)
-            time.sleep(0.05)  # somebody edits; nobody takes the processor from the deletion
+            time.sleep(0.05)  # edits must not take the processor from the deletion
     finally:
         connection.close()
 

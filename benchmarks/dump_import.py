@@ -1,12 +1,12 @@
-"""`import_dump` against merely decompressing and JSON-parsing the same file, and its memory.
+"""`import_dump` against decompressing and JSON-parsing the same file, and its memory.
 
-`import_vs_parse`: the time of decompressing the volume posts and parsing each line with orjson,
-divided by the time of importing them into an empty database. Both are taken in turns, and the
-median of the ratios is given: other work on the machine slows both. `import_peak_mib`: the largest
-resident sizes that a fresh process and the one that reads for it reach, added up, while they import
-a million lines, made of the same posts under other ids (Linux); `BENCHMARK_IMPORT_LINES` makes it
-fewer. No bot watches while these are measured. `import_matched_items_per_s`: posts that are imported
-in a second while 60 bots watch a part of their subreddits, each with ten words of its own.
+`import_vs_parse`: the time to decompress the volume posts and parse each line with orjson, divided
+by the time to import them into an empty database. The two alternate, and the result is the median
+of the ratios, because other work on the machine slows both. `import_peak_mib`: the peak resident
+sizes of a fresh process and of its reader process, added up, while they import a million lines
+(Linux). The lines are the same posts under other ids; `BENCHMARK_IMPORT_LINES` reduces their
+number. No bot watches during these two. `import_matched_items_per_s`: how many posts are imported in
+a second while 60 bots watch a tenth of the subreddits, each with ten words of the posts' titles.
 """
 
 import gzip
@@ -31,12 +31,12 @@ BOTS = 60
 LINES = 1_000_000
 NAME_OF_LINES = "BENCHMARK_IMPORT_LINES"
 
-# How often it is looked how large they are. The kernel keeps the largest size that they have had.
+# How often the sizes are read. The kernel keeps each process's largest size.
 LOOK_SECONDS = 0.05
 
 
 def run() -> dict[str, float]:
-    """Measure; some minutes. Nothing without the volume file."""
+    """Measure, for some minutes. Return nothing without the volume file."""
     path = volume_file()
     if path is None:
         return {}
@@ -83,7 +83,7 @@ def _import_seconds(path: Path) -> float:
 
 
 def _watch(path: Path) -> None:
-    """Have 60 bots watch every tenth subreddit of the file, with words of its titles."""
+    """Make 60 bots watch every tenth subreddit of the file, for words from its titles."""
     from accounts.models import User
     from bots.models import BotConfig, RedditApp
 
@@ -118,7 +118,7 @@ def _empty() -> None:
 
 
 def _write_large(source: Path, target: Path, lines: int) -> int:
-    """Repeat the posts under ids of their own, as many members of one gzip file; return how many."""
+    """Repeat the posts under other ids, as many members of one gzip file; return how many lines."""
     with gzip.open(source) as stream:
         posts = stream.read().splitlines(keepends=True)
     written = 0
@@ -127,7 +127,7 @@ def _write_large(source: Path, target: Path, lines: int) -> int:
             member = io.BytesIO()
             mark = b"%dx" % repetition
             for post in posts[: lines - written]:
-                # The file writes both keys first, in this form.
+                # The file has both keys first, in this form.
                 member.write(
                     post.replace(b'"id": "', b'"id": "' + mark, 1).replace(
                         b'"name": "t3_', b'"name": "t3_' + mark, 1
@@ -168,7 +168,7 @@ def _peak_mib(path: Path, lines: int, database: str) -> float:
 
 
 def _peak_kib(process: int) -> int:
-    # Not ru_maxrss, which counts the size that the parent had when it started the process.
+    # Not ru_maxrss, which includes the size of the parent when it started the process.
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:

@@ -1,34 +1,36 @@
-"""A fleet of 60 bots on 200 subreddits for two virtual hours: what it asks of Reddit, and what it misses.
+"""60 bots watch 200 subreddits for two virtual hours: their requests, and the items they miss.
 
-The simulator makes 20 posts and 100 comments an hour in a subreddit on average, with a heavy tail;
-four more subreddits, watched like the others, cannot be read. The bots, of one Reddit app, have
-overlapping lists and want everything within five minutes. Each runs when its schedule would fire it,
-every five minutes from a moment of its own, as `scraping.sessions.services.scrape_bot` under its lock, in one
-process, over HTTP. Between two runs the simulator's clock is moved, and by it what Django takes for
-the time; nothing else is replaced. PostgreSQL's clock, which the budget goes by, cannot be moved:
-the app is granted more requests than Reddit would, and `fleet_requests_per_minute`, the most that
-were sent in one virtual minute, says whether Reddit's 100 would have done.
+The simulator makes 20 posts and 100 comments an hour in a subreddit on average, with a heavy tail.
+Four more subreddits cannot be read, but bots watch them, too. The bots share one Reddit app, have
+overlapping lists and want everything within five minutes. Each bot runs when its schedule would
+fire it: every five minutes, from a moment of its own. It runs
+`scraping.sessions.services.scrape_bot` under its lock, in one process, over HTTP. Between two runs
+the benchmark moves the simulator's clock, and with it the time that Django reads; nothing else is
+replaced. PostgreSQL's clock, which the budget uses, cannot be moved. So the app gets more requests
+than Reddit would grant; `fleet_requests_per_minute`, the most requests in one virtual minute, shows
+whether Reddit's 100 would have been enough.
 
-`requests_per_1000_items`: requests that reached the simulator, by its own journal, for each 1,000
-items that were new, after a first read of all bots, which is not counted. 10 is the least there can
-be: pages hold 100.
+`requests_per_1000_items`: the requests that reached the simulator, by its own journal, for each
+1,000 new items. The first read of all bots is not counted. The minimum is 10, because a page holds
+100 items.
 
-`fleet_missed_items`: what neither is stored nor lies in a recorded gap, of all that stands on Reddit in
-the end and of all that could be read for five minutes; and what is stored and never existed. All by the
-simulator's own account. What moderators let through late appears further down in a listing, and is found
-by the deep walk that each stream of posts has once a day, and each of comments every third: at the end
-all of them have theirs. The world has a short past, so those walks are shorter than on a real day;
-`fleet_deep_walk_requests` is therefore reckoned for a day from the learned rates, a request for each 100
-items of a day and a half or of the 1,000 that Reddit lists, or is what was sent if that is more. Those of it
-count that fall on the span, two hours of 24. What was let through late and gone again before nobody
-could find; `fleet_missed_approved_late` says how many of the missed were let through late.
-`fleet_p95_minutes`: 95 of 100 items were stored by so many minutes after they could be read.
+`fleet_missed_items`: the items that are neither stored nor in a recorded gap, of all that stand on
+Reddit at the end and of all that could be read for five minutes; plus stored items that never
+existed. The simulator's own account decides. An item that moderators let through late appears
+further down in a listing; the daily deep walk of each stream of posts finds it, and of each stream
+of comments a deep walk every third day. At the end, each stream has its deep walk. The world has a
+short past, so these walks are shorter than on a real day. `fleet_deep_walk_requests` is therefore
+estimated for a day from the learned rates: one request for each 100 items of a day and a half, or
+of the 1,000 that Reddit lists. It is the number that was sent, if that is larger. The share of two
+hours in 24 counts. Nobody could find an item that was let through late and disappeared before the
+walk; `fleet_missed_approved_late` is how many missed items were let through late.
+`fleet_p95_minutes`: 95 of 100 items were stored within so many minutes after they could be read.
 
-`requests_vs_usual`: how many times as many requests for each 1,000 items the usual way needs: PRAW, a
-page of 100 new posts of each subreddit every five minutes and `replace_more` for each of them whose
-number of comments is another than at the last look. It runs beside the fleet, at the same moments of
-the same world, on every twelfth subreddit in the order of their traffic, as on all of them it would
-take hours; what it needs for each 1,000 items of those is taken for all.
+`requests_vs_usual`: how many times as many requests for each 1,000 items the usual way needs. The
+usual way is PRAW: a page of 100 new posts of each subreddit every five minutes, and `replace_more`
+for each post whose number of comments has changed since the last look. It runs beside the fleet, at
+the same moments of the same world, on every twelfth subreddit by traffic, because on all of them it
+would take hours. Its requests for each 1,000 items there stand for all subreddits.
 """
 
 import random
@@ -48,9 +50,9 @@ HOUR = 3600
 PAGE = 100
 # 2026-03-10 12:00:00 UTC
 START = 1_773_144_000
-# Runs that a whole round of deep walks may take.
+# The most runs that a whole round of deep walks may take.
 DEEP_WALKS = 100
-# Items of each stream that the first read takes.
+# How many items of each stream the first read takes.
 FIRST_READ = 100
 CLIENT, USUAL_CLIENT = "fleet", "usual"
 TERMS = (
@@ -61,7 +63,7 @@ TERMS = (
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything. Four of the subreddits cannot be read."""
+    """The size of the measurement. Four of the subreddits cannot be read."""
 
     subreddits: int = 204
     bots: int = 60
@@ -75,20 +77,20 @@ TINY = Size(subreddits=28, bots=4, watched=(4, 12), hours=0.5, history_hours=2.0
 
 
 class VirtualTime:
-    """The simulator's clock and, by it, Django's: both stand still until they are moved."""
+    """The simulator's clock and, with it, Django's: both stand still until they are moved."""
 
     def __init__(self, simulator: SimulatorServer, start: float) -> None:
         self._simulator = simulator
         self.now = start
 
     def move_to(self, moment: float) -> None:
-        """Go on to a moment, in seconds since the epoch."""
+        """Move both clocks to a moment, in seconds since the epoch."""
         self._simulator.control("clock", {"advance": moment - self.now})
         self.now = moment
 
     @contextmanager
     def ruling(self) -> Iterator[None]:
-        """Let Django's `timezone.now` tell this time."""
+        """Make Django's `timezone.now` return this time."""
         with mock.patch("django.utils.timezone.now", self._moment):
             yield
 
@@ -97,7 +99,7 @@ class VirtualTime:
 
 
 class UsualCollector:
-    """What a script with PRAW does for a few subreddits: see above. It counts what it found."""
+    """Collects a few subreddits the usual way, with PRAW, and counts the items it finds."""
 
     def __init__(self, url: str, names: Sequence[str]) -> None:
         import praw
@@ -115,7 +117,7 @@ class UsualCollector:
         self.found: set[str] = set()
 
     def begin(self) -> None:
-        """Look once, so that what stands there already is not read as if it were new."""
+        """Look once, so that existing items do not count as new."""
         for post in self._posts():
             self._comments[post.fullname] = post.num_comments
 
@@ -139,7 +141,7 @@ class UsualCollector:
 
 
 def run(size: Size = Size()) -> dict[str, float]:
-    """Measure; about three minutes."""
+    """Measure, for about three minutes."""
     with (
         SimulatorServer(
             process=True,
@@ -211,7 +213,7 @@ def _measure(simulator: SimulatorServer, time: VirtualTime, size: Size) -> dict[
 
 
 def _bots(names: Sequence[str], size: Size) -> dict[float, int]:
-    """The bots, by the moment after START at which each is fired first."""
+    """Create the bots; return their ids by the seconds after START at which each first runs."""
     from accounts.models import User
     from bots.models import BotConfig, RedditApp
 
@@ -226,7 +228,7 @@ def _bots(names: Sequence[str], size: Size) -> dict[float, int]:
         user_agent="linux:org.example.lurker:1.0 (by /u/someone)",
         requests_per_minute=1_000_000,
     )
-    # The well-known ones are on many lists, and each is on one.
+    # Well-known subreddits are on many lists, and each subreddit is on at least one.
     lists = [
         set(
             chance.choices(
@@ -271,7 +273,7 @@ def _run_schedules(
     usual: UsualCollector,
     size: Size,
 ) -> int:
-    """Run each bot at its moments, and return the most requests of one virtual minute."""
+    """Run each bot at its moments; return the most requests in one virtual minute."""
     latest: deque[tuple[float, int]] = deque()
     busiest = 0
     for start in range(START, START + int(size.hours * HOUR), FRESHNESS):
@@ -287,7 +289,7 @@ def _run_schedules(
 
 
 def _walk_deep() -> float:
-    """Give each stream its deep walk, and return what those of a day take: see above."""
+    """Give each stream its deep walk; return the requests of a day (see the module's docstring)."""
     from scraping.completing.deep_walks import INTERVALS
 
     return sum(_walk_deep_all(kind) / interval for kind, interval in INTERVALS.items())
@@ -304,7 +306,7 @@ def _walk_deep_all(kind: str) -> float:
     hours = DEPTH.total_seconds() / HOUR
     rates = streams.values_list("arrivals_per_hour", flat=True)
     reckoned = sum(min(LISTING_CAP, (rate or 0.0) * hours) for rate in rates) / PAGE
-    # Those of the other kind have had theirs.
+    # The streams of the other kind have had their deep walk.
     Stream.objects.update(deep_read_at=timezone.now())
     streams.update(deep_read_at=None)
     app = RedditApp.objects.get()
@@ -318,14 +320,14 @@ def _walk_deep_all(kind: str) -> float:
 
 
 def _scrape(bot_id: int) -> int:
-    """Run a session as the task does, and return its requests."""
+    """Run a session as the job does; return its requests."""
     from scraping.sessions import services
 
     return services.scrape_bot(bot_id, trigger="schedule").requests
 
 
 def _requests(simulator: SimulatorServer) -> dict[str, Counter[str]]:
-    """By client and kind, those for tokens included."""
+    """Return the number of requests by client and kind, with those for tokens."""
     clients = simulator.control("requests?limit=0")["clients"]
     return {
         client: Counter({kind: sum(statuses.values()) for kind, statuses in kinds.items()})
@@ -334,7 +336,7 @@ def _requests(simulator: SimulatorServer) -> dict[str, Counter[str]]:
 
 
 def _p95_delay(reckoning: Any, appeared: Callable[[dict[str, Any]], float]) -> float:
-    """Seconds from when an item could be read until it was stored."""
+    """Return the 95th percentile of the seconds from when an item can be read until it is stored."""
     from scraping.models import RedditComment, RedditPost
 
     due = {name: item for stream in reckoning for name, item in stream.exist.items()}

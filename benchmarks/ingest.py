@@ -1,11 +1,11 @@
 """Ingest of the volume posts against Django's own ways and a bare COPY, in one run.
 
-`ingest_vs_copy`: the time of a COPY of the same rows, ready as text, into the same table with the
-same indexes, divided by the time of `ingest_posts`; taken in turns. `ingest_vs_bulk_create` and
-`ingest_vs_update_or_create`: how many times as long Django's `bulk_create(update_conflicts=True)`
-and `update_or_create` take for each item; the last for a share of the posts, since it takes
-minutes. All begin with an empty table and known subreddits. `reingest_vs_ingest`: the first ingest
-against that of the same, unchanged posts.
+`ingest_vs_copy`: the time of a COPY of the same rows, prepared as text, into the same table with
+the same indexes, divided by the time of `ingest_posts`; the two alternate. `ingest_vs_bulk_create`
+and `ingest_vs_update_or_create`: how many times as long Django's
+`bulk_create(update_conflicts=True)` and one `update_or_create` for each item take. The latter
+measures only a share of the posts, since it takes minutes. All begin with an empty table and known
+subreddits. `reingest_vs_ingest`: the first ingest against the ingest of the same, unchanged posts.
 """
 
 import gzip
@@ -26,7 +26,7 @@ BATCH = 5_000
 
 
 def run() -> dict[str, float]:
-    """Measure; about a minute. Nothing without the volume file."""
+    """Measure, for about a minute. Return nothing without the volume file."""
     path = volume_file()
     if path is None:
         return {}

@@ -1,12 +1,13 @@
 """1,000 bots with 20 terms each over 10,000 items, on one core.
 
-All bots watch the one subreddit, the hardest case. Texts and terms are generated, the same ones each
-time: words of a skewed distribution in six scripts, texts as long as Reddit's (most of them short,
-some very long), terms as people write them: words, phrases, parts of words, and one pattern in
-twenty. `match_seconds` is for the 10,000 items with everything compiled, `match_compile_seconds` what
-is paid once in a process for these bots, `match_vs_simple` how many times faster it is than each bot's
-terms one after the other, on a sample in which both must find the same. With REDDIT_REFERENCE,
-`match_recorded_seconds` is for 10,000 recorded posts.
+All bots watch one subreddit, which is the hardest case. Texts and terms are generated, the same
+each time. The words have a skewed distribution and six scripts; the texts are as long as Reddit's,
+most of them short and some very long. The terms are such as people write: words, phrases, parts of
+words, and one pattern in twenty. `match_seconds` is the time for the 10,000 items with everything
+compiled, and `match_compile_seconds` the cost of compiling these bots once in a process.
+`match_vs_simple` is how many times faster this is than testing each bot's terms one after the
+other, on a sample in which both must find the same. With REDDIT_REFERENCE, `match_recorded_seconds`
+is the time for 10,000 recorded posts.
 """
 
 import gzip
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _database  # noqa: F401  (names the settings)
+from benchmarks import _database  # noqa: F401  (sets the settings)
 
 BOTS = 1_000
 TERMS = 20
@@ -34,7 +35,7 @@ SYLLABLES = {
     "hindi": "का रो मि तेन दल सोर वे लू प्र स्तो बे गी",
     "chinese": "的 一 是 不 了 人 我 在 有 他 这 中 大 来 上 国 个 到 说 们 为 子 和 你 地 出 道 也",
 }
-# How many texts of a hundred are of each language.
+# How many texts in a hundred are in each language.
 WEIGHTS = {
     "english": 70,
     "french": 10,
@@ -64,7 +65,7 @@ class _Language:
         self._random = random_
 
     def text(self, words: int) -> str:
-        """So many words, the usual ones most often; some with a capital, a number or a full stop."""
+        """Return so many words, common ones most often; some with a capital, a number or a full stop."""
         chosen = self._random.choices(self.words, cum_weights=self._weights, k=words)
         for index in range(0, words, 9):
             chosen[index] = chosen[index].capitalize() + self._random.choice(
@@ -73,7 +74,7 @@ class _Language:
         return self._space.join(chosen)
 
     def term(self) -> str:
-        """A word that is not among the commonest, or two or three that may stand together."""
+        """Return a word that is not among the most common, or two or three words."""
         draw = self._random.random()
         if draw < 0.75:
             return self._random.choice(self.words[50:])
@@ -130,7 +131,7 @@ def _generated() -> tuple[list[Any], list[Any]]:
 
 
 def _recorded() -> list[Any]:
-    """Up to 10,000 posts of the recordings, or none."""
+    """Return up to 10,000 recorded posts; none without recordings."""
     from scraping.reddit.parse import parse_post
 
     folder = os.environ.get("REDDIT_REFERENCE")
@@ -158,7 +159,7 @@ def _seconds(matcher: Any, items: list[Any]) -> tuple[float, int]:
 
 
 def run() -> dict[str, float]:
-    """Measure in processor time of this process, which waits for nothing."""
+    """Measure the processor time of this process, which waits for nothing."""
     import django
 
     django.setup()
@@ -168,7 +169,7 @@ def run() -> dict[str, float]:
     bots, items = _generated()
     began = time.process_time()
     fleet = Fleet(bots)
-    _seconds(fleet, items[:200])  # patterns are compiled as they meet texts
+    _seconds(fleet, items[:200])  # patterns are compiled when they first meet texts
     compiled = time.process_time() - began
     seconds, found = _seconds(fleet, items)
 

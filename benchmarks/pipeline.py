@@ -1,16 +1,17 @@
-"""The whole path of an item, from HTTP to its matches, against the usual collector, on the same pages.
+"""The whole path of an item, from HTTP to its matches, against the usual way, on the same pages.
 
 One session of a bot reads some 200 full pages of posts and comments from a simulator with an
-unlimited budget, into empty tables: permits, HTTP, JSON, parsing, storing, matching for 60 bots that
-watch the same subreddits with 20 terms each, the ledger, the session. `pipeline_items_per_s` is what
-one worker process does of that, in wall-clock time, PostgreSQL's included: the median of three rounds.
-The simulator runs on a core of its own and has rendered every page once before.
+unlimited budget, into empty tables. The path has permits, HTTP, JSON, parsing, storing, matching
+for 60 bots that watch the same subreddits with 20 terms each, the ledger and the session.
+`pipeline_items_per_s` is the rate of one worker process in wall-clock time, with PostgreSQL's
+share: the median of three rounds. The simulator runs on its own core and has rendered every page
+before.
 
-The usual collector walks the same listings with PRAW's objects, calls Django's `update_or_create` for
-each item, with the same columns, and looks for each bot's terms with one regular expression; a part
-of the posts and of the comments in each round, extrapolated to all of them. `pipeline_vs_usual`: how
-many times as long it takes; `pipeline_vs_usual_unmatched`: the same if it looked for nothing, while
-ours still does.
+The usual way walks the same listings with PRAW's objects, calls Django's `update_or_create` for
+each item with the same columns, and looks for each bot's terms with one regular expression. Each
+round measures a part of the posts and comments, and extrapolates to all. `pipeline_vs_usual`: how
+many times as long the usual way takes. `pipeline_vs_usual_unmatched`: the same if the usual way
+matches nothing, while Lurker still does.
 """
 
 import os
@@ -35,7 +36,7 @@ START = 1_773_144_000
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything; `one_by_one` items of each kind are stored the usual way."""
+    """The size of the measurement; `one_by_one` items of each kind are stored the usual way."""
 
     subreddits: int = 24
     bots: int = 60
@@ -47,7 +48,7 @@ TINY = Size(bots=3, history_hours=1.0, one_by_one=20)
 
 
 def run(size: Size = Size()) -> dict[str, float]:
-    """Measure; about a minute."""
+    """Measure, for about a minute."""
     with (
         _cores() as (theirs, ours),
         SimulatorServer(
@@ -72,7 +73,7 @@ def run(size: Size = Size()) -> dict[str, float]:
 
 @contextmanager
 def _cores() -> Iterator[tuple[set[int] | None, set[int] | None]]:
-    """A core for the simulator and one for this process, where there are two that can be chosen."""
+    """Yield a core for the simulator and one for this process, if there are two to choose from."""
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if len(cores) < 2:
         yield None, None
@@ -99,7 +100,7 @@ def _measure(simulator: SimulatorServer, size: Size) -> dict[str, float]:
     usual = UsualCollector(simulator.url, names)
     seconds, ratios, unmatched = [], [], []
     with override_settings(SIMULATOR_URL=simulator.url):
-        session()  # pages are rendered, terms compiled, connections opened
+        session()  # renders pages, compiles terms, opens connections
         for _ in range(ROUNDS):
             seconds.append(_seconds(session))
             posts, comments = RedditPost.objects.count(), RedditComment.objects.count()
@@ -118,9 +119,9 @@ def _measure(simulator: SimulatorServer, size: Size) -> dict[str, float]:
 
 
 def _usual_seconds(usual: "UsualCollector", sample: int, **numbers: int) -> tuple[float, float]:
-    """How long the usual way would take for so many items of each kind, from a sample of each.
+    """Return how long the usual way would take for so many items, from a sample of each kind.
 
-    In all, and for its matching.
+    The second value is the part that its matching takes.
     """
     total = matching = 0.0
     for kind, number in numbers.items():
@@ -131,7 +132,7 @@ def _usual_seconds(usual: "UsualCollector", sample: int, **numbers: int) -> tupl
 
 
 def _bots(names: list[str], size: Size) -> int:
-    """Bots that watch all of it with terms of their own; returns the one whose session it is."""
+    """Create bots with terms of their own that watch everything; return the one that collects."""
     from accounts.models import User
     from bots.models import BotConfig, RedditApp
 
@@ -161,9 +162,9 @@ def _bots(names: list[str], size: Size) -> int:
 
 
 def _terms(chance: random.Random) -> list[str]:
-    """Rare words, phrases of two and three words, and a pattern.
+    """Return rare words, phrases of two and three words, and a pattern.
 
-    The simulated people have a small vocabulary: a single word of it would match every other item.
+    Simulated people have a small vocabulary: a single word of it would match every other item.
     """
     from scraping.simulator.text import LANGUAGES
 
@@ -177,7 +178,7 @@ def _terms(chance: random.Random) -> list[str]:
 
 
 class UsualCollector:
-    """PRAW's objects, and a query or two for each item."""
+    """Collects the usual way: with PRAW's objects, and a query or two for each item."""
 
     def __init__(self, url: str, names: list[str]) -> None:
         import praw
@@ -289,7 +290,7 @@ class UsualCollector:
 
 
 def _seconds(work: Callable[[], Any]) -> float:
-    """How long it takes, from empty tables on."""
+    """Empty the tables, and return the seconds that the work takes."""
     from django.db import connection
 
     with connection.cursor() as cursor:

@@ -1,8 +1,8 @@
-"""A million posts are deleted while a collector stores pages of a hundred.
+"""Deletes a million posts while a collector stores pages of a hundred.
 
-`retention_rows_per_s`: deleted in a second, all rests included. `retention_ingest_p50_ratio` and
-`retention_ingest_p99_ratio`: how long storing a page takes meanwhile, against before; taken on the
-same database in the same run.
+`retention_rows_per_s`: rows deleted in a second, with all pauses. `retention_ingest_p50_ratio` and
+`retention_ingest_p99_ratio`: the time to store a page during the deletion, against the time before
+it, on the same database in the same run.
 """
 
 import statistics
@@ -14,7 +14,7 @@ from benchmarks._database import own_database
 ROWS = 1_000_000
 PAGE = 100
 QUIET_PAGES = 300
-# As a busy collector stores them.
+# The pause between two pages of a busy collector.
 PAUSE = 0.05
 
 FILL = """
@@ -27,7 +27,7 @@ FROM generate_series(1, %s) n
 
 
 def run() -> dict[str, float]:
-    """Measure; some minutes."""
+    """Measure, for some minutes."""
     with own_database():
         return _measure()
 

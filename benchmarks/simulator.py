@@ -1,9 +1,9 @@
-"""Pages of 100 posts a second that the Reddit simulator serves from one core.
+"""How many pages of 100 posts the Reddit simulator serves in a second from one core.
 
-The server has a process of its own, pinned to one core; the client, which only counts bytes on a
-keep-alive connection, is pinned to another. Pages carry the full key sets (about 350 kB each) and
-walk through ten cursors of four subreddits and of their sum, while the world goes on growing.
-`simulator_first_pages_per_s` is the same before anything is serialised.
+The server is a process of its own, pinned to one core. The client is pinned to another and only
+counts bytes on a keep-alive connection. Pages carry the full key sets (about 350 kB each). They are
+ten cursors of each of four subreddits and of a merged listing, while the world goes on growing.
+`simulator_first_pages_per_s` is the same before any item is serialised.
 """
 
 import json
@@ -20,7 +20,7 @@ _PATHS = ("python", "AskScience", "WorldNewsDesk", "france", "python+AskScience+
 
 
 class _Connection:
-    """The cheapest client there is: it parses headers and counts the body."""
+    """The cheapest possible client: it parses headers and counts the bytes of the body."""
 
     def __init__(self, url: str, token: str) -> None:
         parts = urllib.parse.urlsplit(url)
@@ -30,7 +30,7 @@ class _Connection:
         self._buffer = bytearray(1 << 20)
 
     def get(self, path: str, *, keep: bool = False) -> bytes:
-        """Fetch a page; its body is given only when wanted. Raises RuntimeError if not 200."""
+        """Fetch a page; return its body only if `keep`. Raises RuntimeError if the status is not 200."""
         self._socket.sendall(f"GET {path} HTTP/1.1\r\n{self._head}".encode())
         head = b""
         while b"\r\n\r\n" not in head:
@@ -58,7 +58,7 @@ class _Connection:
         return b"".join(kept)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
 
@@ -97,7 +97,7 @@ def run() -> dict[str, float]:
 def _measure(url: str) -> dict[str, float]:
     client = _Connection(url, _token(url))
     try:
-        client.get("/r/all/new?limit=1&raw_json=1")  # the past is generated here
+        client.get("/r/all/new?limit=1&raw_json=1")  # generates the past
         pages: list[str] = []
         began = time.perf_counter()
         for names in _PATHS:

@@ -1,12 +1,13 @@
-"""What the task path costs: no-op tasks a second through one real worker of four processes.
+"""The cost of the task path: no-op tasks a second through one real worker of four processes.
 
-Four workers, one after the other, in each of several rounds, on the same Redis and PostgreSQL (one
-that waits for the disk, as in production), all sending events as for Flower: bare Celery without any
-result; stock django-celery-results that tracks STARTED, as its documentation sets it up
-(`stock_reused`: with database connections kept); and a job of Lurker's with the production settings,
-each run of which is recorded when it is asked for, when it starts and when it ends. The messages lie
-in the queue before the worker begins; what is timed is from its first task until the last is
-acknowledged. Needs a machine that does nothing else: a loaded one delays whoever waits for answers.
+In each round, four workers run one after the other on the same Redis and PostgreSQL. PostgreSQL
+waits for the disk, as in production, and all workers send events, as for Flower. `bare` is Celery
+without results. `stock` is django-celery-results that tracks STARTED, set up by its documentation;
+`stock_reused` also keeps database connections. `ours` is a job of Lurker with the production
+settings: each run is recorded when it is requested, when it starts and when it ends. The messages
+are in the queue before the worker starts. The time runs from the first task until the last is
+acknowledged. The benchmark needs an idle machine: a busy one delays every process that waits for an
+answer.
 """
 
 import os
@@ -32,7 +33,7 @@ APPLICATION = "benchmarks._task_path_app"
 
 
 def run() -> dict[str, float]:
-    """Tasks a second of each, the median of the rounds, and the ratios of ours to the others."""
+    """Return tasks a second of each kind (the median of the rounds), and ours against the others."""
     rates: dict[str, list[float]] = {kind: [] for kind in TASKS}
     with tempfile.TemporaryDirectory(prefix="task-path-") as name:
         folder = Path(name)
@@ -96,7 +97,7 @@ def _rate(kind: str, environment: Mapping[str, str], broker: RedisServer, folder
                 if time.monotonic() > deadline or worker.poll() is not None:
                     log = (folder / "worker.log").read_text()[-4000:]
                     raise RuntimeError(f"{kind}: {left} of {number} tasks are left.\n{log}")
-                # Seldom enough to take nothing from the worker, often enough for one per cent.
+                # Rare enough to take no time from the worker, and frequent enough for one per cent.
                 time.sleep(0.02)
             return first / (time.perf_counter() - began)
         finally:
@@ -105,7 +106,7 @@ def _rate(kind: str, environment: Mapping[str, str], broker: RedisServer, folder
 
 
 def _expect_recorded(kind: str, postgres: PostgresServer) -> None:
-    """A worker that failed every task would be fast, too."""
+    """Check that every task succeeded: a worker that failed every task would be fast, too."""
     connection = psycopg2.connect(postgres.url())
     connection.autocommit = True
     try:
@@ -114,7 +115,7 @@ def _expect_recorded(kind: str, postgres: PostgresServer) -> None:
                 "SELECT count(*) FROM django_celery_results_taskresult WHERE status = 'SUCCESS'"
             )
             (recorded,) = cursor.fetchone()
-            # Each begins with an empty history.
+            # Each kind starts with an empty history.
             cursor.execute("TRUNCATE django_celery_results_taskresult")
     finally:
         connection.close()

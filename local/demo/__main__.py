@@ -29,13 +29,13 @@ PASSWORD_FILE = BASE_DIR / "var" / "demo-password"
 READY_SECONDS = 60
 FIRST_SESSIONS_SECONDS = 120
 POLL_SECONDS = 0.5
-# Enough traffic for something new in every session, and a past that is quickly read.
+# Enough traffic that every session finds something new, and a past that is quickly read.
 WORLD = ("--posts-per-hour", "60", "--history-hours", "6")
 PORTS = {"web": 8000, "simulator": 8090, "flower": 5555}
 
 
 class DemoError(Exception):
-    """The demo did not show what it should; the message says why."""
+    """The demo did not work as expected; the message says why."""
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -68,7 +68,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 class Demo:
-    """One run of it."""
+    """One run of the demo."""
 
     def __init__(self, options: argparse.Namespace, console: Console) -> None:
         self._options = options
@@ -80,7 +80,7 @@ class Demo:
         self._database_away_since: float | None = None
 
     def run(self) -> None:
-        """Start everything, show the sessions, and end everything."""
+        """Start all processes, show the sessions, and end all processes."""
         lock = _only_one()
         self._prepare()
         self._children = Children(FOLDER, self._say)
@@ -102,7 +102,7 @@ class Demo:
         return ports
 
     def _prepare(self) -> None:
-        """Bring database and broker up (the settings start the embedded ones) and migrate."""
+        """Start the database and the broker (the settings start embedded ones), and migrate."""
         self._say("Starting PostgreSQL and Redis, unless the environment names servers ...")
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
         os.environ.setdefault("LOG_LEVEL", "WARNING")
@@ -136,7 +136,7 @@ class Demo:
             *("worker", "celery", "-A", "config", "worker", "--queues", "scraping,default,cleanup"),
             *("--concurrency", "2", "--hostname", "demo@%h"),
             LOG_LEVEL="INFO",
-            # Ctrl-C gives running sessions a few seconds; what is not done by then runs again.
+            # Ctrl-C gives running sessions a few seconds; unfinished sessions run again later.
             REMAP_SIGTERM="SIGQUIT",
             CELERY_SOFT_SHUTDOWN_TIMEOUT="5",
         )
@@ -161,7 +161,7 @@ class Demo:
     def _beating(
         self, name: str, *command: str, **environment: str
     ) -> tuple[Child, Callable[[], bool]]:
-        """A process that shows its life by touching a file."""
+        """Start a process with a heartbeat file; return it and the test that the file exists."""
         file = FOLDER / f"{name}.alive"
         file.unlink(missing_ok=True)
         return self._child(name, *command, HEARTBEAT_FILE=str(file), **environment), file.exists
@@ -187,7 +187,7 @@ class Demo:
         self._say("Waiting for the first scheduled sessions ...")
 
     def _show(self) -> None:
-        """Print each scheduled session as it ends, for ever or until each bot has had one."""
+        """Print each scheduled session as it ends, forever; with --once, until each bot has had one."""
         from django.utils import timezone
 
         waiting = {bot.pk: bot.name for bot in self._bots}
@@ -218,7 +218,10 @@ class Demo:
             time.sleep(POLL_SECONDS)
 
     def _ended_sessions(self, begin: datetime, shown: Collection[int]) -> list[Any]:
-        """The scheduled sessions that ended and are not shown; none while PostgreSQL is away."""
+        """Return the ended scheduled sessions that are not shown; none while PostgreSQL is down.
+
+        Raises `DemoError` if PostgreSQL stays down.
+        """
         from django.db import DatabaseError, InterfaceError, connection
 
         from scraping.models import ScrapeSession
@@ -285,7 +288,7 @@ def _shown(path: Path) -> str:
 
 
 def _judge(ends: Counter[str]) -> None:
-    """A bot that could not read everything says so and is well; one that failed is not."""
+    """Raise `DemoError` if a first session failed; a session that read only a part is fine."""
     bad = {
         status: count for status, count in ends.items() if status not in ("completed", "partial")
     }
@@ -304,7 +307,7 @@ def _answers(url: str) -> Callable[[], bool]:
 
 
 def _recorded_subreddits(files: Sequence[Path], say: Callable[[str], None]) -> list[str]:
-    """The subreddits of recorded items, those with the most first; names that none can have are told."""
+    """Return the subreddits of recorded items, by number of items; print the invalid names."""
     from django.core.exceptions import ValidationError
 
     from bots.validation import clean_subreddits
@@ -325,7 +328,7 @@ def _recorded_subreddits(files: Sequence[Path], say: Callable[[str], None]) -> l
 
 
 def _only_one() -> Any:
-    """Hold the demo's lock file, which the kernel frees whatever happens to the process."""
+    """Hold the demo's lock file, which the kernel unlocks however the process ends."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     lock = (FOLDER / "lock").open("w")
     try:
@@ -346,7 +349,7 @@ def main() -> int:
     for number in (
         signal.SIGINT,
         signal.SIGTERM,
-    ):  # SIGINT, too: a shell's background job ignores it
+    ):  # SIGINT, too: a shell's background job ignores it by default
         signal.signal(number, _interrupt)
     try:
         Demo(options, console).run()

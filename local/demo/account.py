@@ -1,4 +1,4 @@
-"""The demo's user. Its password is generated once for a checkout and stays the same from then on."""
+"""The demo's user. Its password is generated once for each checkout and then stays the same."""
 
 import secrets
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ EMAIL = "demo@example.org"
 
 @dataclass(frozen=True)
 class Account:
-    """The demo's user, the password of the demo, and how to sign in."""
+    """The demo's user, the password of the demo, and how to log in."""
 
     user: User
     password: str
-    # What stands beside the e-mail address: the password, or why another one is needed.
+    # The text beside the e-mail address: the password, or why the demo's password does not work.
     sign_in: str
-    # Whether the user was there already and has a new password now.
+    # Whether the user existed already and has a new password now.
     is_reset: bool = False
 
 
 def ensure_account(password_file: Path) -> Account:
-    """Have the demo's user, and its password in a file that only its owner can read.
+    """Create the demo's user if missing, with a password in a file that only its owner can read.
 
-    A password that somebody set for the user since is kept. Remove the file to have a new one
-    generated and set.
+    A password that somebody has since set for the user is kept. Remove the file to generate and set
+    a new password.
     """
     is_generated = not password_file.exists()
     password = generated_secret(password_file, lambda: secrets.token_urlsafe(9))

@@ -1,4 +1,4 @@
-"""The demo's processes: each in a group of its own, with a log file, all of them ended with it.
+"""The demo's processes. Each has its own process group and log file, and ends with the demo.
 
 A process that ends by itself is started again.
 """
@@ -21,9 +21,9 @@ from config.environment import BASE_DIR
 LOG_LINES = 15
 STOP_SECONDS = 15
 # Seconds until a process that ended is started again: the first time, the second time and so on.
-# When it ends once more, it is given up.
+# After the last pause the demo gives up on the process.
 RESTART_PAUSES = (1, 2, 4, 8, 16)
-# A process that ran for so many seconds has the first pause again.
+# A process that ran for so many seconds starts again with the first pause.
 SETTLED_SECONDS = 60
 
 
@@ -32,7 +32,7 @@ class ChildError(Exception):
 
 
 class Restarts:
-    """When a process that ended starts again, and when that is pointless."""
+    """Decides when a process that ended starts again, and when to give up."""
 
     def __init__(self, name: str, log: Path, say: Callable[[str], None]) -> None:
         self._name = name
@@ -43,16 +43,17 @@ class Restarts:
         self._started_at = time.monotonic()
 
     def are_due(self, end: str) -> bool:
-        """Return whether the process, which ended as `end` says, is to be started now.
+        """Return whether to start the process now; `end` says how it ended.
 
-        Prints a line when the end is noticed. Raises `ChildError` after too many restarts in a row.
+        Prints a line at the first call after an end. Raises `ChildError` after too many restarts in
+        a row.
         """
         if self._at is None:
             self._at = time.monotonic() + self._next_pause(end)
         return time.monotonic() >= self._at
 
     def started(self) -> None:
-        """Note that the process was started."""
+        """Record that the process was started."""
         self._started_at = time.monotonic()
         self._at = None
 
@@ -72,13 +73,13 @@ class Restarts:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return "\n".join(f"  {line}" for line in lines[-LOG_LINES:])
 
 
 def free_port(wanted: int) -> int:
-    """Return the port if nobody listens on it, else a free one."""
+    """Return the wanted port if it is free, else another free port; raise `ChildError` if none is."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -92,7 +93,7 @@ def free_port(wanted: int) -> int:
 
 
 class Child:
-    """One process, started at once."""
+    """One process, which the constructor starts."""
 
     def __init__(
         self,
@@ -120,20 +121,20 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=os.environ | self._environment,
                 cwd=BASE_DIR,
-                # A group of its own: the terminal's Ctrl-C reaches the demo alone, which then ends
+                # A group of its own: the terminal's Ctrl-C reaches only the demo, which then ends
                 # its processes in order.
                 start_new_session=True,
             )
 
     def restart(self) -> None:
-        """Start it again, after what it left behind has ended. The log goes on."""
+        """Kill the rest of its process group and start the process again, with the same log."""
         _kill_group(self.process.pid)
         self.process.wait()
         self.process = self._start()
         self.restarts.started()
 
     def end(self) -> str:
-        """Say how it ended."""
+        """Return how the process ended, in words."""
         status = self.process.returncode
         if status >= 0:
             return f"ended with status {status}"
@@ -143,7 +144,7 @@ class Child:
 
 
 class Children:
-    """All of them. Those that an earlier demo could not end, because it was killed, end first."""
+    """All processes of the demo. Processes that a killed demo left behind are ended first."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         """Keep logs in the folder; `say` prints a line for each process that ends."""
@@ -163,14 +164,14 @@ class Children:
         return child
 
     def check(self) -> None:
-        """Start processes again that have ended; raise `ChildError` for one that ends again and again."""
+        """Restart processes that have ended; raise `ChildError` if a process ends again and again."""
         for child in self._all:
             if child.process.poll() is not None and child.restarts.are_due(child.end()):
                 child.restart()
                 self._write_register()
 
     def wait_until(self, child: Child, is_ready: Callable[[], bool], *, seconds: float) -> None:
-        """Return once the process is ready; raise `ChildError` if that takes too long."""
+        """Return when the process is ready; raise `ChildError` if that takes too long."""
         deadline = time.monotonic() + seconds
         while not is_ready():
             self.check()
@@ -185,7 +186,7 @@ class Children:
         self._register.write_text(json.dumps(created))
 
     def stop(self) -> None:
-        """End them, the last started first, by SIGTERM and after a while by SIGKILL."""
+        """End all processes, the last started first: by SIGTERM, and later by SIGKILL."""
         for child in reversed(self._all):
             if child.process.poll() is None:
                 child.process.terminate()
@@ -199,7 +200,7 @@ class Children:
         if not self._register.exists():
             return
         for pid, created in json.loads(self._register.read_text() or "{}").items():
-            # The same number may be another process by now; its time of birth tells.
+            # Another process may have the number now; the time of its start decides.
             if created is not None and _created(int(pid)) == created:
                 _kill_group(int(pid))
         self._register.unlink()

@@ -1,4 +1,4 @@
-"""The embedded servers of the demo, which are started again when they end."""
+"""The embedded servers of the demo, and their restart after an end."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +8,12 @@ from local.servers import ensure_postgres, ensure_redis, lifetime
 from local.servers.postgres import PostgresServer
 from local.servers.redis import RedisServer
 
-# Starts a server with its data in this folder, unless it runs, and returns its address.
+# Starts a server with its data in this folder unless it runs; returns its address.
 Ensure = Callable[[Path], str]
 
 
 class Servers:
-    """PostgreSQL and Redis below a folder, as far as this process uses them."""
+    """PostgreSQL and Redis below a folder, if this process uses them."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         postgres = PostgresServer((folder / "postgres").resolve())
@@ -24,9 +24,9 @@ class Servers:
         ]
 
     def check(self) -> None:
-        """Start servers again that have ended.
+        """Restart servers that have ended.
 
-        Raises `ChildError` for one that ends again and again, `EmbeddedServerError` for one that
+        Raises `ChildError` if a server ends again and again, and `EmbeddedServerError` if a server
         cannot start.
         """
         for server, ensure, restarts in self._servers:

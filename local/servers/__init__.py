@@ -1,6 +1,6 @@
-"""PostgreSQL and Redis servers inside the checkout, for when no others are configured.
+"""PostgreSQL and Redis servers inside the checkout, used if no other servers are configured.
 
-They listen on Unix sockets only, keep their data below `var/` and end with the last process that
+They listen only on Unix sockets, keep their data below `var/`, and end with the last process that
 uses them. `python -m local.servers` shows and stops them.
 """
 
@@ -16,14 +16,14 @@ __all__ = ["EmbeddedServerError", "Servers", "ensure_postgres", "ensure_redis", 
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the embedded servers are."""
+    """The addresses of the embedded servers."""
 
     database_url: str
     broker_url: str
 
 
 def ensure_servers(folder: Path, *, durable: bool = True) -> Servers:
-    """Have both servers, with their data in `postgres` and `redis` below the folder."""
+    """Start both servers unless they run, with data in `postgres` and `redis` below the folder."""
     return Servers(
         database_url=ensure_postgres(folder / "postgres", durable=durable),
         broker_url=ensure_redis(folder / "redis"),

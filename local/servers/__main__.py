@@ -13,7 +13,7 @@ DEFAULT_FOLDERS = (CHECKOUT / "var", CHECKOUT / "var" / "test")
 
 
 def servers(folders: list[Path]) -> list[tuple[str, PostgresServer | RedisServer]]:
-    """The servers whose data folders exist below the given folders."""
+    """Return the servers whose data folders exist below the given folders."""
     found: list[tuple[str, PostgresServer | RedisServer]] = []
     for folder in folders:
         data_dir = folder.resolve()
@@ -25,7 +25,7 @@ def servers(folders: list[Path]) -> list[tuple[str, PostgresServer | RedisServer
 
 
 def show(name: str, server: PostgresServer | RedisServer) -> None:
-    """Write one line about a server, and the address if it runs."""
+    """Print one line about a server, and its address if it runs."""
     process = server.process()
     if process is None:
         print(f"{name}: not running ({server.data_dir})")  # noqa: T201

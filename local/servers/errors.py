@@ -1,4 +1,4 @@
-"""What can go wrong with an embedded server."""
+"""The error of an embedded server."""
 
 from collections import deque
 from pathlib import Path
@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 class EmbeddedServerError(ImproperlyConfigured):
-    """An embedded server cannot be started; the message says why and what to do."""
+    """An embedded server cannot start; the message says why and what to do."""
 
     def __init__(self, problem: str, *, remedy: str, log: Path | None = None) -> None:
         message = f"{problem}. {remedy}"
@@ -17,7 +17,7 @@ class EmbeddedServerError(ImproperlyConfigured):
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """The last lines of a server's log; empty when it has none."""
+    """Return the last lines of a server's log; empty if there is no log."""
     try:
         with log.open(errors="replace") as stream:
             return "".join(f"  {line}" for line in deque(stream, maxlen=lines))

@@ -1,4 +1,4 @@
-"""Starting and ending the processes of embedded servers, and where their sockets are."""
+"""Starts and ends the processes of embedded servers, and places their sockets."""
 
 import contextlib
 import hashlib
@@ -18,15 +18,15 @@ import psutil
 from local.servers.errors import EmbeddedServerError
 
 # The kernel's limit for the path of a Unix socket is 107 bytes (unix(7)); macOS allows 103.
-# What is left is for the name of the socket itself.
+# The rest is for the name of the socket itself.
 DIRECTORY_BYTES = 80
 
 
 def socket_dir(data_dir: Path) -> Path:
-    """Where the sockets of the server with this data folder lie: a short path without blanks.
+    """Return the folder for the sockets of the server with this data folder: short, without blanks.
 
-    The checkout may be deep and its path may hold blanks, which neither the kernel nor every
-    reader of a socket address takes; the folder's name is a digest of it.
+    The path of the checkout may be too long for the kernel, or may contain blanks, which some
+    readers of socket addresses refuse. So the folder's name is a digest of the path.
     """
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
     name = f"lurker-{os.geteuid()}-{digest}"
@@ -37,7 +37,10 @@ def socket_dir(data_dir: Path) -> Path:
 
 
 def make_private(path: Path, *, owner: int) -> None:
-    """Create a folder that only its owner can enter, or see to it that it is one."""
+    """Create a folder that only its owner can enter, or make an existing folder so.
+
+    Raises `EmbeddedServerError` if the path is another user's, or is not a folder.
+    """
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
     status = path.lstat()
@@ -59,12 +62,12 @@ def launch(
     environment: Mapping[str, str],
     identity: Mapping[str, Any] | None = None,
 ) -> int:
-    """Start a server in a session of its own, its output added to a log; return its process id.
+    """Start a server in its own session, append its output to a log, and return its process id.
 
-    `identity` is as `identity_of` returns it.
+    `identity` is a result of `identity_of`.
 
-    A shell between it and us makes init its parent: a server that dies leaves no zombie here,
-    and no signal that a terminal sends to our process group reaches it.
+    A shell starts the server and exits, so that init becomes its parent. A dead server then leaves
+    no zombie here, and the terminal's signals to this process group do not reach it.
     """
     with log.open("ab") as stream:
         done = subprocess.run(
@@ -83,14 +86,14 @@ def launch(
 
 
 def identity_of(user: pwd.struct_passwd) -> dict[str, Any]:
-    """The arguments with which `subprocess` becomes another user, with none of our own groups."""
+    """Return the arguments with which `subprocess` runs as another user, without our groups."""
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}
 
 
 def process_of(pid: int | None, *, name: str, cwd: Path) -> psutil.Process | None:
-    """The process with this id, if it is the server that works in this folder.
+    """Return the process with this id if it is the server that works in this folder, else None.
 
-    Process ids are reused: the one in an old pid file may be anybody's.
+    Process ids are reused: the id in an old pid file may belong to any process.
     """
     if pid is None:
         return None
@@ -102,7 +105,7 @@ def process_of(pid: int | None, *, name: str, cwd: Path) -> psutil.Process | Non
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that waits for init to reap it does not."""
+    """Return whether a process runs; a zombie does not run."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -120,7 +123,7 @@ def wait_for_end(pid: int, *, seconds: float) -> bool:
 
 
 def end_all(name: str, *, cwd: Path) -> None:
-    """Kill what an earlier server left in its folder, even if the folder was removed meanwhile."""
+    """Kill the processes that an earlier server left in its folder, even if the folder is gone."""
     left = []
     for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):

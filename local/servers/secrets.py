@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def generated_secret(path: Path, generate: Callable[[], str]) -> str:
-    """The secret in a file that only its owner can read; generated when it is first asked for.
+    """Return the secret in a file that only its owner can read; the first call generates it.
 
-    Many processes may ask at once: one of them writes the file, all of them return its content.
+    Many processes may call this at once: one writes the file, and all return its content.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -17,7 +17,7 @@ def generated_secret(path: Path, generate: Callable[[], str]) -> str:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(generate() + "\n")
         try:
-            os.link(new, path)  # unlike a rename, this never replaces another one's
+            os.link(new, path)  # unlike a rename, a link never replaces another process's file
         except FileExistsError:
             pass
         finally:

@@ -31,7 +31,7 @@ def use_own_environment() -> None:
     os.environ[REPLACED] = str(os.getpid())
     try:
         os.execv(python, [str(python), *arguments])  # noqa: S606 - no shell is wanted
-    except OSError:  # made for another machine
+    except OSError:  # the environment was made for another machine
         del os.environ[REPLACED]
 
 

@@ -132,7 +132,7 @@ def _usual_seconds(usual: "UsualCollector", sample: int, **numbers: int) -> tupl
 
 
 def _bots(names: list[str], size: Size) -> int:
-    """Create bots with terms of their own that watch everything; return the one that collects."""
+    """Create bots with terms of their own that watch everything; return the id of the first."""
     from accounts.models import User
     from bots.models import BotConfig, RedditApp
 

@@ -10,6 +10,6 @@ class ProjectConfig(AppConfig):
     verbose_name = "Lurker"
 
     def ready(self) -> None:
-        """Make Celery's application the one that `shared_task` uses, and register the checks."""
+        """Set up Celery's application for `shared_task`, and register the checks."""
         import config.celery
         import config.checks  # noqa: F401

@@ -122,7 +122,7 @@ def database_is_postgres(**_: Any) -> list[checks.CheckMessage]:
 def postgres_is_recent(
     databases: Sequence[str] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
-    """LURKER.E007: runs before migrations and with `check --database default`."""
+    """LURKER.E007: PostgreSQL is recent; checked before migrations and by `check --database default`."""
     messages: list[checks.CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]

@@ -71,7 +71,7 @@ def read_as(**names: str) -> None:
 
 
 def _raw(name: str) -> str | None:
-    """Return the set or provided value. An empty value counts as not set: compose passes those."""
+    """Return the set or provided value. An empty value counts as not set: compose passes empty values."""
     value = os.environ.get(_read_as.get(name, name), "").strip()
     if value:
         return value

@@ -1,7 +1,8 @@
-"""Whether a process of Lurker is well: `python -m config.health web|worker|beat|flower`.
+"""Checks the health of a Lurker process: `python -m config.health web|worker|beat|flower`.
 
-Run it where the process runs, with the same environment. Exit status 0 means yes; otherwise a line
-on standard error says what is wrong. Imports neither Django's apps nor Celery, as it runs often.
+Run it where the process runs, with the same environment. Exit status 0 means healthy; otherwise a
+line on standard error names the problem. It imports neither Django's apps nor Celery, because it
+runs often.
 """
 
 import argparse

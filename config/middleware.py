@@ -23,7 +23,7 @@ class HealthMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        # One thread, so that a hanging check is not joined by others.
+        # One thread: while a check hangs, no other check starts.
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health")
 
     def __call__(self, request: HttpRequest) -> HttpResponse:

@@ -23,7 +23,7 @@ from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
 # PostgreSQL cuts application_name at 63 bytes.
 APPLICATION_NAME_BYTES = 63
 
-# Keys that begin with this are this app's own; a job cannot declare one.
+# This app's own keys begin with this prefix; a job cannot declare a key with it.
 RESERVED_PREFIX = "jobs:"
 
 # Each side notices a dead peer about six seconds after its last packet: libpq on this side, the

@@ -136,11 +136,11 @@ class BotConfigAdmin(OwnedModelAdmin):
     ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """The list that knows the schedules."""
+        """Return the list that also reads the bots' schedules."""
         return BotChangeList
 
     def get_fieldsets(self, request: HttpRequest, obj: BotConfig | None = None) -> Any:
-        """A bot that is being added has had no session."""
+        """Leave out the last session on the page that adds a bot."""
         return self.fieldsets if obj else self.fieldsets[:-1]
 
     def formfield_for_foreignkey(

@@ -22,7 +22,7 @@ class RowsCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def show(self, rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str = "None.") -> None:
-        """Print rows, all of which have the same keys."""
+        """Print rows that have the same keys."""
         if as_json:
             self.stdout.write(json.dumps(list(rows), cls=DjangoJSONEncoder, indent=2))
             return

@@ -14,7 +14,7 @@ class Batch(models.Model):
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
     total = models.PositiveIntegerField()
-    # How many of its runs have not ended.
+    # How many runs of the batch have not ended.
     remaining = models.PositiveIntegerField()
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     finished_at = models.DateTimeField(null=True, db_index=True)
@@ -35,7 +35,7 @@ class Batch(models.Model):
 
     @property
     def done(self) -> int:
-        """How many of its runs have ended."""
+        """How many runs of the batch have ended."""
         return self.total - self.remaining
 
 

@@ -238,7 +238,7 @@ def firings(crontab: str, zone: str, *, after: datetime) -> Iterator[datetime]:
 
 
 class _Timings:
-    """Shared interval and crontab rows: a few dozen serve any number of schedules."""
+    """Shared rows of intervals and crontabs: a few dozen rows serve any number of schedules."""
 
     def __init__(self, *, create: bool) -> None:
         self._create = create

@@ -1,4 +1,8 @@
-"""Ownership in the admin: users see the objects that they own, superusers see all objects."""
+"""Ownership in the admin: users see their own objects, superusers see all objects.
+
+It covers bots, Reddit apps and what belongs to bots. Content and other objects without an owner are
+visible to every user with the permission.
+"""
 
 from typing import Any, TypeVar, cast
 

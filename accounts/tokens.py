@@ -80,7 +80,8 @@ def issue_password_reset(user: User) -> str:
 def reset_password(token: str, password: str) -> User:
     """Set a new password and revoke all tokens of the user; return the user.
 
-    Raises `InvalidToken`, or ValidationError for a weak password; the token then stays valid.
+    Raises `InvalidToken`, or ValidationError for a weak password. The token stays valid after a
+    ValidationError.
     """
     with transaction.atomic():
         user = _redeem(PasswordResetToken, token).user

@@ -77,7 +77,7 @@ def seed(
 
 
 def _recorded(subreddits: Sequence[str]) -> list[dict[str, Any]]:
-    """Return as many bots, with the recorded subreddits dealt out; each collects everything."""
+    """Return bots that share out the recorded subreddits; each collects everything in its part."""
     hands = [subreddits[start :: len(BOTS)] for start in range(len(BOTS))]
     return [
         {

@@ -14,7 +14,8 @@ SUBREDDIT_LINK = re.compile(
     r"(?:https?://)?(?:(?:www|old|new|oauth)\.)?(?:reddit\.com)?/?r/([^/?#]+)/?(?:[?#].*)?",
     re.IGNORECASE,
 )
-# Views over other subreddits: Lurker cannot be complete about them, for they have no items.
+# Views over other subreddits. Their members are not fixed, so Lurker cannot collect them
+# completely.
 AGGREGATES = frozenset(
     {"all", "popular", "home", "friends", "mod", "random", "randnsfw", "myrandom"}
 )

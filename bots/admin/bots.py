@@ -281,7 +281,7 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @action(description="Save and run now", permissions=["change"])
     def save_and_run(self, request: HttpRequest, bot: BotConfig) -> None:
-        """Save the open bot and request one session of it.
+        """Request one session of the open bot, which the form has just saved.
 
         This is a button of the form: a link would change state by GET, without a CSRF check.
         """
@@ -289,7 +289,7 @@ class BotConfigAdmin(OwnedModelAdmin):
 
     @action(description="Save and resume", permissions=["change"])
     def save_and_resume(self, request: HttpRequest, bot: BotConfig) -> None:
-        """Save the open bot and put it back on its schedule."""
+        """Put the open bot, which the form has just saved, back on its schedule."""
         self.resume(request, self.get_queryset(request).filter(pk=bot.pk))
 
     def get_actions_submit_line(

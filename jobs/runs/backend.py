@@ -118,7 +118,7 @@ class RunBackend(DatabaseBackend):
     ) -> None:
         """Write the end from a worker's main process, when the body did not finish."""
         if state == states.RETRY:
-            return  # a worker in warm shutdown sent it; the row names the run's holder
+            return  # Celery cancelled it at a shutdown; the row still names the holder
         try:
             if isinstance(result, WorkerLostError):
                 _wait_for_lost(task_id)

@@ -41,7 +41,10 @@ LONGEST_COUNTDOWN_SECONDS = 30
 
 
 def result_patience_seconds() -> float:
-    """Return how long the end of a run waits for the database: half the visibility time-out at most."""
+    """Return the seconds that the end of a run waits for the database.
+
+    It is half the visibility time-out, and at most 15 minutes.
+    """
     options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
     visibility_timeout: float = options.get("visibility_timeout", 1800)
     return min(visibility_timeout, 1800) / 2

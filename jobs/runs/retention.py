@@ -35,7 +35,8 @@ BATCHES_AT_ONCE = 20
 def delete_old_runs(*, now: datetime | None = None, batch_size: int = BATCH_SIZE) -> int:
     """Delete runs that ended more than RUN_HISTORY_DAYS ago, or the job's own `history_days`.
 
-    Deletes ended batches, too. Unfinished runs are never deleted. Returns how many runs were.
+    Deletes ended batches, too. Unfinished runs are never deleted. Returns the number of deleted
+    runs.
     """
     now = now or timezone.now()
     deleted = 0

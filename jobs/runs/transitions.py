@@ -3,8 +3,8 @@
 PENDING -> STARTED -> SUCCESS | FAILURE | REVOKED | SKIPPED, with RETRY and PENDING between two
 attempts. Each statement names the states that it may leave, so that a run only moves forward: a
 late or repeated message changes nothing. The statements use the database's clock. The clock of the
-requesting process sets a request's first not_before, expires and sweep_at (`jobs.runs.store`), and
-the clock of the worker measures `duration`.
+requesting process sets date_created, and the first not_before, expires and sweep_at
+(`jobs.runs.store`). The clock of the worker measures `duration`.
 
 `meta` holds, as JSON, the values for which `django_celery_results.TaskResult` has no column: queue,
 trigger, attempts (how often it was claimed), failures (attempts that count against max_retries),

@@ -26,9 +26,10 @@ def find(name: str) -> Task[..., Any]:
 
 
 def queue_of(task: str, app: Celery | None = None) -> str:
-    """Return the queue in which a task's runs wait unless a schedule or a caller names another.
+    """Return the queue of a task's runs, unless a schedule or a caller names another.
 
-    It is the queue that the job declares, and for a task of a library the one that Celery's routes name.
+    For a job it is the queue that the job declares, for a library's task the queue in Celery's
+    routes.
     """
     app = app or current_app
     found = app.tasks.get(task)

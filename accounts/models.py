@@ -80,7 +80,7 @@ class Token(models.Model):
 
 
 class RefreshToken(Token):
-    """Buys one new access token and the next refresh token of the same family.
+    """Redeemed once, for one new access token and the next refresh token of the same family.
 
     A second use shows that the token was copied: the whole family is revoked.
     """
@@ -89,4 +89,4 @@ class RefreshToken(Token):
 
 
 class PasswordResetToken(Token):
-    """Sets a new password, once."""
+    """Redeemed once, to set a new password."""

@@ -10,8 +10,9 @@ threads = 4
 # Files for the heartbeats of the processes. On a disk, a slow write would look like a hanging
 # process.
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn creates its files there safely
-# Seconds without a heartbeat after which a process is killed; a slow request does not stop the
-# heartbeat of threads. And the seconds that running requests get when the process is told to stop.
+# Seconds without a heartbeat after which a process is killed; a slow request in a thread does not
+# stop the heartbeat. The second value: seconds for running requests when the process is told to
+# stop.
 timeout = 60
 graceful_timeout = 20
 # Replace a process now and then, against leaks in libraries, but not all processes at once.

@@ -1,4 +1,4 @@
-"""Firing: one transaction advances due schedules and records their runs; then they are sent.
+"""Firing: one transaction advances due schedules and records their runs; then beat sends them.
 
 A schedule and a slot determine the task id of a run. A row of a schedule moves only forward, from
 the version that beat has read. So a slot is recorded once, whichever process dies at whatever

@@ -196,7 +196,7 @@ class LoadedSchedules:
             return dict(cursor.fetchall())
 
     def _read_apart(self, ids: Sequence[int], found: Refreshed) -> None:
-        """Read rows; read a row with a value that Python cannot represent on its own."""
+        """Read rows; a row with a value that Python cannot represent is read separately."""
         try:
             rows = self._rows(SELECTED, ids)
         except UNREADABLE as error:
@@ -303,7 +303,7 @@ class LoadedSchedules:
 
 
 def _timings_apart(kind: str, ids: Sequence[int]) -> dict[TimingKey, Timing | str]:
-    """Read timings; read a row with a value that Python cannot represent on its own."""
+    """Read timings; a row with a value that Python cannot represent is read separately."""
     rows = TIMING_MODELS[kind]._default_manager.filter(pk__in=ids).order_by()
     try:
         return {(kind, row.pk): timing_of_row(kind, row) for row in rows}

@@ -330,7 +330,7 @@ class LeaderScheduler(DatabaseScheduler):
 
     @_heap.setter
     def _heap(self, _: Any) -> None:
-        """Ignore the emptying by Celery and django-celery-beat: this heap is always current."""
+        """Ignore the value: Celery and django-celery-beat empty their heap here, but this one is current."""
 
     def populate_heap(self, *_: Any, **__: Any) -> None:
         """Load changes from the database into the heap."""

@@ -116,7 +116,7 @@ def run() -> SweepResult:
 
 
 def send_due() -> SweepResult:
-    """Revoke waiting runs that are too late, and send those that are due."""
+    """Revoke waiting runs that are too late, and send waiting runs that are due."""
     result = SweepResult()
     while True:
         due = _take_due()

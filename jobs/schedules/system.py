@@ -36,7 +36,7 @@ def install() -> list[str]:
 def install_after_migrate(sender: Any, using: str, **_: Any) -> None:
     """Install the system schedules once their tables exist.
 
-    Django sends the signal for each app; this receiver acts on the one for `jobs`.
+    Django sends the signal once for each app; this receiver acts only on the signal for `jobs`.
     """
     if sender.name == "jobs" and PeriodicTask._meta.db_table in (
         connections[using].introspection.table_names()

@@ -1,4 +1,4 @@
-# One image for every process; docker-compose.yml says which one a container runs.
+# One image for every process; docker-compose.yml says which process a container runs.
 FROM python:3.12-slim-bookworm AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -7,15 +7,15 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 
-# Before the code: a changed view does not install everything anew.
+# Packages come before the code, so that a change of the code does not install them again.
 COPY requirements/production.txt /tmp/requirements.txt
 RUN pip install --require-hashes --only-binary=:all: -r /tmp/requirements.txt
 
 WORKDIR /app
 COPY . .
 
-# The settings want secrets and servers, collecting files needs neither. These values live as long
-# as this command; what it leaves in the image is the collected files.
+# The settings need secrets and servers, but collecting files needs neither. These values live only as
+# long as this command. The command leaves only the collected files and compiled code in the image.
 RUN SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(48))')" \
     ENCRYPTION_KEYS="$(python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())')" \
     DATABASE_URL=postgresql://nobody@localhost/nothing \
@@ -42,6 +42,6 @@ COPY --from=build /app /app
 WORKDIR /app
 USER 10001
 
-# The web process, on port $PORT (8000). Others: `celery -A config worker|beat|flower`,
+# The web process, on port $PORT (8000). Other commands: `celery -A config worker|beat|flower`,
 # `python manage.py ...`.
 CMD ["gunicorn", "--config", "python:config.gunicorn", "config.wsgi"]

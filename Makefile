@@ -10,8 +10,8 @@ ARGS ?=
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The stamp holds what was installed: a changed lock file or interpreter installs anew. Without
-# --no-compile pip spends a third of the time on modules that are never imported.
+# The stamp says when packages were installed: a newer lock file installs them again. Without
+# --no-compile, pip spends a third of the time on modules that are never imported.
 $(VENV)/.installed: requirements/test.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lurker needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -39,7 +39,7 @@ lint: install  ## ruff (lint and format), the import contracts, the types and th
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory docs
 
-# All pages are read anew each time: only then Sphinx sees that a page lost the target of a link.
+# Sphinx reads all pages again each time: only then does it see that a page lost the target of a link.
 .PHONY: docs
 docs: install  ## the docs as a site in var/site; a dead link is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --write-all --conf-dir docs --doctree-dir var/doctrees . var/site
@@ -52,10 +52,10 @@ audit: install  ## known vulnerabilities in the locked packages (asks PyPI)
 types: install  ## mypy, strictly
 	$(BIN)/mypy
 
-# Parallel test processes; each has a database and keys in the broker of its own.
+# The number of parallel test processes. Each process has a database and broker keys of its own.
 JOBS ?= 2
 
-# Tests run on servers that the environment names, and else on embedded ones.
+# Tests run on the servers that the environment names, or on embedded servers.
 export TEST_DATABASE_URL ?= $(DATABASE_URL)
 export TEST_CELERY_BROKER_URL ?= $(CELERY_BROKER_URL)
 
@@ -67,9 +67,9 @@ test: install  ## all tests (ARGS="-k words" for some); starts its own servers a
 test-fast: install  ## the tests that start no processes
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
-# A report comes also out of tests that failed; the exit code is that of the tests.
+# Failed tests give a report, too. The exit code is the exit code of the tests.
 .PHONY: test-coverage
-test-coverage: install  ## all tests, with the lines that they miss in var/coverage/html
+test-coverage: install  ## all tests, with a report of the lines that they miss in var/coverage/html
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS); status=$$?; \
 	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report; exit $$status
@@ -84,14 +84,14 @@ image:  ## build the container image and check docker-compose.yml (needs Docker)
 	docker compose --env-file .ci/compose.env build web
 
 .PHONY: demo
-demo: install  ## everything on this machine, on simulated Reddit (ARGS="--once", ARGS="--help")
+demo: install  ## all of Lurker on this machine, on a simulated Reddit (ARGS="--once", ARGS="--help")
 	@$(BIN)/python -m local.demo $(ARGS)
 
 .PHONY: stop
-stop:  ## end embedded servers that a killed process left behind
+stop:  ## end embedded servers that a killed process left running
 	@test ! -x $(BIN)/python || $(BIN)/python -m local.servers stop
 
 .PHONY: clean
-clean: stop  ## remove what runs have left: data of the embedded servers, logs, caches
+clean: stop  ## remove data of the embedded servers, logs, results and caches
 	rm -rf var .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache benchmarks/results
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The admin of what was collected, and of how."""
+"""The admin of collected content and of its collection."""
 
 from scraping.admin import (  # noqa: F401 - each registers its models
     content,

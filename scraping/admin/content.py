@@ -1,4 +1,4 @@
-"""Posts and comments, as they were stored."""
+"""Posts and comments in the admin, as they were stored."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ STORED: "tuple[str, FieldOpts]" = (
 
 
 def link_to_item(fullname: str | None) -> SafeString | str:
-    """A link to the page of a post or comment; one that is not stored has the page say so."""
+    """Return a link to the page of a post or comment; the page says so if the item is not stored."""
     if not fullname:
         return "-"
     model = "redditcomment" if fullname.startswith("t1_") else "redditpost"
@@ -54,24 +54,24 @@ def _link_to_list(model: str, query: str, told: str) -> SafeString:
 
 
 class ContentAdmin(EvidenceAdmin):
-    """What posts and comments have in common."""
+    """The admin that posts and comments share."""
 
     list_select_related = ["subreddit"]
     list_filter = ["removal", ("created_at", RangeDateTimeFilter)]
-    show_facets = admin.ShowFacets.NEVER  # they count each choice of a filter
+    show_facets = admin.ShowFacets.NEVER  # facets count the items of each choice
     search_help_text = "Link, id, or words; r/name narrows them"
     readonly_fields = ["on_reddit", "matches"]
-    # Filters by which pages of the admin link here, each with an index.
+    # Filters that other pages of the admin link to. Each filter has an index.
     links = ["subreddit__id__exact"]
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """The list of subreddits links here by subreddit."""
+        """Allow the filter by subreddit, because the list of subreddits links here with it."""
         return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """By key among all; by words among the newest, which the page says when they are not all."""
+        """Search all items by key, and the newest items by words; the page says if there are older items."""
         query = content_search.read_query(search_term)
         found = content_search.by_key(queryset, query)
         if found is not None:
@@ -88,14 +88,14 @@ class ContentAdmin(EvidenceAdmin):
         return super().get_search_results(request, found, query.words)
 
     def _narrowed_by_index(self, request: HttpRequest) -> QuerySet[Any]:
-        """What the list's filters leave that an index serves: all but the state of removal."""
+        """Return the items that pass the filters with an index: all filters but the state of removal."""
         items = self.model._default_manager.filter(
             **{name: request.GET[name] for name in self.links if name in request.GET}
         )
         written = RangeDateTimeFilter(
             self.model._meta.get_field("created_at"),
             request,
-            # Lists, which Unfold takes as well as the single texts that it names.
+            # Unfold's annotation names single texts, but Unfold takes lists as well.
             dict(request.GET.lists()),  # type: ignore[arg-type]
             self.model,
             self,
@@ -116,7 +116,7 @@ class ContentAdmin(EvidenceAdmin):
 
     @admin.display(description="On Reddit")
     def on_reddit(self, item: RedditPost | RedditComment) -> str:
-        """A link to the original."""
+        """Return a link to the original."""
         if not item.permalink:
             return "-"
         url = REDDIT + item.permalink
@@ -128,7 +128,7 @@ class ContentAdmin(EvidenceAdmin):
 
     @admin.display(description="Matches")
     def matches(self, item: RedditPost | RedditComment) -> str:
-        """A link to the bots that look for it."""
+        """Return a link to the item's matches."""
         return _link_to_list(
             "botitem", f"fullname__exact={item.pk}&state=any", "Bots that look for it"
         )
@@ -193,8 +193,8 @@ class RedditPostAdmin(ContentAdmin):
 
     @admin.display(description="Score over time")
     def history(self, post: RedditPost) -> str:
-        """A small plot of the score, and what it was when."""
-        # Kept on the row: the page reads a field several times.
+        """Return a small plot of the score, and a table of its history."""
+        # Kept on the row, because the page reads a field several times.
         plot: str | None = getattr(post, "plot", None)
         if plot is None:
             scores = list(PostScore.objects.filter(post=post.pk).order_by("at"))
@@ -203,17 +203,17 @@ class RedditPostAdmin(ContentAdmin):
 
     @admin.display(description="Comments stored")
     def comments_of_it(self, post: RedditPost) -> str:
-        """A link to those that are stored."""
+        """Return a link to the stored comments on the post."""
         return _link_to_list("redditcomment", f"link_fullname__exact={post.pk}", "Comments on it")
 
     @admin.display(description="Comments", ordering="num_comments")
     def comments(self, post: RedditPost) -> int | None:
-        """As many as Reddit counts."""
+        """Return the number of comments, as Reddit counts them."""
         return post.num_comments
 
     @admin.display(description="Title", ordering="title")
     def title_start(self, post: RedditPost) -> str:
-        """As much of the title as a line holds."""
+        """Return the start of the title that fits on a line."""
         return post.title if len(post.title) <= 90 else f"{post.title[:89]}…"
 
 
@@ -246,15 +246,15 @@ class RedditCommentAdmin(ContentAdmin):
 
     @admin.display(description="Post", ordering="link_fullname")
     def post(self, comment: RedditComment) -> str:
-        """The post it belongs to."""
+        """Return a link to the comment's post."""
         return link_to_item(comment.link_fullname)
 
     @admin.display(description="Answers")
     def answers(self, comment: RedditComment) -> str:
-        """The post or comment it answers."""
+        """Return a link to the post or comment that the comment answers."""
         return link_to_item(comment.parent_fullname)
 
     @admin.display(description="Comment")
     def body_start(self, comment: RedditComment) -> str:
-        """As much of the comment as a line holds."""
+        """Return the start of the comment that fits on a line."""
         return comment.body if len(comment.body) <= 90 else f"{comment.body[:89]}…"

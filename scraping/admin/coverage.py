@@ -1,4 +1,4 @@
-"""How complete what was collected is: streams with their last week, and what was not read."""
+"""Coverage in the admin: how complete each stream is in its last week, and its gaps."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -20,15 +20,18 @@ from scraping.models import Gap, Stream
 if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
     from django_stubs_ext import WithAnnotations
 
-# Of both themes: they are told apart on white and on black.
+# Colours for both themes: they differ clearly on white and on black.
 COMPLETE, PARTLY, MISSING, BEFORE = "#16a34a", "#f59e0b", "#dc2626", "#94a3b8"
-# Pixels of an hour and of the strip's height in the list, and on a stream's own page.
+# The width of an hour and the height of the strip, in pixels: in the list, and on a stream's own page.
 SMALL, LARGE = (1.5, 18), (4, 36)
 PLAIN_SECONDS = 60
 
 
 def strip_of(figures: Coverage, *, size: tuple[float, float] = SMALL) -> SafeString:
-    """The last 7 x 24 hours from left to right, hours of one share in one piece that tells its span."""
+    """Draw the last 7 x 24 hours from left to right; a run of hours with one share is one piece.
+
+    The title of each piece names its span.
+    """
     hour_width, height = size
     first = figures.hours_until - len(figures.hours) * HOUR
     shares: list[float | None] = list(figures.hours)
@@ -71,7 +74,7 @@ def _colour(value: float | None) -> str:
 
 
 def _percent(value: float) -> str:
-    # Never 100 % of what is not complete.
+    # Never show 100 % for a span that is not complete.
     return "100 %" if value >= 1 else f"{min(value * 100, 99.9):.1f} %"
 
 
@@ -82,11 +85,11 @@ class OpenGapsFilter(admin.SimpleListFilter):
     parameter_name = "gaps"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What may be chosen."""
+        """Return the choices of the filter."""
         return [("open", "With open gaps"), ("none", "Without")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Stream]) -> QuerySet[Stream]:
-        """Narrow the list; open gaps have an index by stream of their own."""
+        """Filter the list; open gaps have an index by stream."""
         holes = Exists(Gap.objects.filter(stream=OuterRef("pk"), closed_at=None))
         if self.value() == "open":
             return queryset.filter(holes)
@@ -100,11 +103,11 @@ class ClosedFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What may be chosen."""
+        """Return the choices of the filter."""
         return [("open", "Open"), ("closed", "Closed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Gap]) -> QuerySet[Gap]:
-        """Narrow the list; open gaps have an index by time of their own."""
+        """Filter the list; open gaps have an index by time."""
         if self.value() == "open":
             return queryset.filter(closed_at=None)
         return queryset.exclude(closed_at=None) if self.value() == "closed" else queryset
@@ -112,7 +115,7 @@ class ClosedFilter(admin.SimpleListFilter):
 
 @admin.register(Stream)
 class StreamAdmin(EvidenceAdmin):
-    """Streams and how complete each is."""
+    """Streams, and how complete each stream is."""
 
     list_display = [
         "subreddit",
@@ -152,36 +155,36 @@ class StreamAdmin(EvidenceAdmin):
     ]
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """The list of subreddits links here by subreddit."""
+        """Allow the filter by subreddit, because the list of subreddits links here with it."""
         return lookup == "subreddit__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[WithAnnotations[Stream, StreamGaps]]":
-        """With what the figures are made of, for a page in two statements."""
+        """Return the streams with the data for their figures, in two statements for a page."""
         return with_gaps(super().get_queryset(request))
 
     @admin.display(description="Last 7 days")
     def last_week(self, stream: "WithAnnotations[Stream, StreamGaps]") -> SafeString:
-        """A strip for the list."""
+        """Return a strip for the list."""
         return strip_of(_figures(stream))
 
     @admin.display(description="Last 7 days, hour by hour")
     def whole_week(self, stream: "WithAnnotations[Stream, StreamGaps]") -> SafeString:
-        """A larger strip for the stream's own page."""
+        """Return a larger strip for the stream's own page."""
         return strip_of(_figures(stream), size=LARGE)
 
     @admin.display(description="24 h")
     def day_share(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
-        """The share of the last 24 hours that is complete."""
+        """Return the share of the last 24 hours that is complete."""
         return _percent(_figures(stream).day)
 
     @admin.display(description="7 days")
     def week_share(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
-        """The share of the last 7 days that is complete."""
+        """Return the share of the last 7 days that is complete."""
         return _percent(_figures(stream).week)
 
     @admin.display(description="Open gaps")
     def open_gaps(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
-        """How many there are, with a way to them."""
+        """Return the number of open gaps, with a link to them."""
         if not stream.open_gaps:
             return "-"
         url = reverse("admin:scraping_gap_changelist")
@@ -195,18 +198,18 @@ class StreamAdmin(EvidenceAdmin):
 
     @admin.display(description="Items an hour", ordering="arrivals_per_hour")
     def arrivals(self, stream: Stream) -> str:
-        """As learned."""
+        """Return the learned rate of arrivals."""
         rate = stream.arrivals_per_hour
         return "-" if rate is None else f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"
 
     @admin.display(description="Open gaps")
     def gaps(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
-        """As in the list."""
+        """Return the open gaps as the list shows them."""
         return self.open_gaps(stream)
 
 
 def _figures(stream: "WithAnnotations[Stream, StreamGaps]") -> Coverage:
-    # Kept on the row: several columns of it tell of the same.
+    # Kept on the row, because several columns use the same figures.
     figures: Coverage | None = getattr(stream, "figures", None)
     if figures is None:
         figures = vars(stream)["figures"] = coverage_of(stream)
@@ -215,7 +218,7 @@ def _figures(stream: "WithAnnotations[Stream, StreamGaps]") -> Coverage:
 
 @admin.register(Gap)
 class GapAdmin(EvidenceAdmin):
-    """Spans that were not read, and what closed them."""
+    """Gaps: spans that were not read, and what closed them."""
 
     list_display = [
         "stream",
@@ -234,17 +237,17 @@ class GapAdmin(EvidenceAdmin):
     search_fields = ["stream__subreddit__name"]
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """The list of streams links here by stream."""
+        """Allow the filter by stream, because the list of streams links here with it."""
         return lookup == "stream__id__exact" or super().lookup_allowed(lookup, value, request)
 
     @display(description="State", label={"open": "danger", "closed": "success"})
     def state(self, gap: Gap) -> tuple[str, str]:
-        """Open or closed."""
+        """Return whether the gap is open or closed."""
         return ("open", "Open") if gap.closed_at is None else ("closed", "Closed")
 
     @admin.display(description="Length")
     def length(self, gap: Gap) -> str:
-        """How long it is, such as "3 h 20 min"."""
+        """Return the length of the gap, such as "3 h 20 min"."""
         seconds = int((gap.ends_at - gap.starts_at).total_seconds())
         if seconds < PLAIN_SECONDS:
             return f"{seconds} s"
@@ -255,5 +258,5 @@ class GapAdmin(EvidenceAdmin):
 
     @admin.display(description="Why", ordering="reason")
     def why(self, gap: Gap) -> str:
-        """The reason, and how long nobody had read the stream."""
+        """Return the reason for the gap, and since when the stream had not been read before."""
         return gap.explanation

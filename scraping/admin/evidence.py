@@ -1,4 +1,4 @@
-"""What pages of evidence have in common: nobody adds, edits or deletes it in the admin."""
+"""The admin of evidence: nobody adds, edits or deletes evidence in the admin."""
 
 from django.db.models import Model
 from django.http import HttpRequest
@@ -7,7 +7,7 @@ from unfold.paginator import InfinitePaginator
 
 
 class EvidenceAdmin(ModelAdmin):
-    """A read-only admin. Counting a large table for each page is left out."""
+    """A read-only admin. It does not count a large table for each page."""
 
     show_full_result_count = False
     paginator = InfinitePaginator
@@ -15,13 +15,13 @@ class EvidenceAdmin(ModelAdmin):
     list_filter_submit = True
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
+        """Nobody may add evidence."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody."""
+        """Nobody may change evidence."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody: retention and deletion have rules of their own."""
+        """Nobody may delete evidence: retention and deletion have rules of their own."""
         return False

@@ -8,7 +8,7 @@ from bots.models import RedditApp
 
 
 class PreviewForm(BotConfigForm):
-    """What of a bot's form decides which items match; the rest may still be unfinished."""
+    """The fields of a bot's form that decide which items match; other fields may be unfinished."""
 
     class Meta(BotConfigForm.Meta):
         fields = [
@@ -24,7 +24,7 @@ class PreviewForm(BotConfigForm):
 
 
 class CostForm(BotConfigForm):
-    """What of a bot's form decides what the bot costs; the rest may still be unfinished."""
+    """The fields of a bot's form that decide what the bot costs; other fields may be unfinished."""
 
     class Meta(BotConfigForm.Meta):
         fields = [
@@ -42,10 +42,10 @@ class CostForm(BotConfigForm):
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """The user's own apps only: what others' bots cost is nobody else's business."""
+        """Offer only the user's own apps, because the cost of other users' bots is private."""
         super().__init__(*args, **kwargs)
         for name in ("include_terms", "exclude_terms", "match_in"):
             del self.fields[name]
-        # The form field that Django makes of a foreign key.
+        # The form field that Django makes for a foreign key.
         apps = cast("ModelChoiceField[RedditApp]", self.fields["reddit_app"])
         apps.queryset = owned_by(RedditApp.objects.all(), self.user)

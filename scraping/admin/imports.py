@@ -1,4 +1,4 @@
-"""Imports of dumps: how far each has come, and what it stored."""
+"""Imports of dumps in the admin: how far each import has come, and what it stored."""
 
 from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
@@ -45,22 +45,22 @@ class DumpImportAdmin(EvidenceAdmin):
         label={"running": "info", "truncated": "warning", "finished": "success"},
     )
     def stands(self, row: DumpImport) -> tuple[str, str]:
-        """How it stands, in a word; its own page has the rest."""
+        """Return the state in a word; the import's own page has the details."""
         return row.state, row.state.capitalize()
 
     @admin.display(description="Size")
     def file_size(self, row: DumpImport) -> str:
-        """Of the file, as it lies on disk."""
+        """Return the size of the file, as it lies on disk."""
         return filesizeformat(row.size)
 
     @admin.display(description="Read")
     def read(self, row: DumpImport) -> str:
-        """How much of it is done."""
+        """Return how much of the file is done, in decompressed bytes."""
         return f"{filesizeformat(row.position)}, decompressed"
 
     @admin.display(description="Asked for")
     def asked_for(self, row: DumpImport) -> str:
-        """The subreddits and times, or everything."""
+        """Return the subreddits and times that were asked for, or everything."""
         asked = [
             f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"
             for name, value in row.filters.items()
@@ -70,5 +70,5 @@ class DumpImportAdmin(EvidenceAdmin):
 
     @admin.display(description="Streams with open gaps in it")
     def streams(self, row: DumpImport) -> str:
-        """Those of which it has items."""
+        """Return the streams with open gaps for which the file has items."""
         return ", ".join(row.seen_streams) or "none"

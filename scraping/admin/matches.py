@@ -18,22 +18,22 @@ from scraping.models import BotItem
 
 
 class MatchStateFilter(admin.SimpleListFilter):
-    """Matches unless one asks for those that wait or fell short."""
+    """Shows full matches, unless the user chooses a state such as pending or missed."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The other states; matches are what is shown without a choice."""
+        """Return the other states; without a choice, the list shows full matches."""
         return [*BotItem.State.choices[1:], ("any", "Any")]
 
     def choices(self, changelist: Any) -> Any:
-        """With "Match" where Django says "All"."""
+        """Return the choices, with "Match" where Django says "All"."""
         first, *others = super().choices(changelist)
         return [first | {"display": BotItem.State.MATCHED.label}, *others]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[BotItem]) -> QuerySet[BotItem]:
-        """Those of the chosen state."""
+        """Return the matches in the chosen state."""
         if self.value() == "any":
             return queryset
         return queryset.filter(state=self.value() or BotItem.State.MATCHED)
@@ -50,7 +50,7 @@ class BotItemAdmin(EvidenceAdmin):
     search_fields = ["=fullname", "bot__name"]
 
     def get_urls(self) -> list[Any]:
-        """With the previews that the bots' forms post to."""
+        """Return the URLs, with the previews that the bots' forms post to."""
         view = self.admin_site.admin_view(partial(views.preview, site=self.admin_site))
         return [
             path("preview/", view, name="scraping_botitem_preview"),
@@ -59,7 +59,7 @@ class BotItemAdmin(EvidenceAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BotItem]:
-        """Matches of the user's own bots."""
+        """Return the matches of the user's own bots."""
         return owned_by(super().get_queryset(request), request.user, path="bot__owner")
 
     @display(
@@ -68,20 +68,20 @@ class BotItemAdmin(EvidenceAdmin):
         label={"matched": "success", "pending": "info", "missed": "warning"},
     )
     def standing(self, item: BotItem) -> tuple[str, str]:
-        """Whether it has the score that the bot asks for."""
+        """Return whether the item has the score that the bot asks for."""
         return item.state, item.get_state_display()
 
     @admin.display(description="State")
     def standing_of_one(self, item: BotItem) -> str:
-        """The same on the match's own page, which has no labels."""
+        """Return the same for the match's own page, which has no labels."""
         return item.get_state_display()
 
     @admin.display(description="Post or comment", ordering="fullname")
     def item(self, item: BotItem) -> str:
-        """What matches."""
+        """Return a link to the item that matches."""
         return link_to_item(item.fullname)
 
     @admin.display(description="Terms found")
     def terms(self, item: BotItem) -> str:
-        """The terms, or that there were none to find."""
+        """Return the terms that were found, or say that every item matches."""
         return ", ".join(item.matched_terms) or "(every item matches)"

@@ -1,4 +1,4 @@
-"""Small plots for pages of the admin: plain SVG, drawn here."""
+"""Small plots for pages of the admin, drawn as plain SVG."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ WIDTH, HEIGHT, MARGIN = 320, 60, 4
 
 
 def history(scores: Sequence[PostScore]) -> str:
-    """A line of a post's score over time above a table of its entries, the oldest first."""
+    """Draw a post's score over time above a table of its entries, the oldest first."""
     if not scores:
         return "none yet"
     rows = format_html_join(
@@ -31,7 +31,7 @@ def history(scores: Sequence[PostScore]) -> str:
 
 
 def sparkline(scores: Sequence[PostScore]) -> str:
-    """The line alone; nothing for fewer than two known scores."""
+    """Draw only the line; return an empty text for fewer than two known scores."""
     known = [(entry.at.timestamp(), entry.score) for entry in scores if entry.score is not None]
     if len(known) < 2:
         return ""

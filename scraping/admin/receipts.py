@@ -1,4 +1,4 @@
-"""Receipts of what was purged: shown, and exported as files."""
+"""Receipts of purges in the admin: shown, and exported as files."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -13,7 +13,7 @@ from scraping.models import DeletionReceipt
 
 @admin.register(DeletionReceipt)
 class DeletionReceiptAdmin(EvidenceAdmin):
-    """What was purged, why and when; nothing of what it was."""
+    """Receipts: what was purged, why and when, without its content."""
 
     list_display = ["fullname", "kind", "why", "seen_at", "purged_at", "purged_parts"]
     list_filter = ["reason", "kind", ("purged_at", RangeDateTimeFilter)]
@@ -26,26 +26,26 @@ class DeletionReceiptAdmin(EvidenceAdmin):
         label=dict.fromkeys(["deleted", "gone", "account"], "info") | {"removed": "warning"},
     )
     def why(self, receipt: DeletionReceipt) -> tuple[str, str]:
-        """What happened on Reddit."""
+        """Return what happened to the item on Reddit."""
         return receipt.reason, receipt.get_reason_display()
 
     @admin.display(description="Purged")
     def purged_parts(self, receipt: DeletionReceipt) -> str:
-        """What was purged."""
+        """Return the parts that were purged."""
         return ", ".join(receipt.parts)
 
     @action(description="Export as CSV", permissions=["view"])
     def export_csv(
         self, request: HttpRequest, queryset: QuerySet[DeletionReceipt]
     ) -> StreamingHttpResponse:
-        """The selected receipts as a file."""
+        """Return the selected receipts as a file."""
         return _download(queryset, "csv")
 
     @action(description="Export as NDJSON", permissions=["view"])
     def export_ndjson(
         self, request: HttpRequest, queryset: QuerySet[DeletionReceipt]
     ) -> StreamingHttpResponse:
-        """The selected receipts as a file."""
+        """Return the selected receipts as a file."""
         return _download(queryset, "ndjson")
 
 

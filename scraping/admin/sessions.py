@@ -1,4 +1,4 @@
-"""Sessions of bots, and batches of sessions: what came of each, and what can be done with them."""
+"""Sessions and batches of sessions in the admin: their results, and actions on them."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from scraping.models import STATUS_COLOURS, ScrapeBatch, ScrapeSession
 from scraping.planning import freshness
 from scraping.sessions import batches, lifecycle
 
-# Of a batch, on its page.
+# The most sessions that a batch's page shows.
 SHOWN_SESSIONS = 200
 ENDS = (
     "Sessions that wait never start. Those that go on end after the page that they are reading: what "
@@ -31,7 +31,7 @@ OUTCOME_COLOURS = {"ok": "green", "empty": "green", "gap": "orange"}
 
 @admin.register(ScrapeSession)
 class ScrapeSessionAdmin(EvidenceAdmin):
-    """Sessions: each run of a bot and what came of it."""
+    """Sessions: each run of a bot, and its result."""
 
     list_display = [
         "bot_name",
@@ -71,11 +71,11 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeSession]:
-        """Sessions of the user's own bots."""
+        """Return the sessions of the user's own bots."""
         return owned_by(super().get_queryset(request), request.user, path="bot__owner")
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Who may run bots may cancel their sessions and run them again."""
+        """Allow users who may change bots to cancel sessions and to run them again."""
         return request.user.has_perm("bots.change_botconfig")
 
     def change_view(
@@ -85,7 +85,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """The session's page, with the button for what can be done with it."""
+        """Show the session's page, with a button for the action that is possible."""
         session = self.get_object(request, object_id)
         context = {"session_action": self._action_for(request, session), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
@@ -102,7 +102,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     @admin.action(description="Cancel", permissions=["run"])
     @asks_first(ENDS)
     def cancel_sessions(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
-        """Cancel those that have not ended."""
+        """Cancel the selected sessions that have not ended."""
         cancelled = 0
         for session in queryset:
             try:
@@ -117,7 +117,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
 
     @admin.action(description="Run again", permissions=["run"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
-        """Request a session for each that ended before its work was done."""
+        """Request a session for each selected session that ended before its work was done."""
         requested = 0
         for session in queryset.select_related("bot"):
             try:
@@ -129,37 +129,37 @@ class ScrapeSessionAdmin(EvidenceAdmin):
         messages.success(request, f"{requested} session(s) requested.")
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """The list of bots links here by bot."""
+        """Allow the filter by bot, because the list of bots links here with it."""
         return lookup == "bot__id__exact" or super().lookup_allowed(lookup, value, request)
 
     @display(description="Status", ordering="status", label=STATUS_COLOURS)
     def outcome(self, session: ScrapeSession) -> tuple[str, str]:
-        """Where it stands or how it ended."""
+        """Return the state of the session, or how it ended."""
         return session.status, session.get_status_display()
 
     @admin.display(description="Took")
     def took(self, session: ScrapeSession) -> str:
-        """How long it ran."""
+        """Return how long the session ran."""
         return f"{session.duration.total_seconds():.1f} s" if session.duration else "-"
 
     @admin.display(description="Waited for the budget", ordering="wait_seconds")
     def waited(self, session: ScrapeSession) -> str:
-        """How long it waited for the budget of its app."""
+        """Return how long the session waited for the budget of its app."""
         return f"{session.wait_seconds:.1f} s" if session.wait_seconds >= 0.05 else "-"
 
     @admin.display(description="Posts", ordering="posts_seen")
     def posts(self, session: ScrapeSession) -> int:
-        """How many were in what it read."""
+        """Return how many posts the session read."""
         return session.posts_seen
 
     @admin.display(description="Comments", ordering="comments_seen")
     def comments(self, session: ScrapeSession) -> int:
-        """How many were in what it read."""
+        """Return how many comments the session read."""
         return session.comments_seen
 
     @admin.display(description="Run")
     def run(self, session: ScrapeSession) -> str:
-        """The run of its task, with attempts and traceback."""
+        """Return a link to the run of the session's task, with attempts and traceback."""
         if not session.task_id:
             return "-"
         url = reverse("admin:django_celery_results_taskresult_changelist")
@@ -172,19 +172,19 @@ class ScrapeSessionAdmin(EvidenceAdmin):
 
     @admin.display(description="By kind")
     def by_kind(self, session: ScrapeSession) -> str:
-        """What the requests asked for, the most frequent first."""
+        """Return the number of requests of each kind, the most frequent first."""
         kinds = sorted(session.requests_by_kind.items(), key=lambda kind: -kind[1])
         return ", ".join(f"{count} {kind}" for kind, count in kinds) or "-"
 
     @admin.display(description="Longest time between reads", ordering="freshness_seconds")
     def freshness(self, session: ScrapeSession) -> str:
-        """How long one of the bot's streams went unread, at the end of the session."""
+        """Return the longest time that any of the bot's streams went unread, at the session's end."""
         seconds = session.freshness_seconds
         return "-" if seconds is None else freshness.in_words(seconds)
 
     @admin.display(description="What came of each")
     def streams(self, session: ScrapeSession) -> str:
-        """The outcome of each stream, with its reason."""
+        """Return the outcome of each stream, with its reason."""
         if not session.outcomes:
             return lifecycle.summary(session)
         return format_html_join(
@@ -204,7 +204,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
 
 @admin.register(ScrapeBatch)
 class ScrapeBatchAdmin(EvidenceAdmin):
-    """Batches: bots that were run together, and what came of all their sessions."""
+    """Batches: bots that were run together, and the result of all their sessions."""
 
     list_display = ["batch", "state", "progress", "asked_at", "owner", "came_of_it"]
     list_filter = ["batch__status"]
@@ -221,11 +221,11 @@ class ScrapeBatchAdmin(EvidenceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeBatch]:
-        """Those that the user asked for."""
+        """Return the batches that the user asked for."""
         return owned_by(super().get_queryset(request), request.user)
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Who may run bots may cancel them."""
+        """Allow users who may change bots to cancel batches."""
         return request.user.has_perm("bots.change_botconfig")
 
     @display(
@@ -234,37 +234,37 @@ class ScrapeBatchAdmin(EvidenceAdmin):
         label={"running": "info", "completed": "success", "cancelled": "warning"},
     )
     def state(self, batch: ScrapeBatch) -> tuple[str, str]:
-        """Where it stands."""
+        """Return the state of the batch."""
         return batch.batch.status, Batch.Status(batch.batch.status).label
 
     @admin.display(description="Status")
     def state_of_one(self, batch: ScrapeBatch) -> str:
-        """The same on the batch's own page, which has no labels."""
+        """Return the same for the batch's own page, which has no labels."""
         return self.state(batch)[1]
 
     @admin.display(description="Done")
     def progress(self, batch: ScrapeBatch) -> str:
-        """How many of its sessions have ended."""
+        """Return how many of the batch's sessions have ended."""
         return f"{batch.batch.done} of {batch.batch.total}"
 
     @admin.display(description="Asked for", ordering="batch__created_at")
     def asked_at(self, batch: ScrapeBatch) -> Any:
-        """When."""
+        """Return when the batch was asked for."""
         return batch.batch.created_at
 
     @admin.display(description="Asked for")
     def asked_at_of_one(self, batch: ScrapeBatch) -> str:
-        """The same on the batch's own page, which does not format moments by itself."""
+        """Return the same for the batch's own page, which does not format moments by itself."""
         return date_format(timezone.localtime(batch.batch.created_at), "DATETIME_FORMAT")
 
     @admin.display(description="Summary")
     def came_of_it(self, batch: ScrapeBatch) -> str:
-        """What came of it, once all have ended."""
+        """Return the result of the batch, after all its sessions have ended."""
         return batches.told(batch.summary) if batch.summary else "-"
 
     @admin.display(description="Sessions")
     def sessions_of_it(self, batch: ScrapeBatch) -> str:
-        """The sessions, with what came of each."""
+        """Return the sessions of the batch, with the result of each."""
         rows = batches.sessions_of(batch.pk)[:SHOWN_SESSIONS]
         return format_html_join(
             "",
@@ -283,7 +283,7 @@ class ScrapeBatchAdmin(EvidenceAdmin):
     @admin.action(description="Cancel", permissions=["run"])
     @asks_first(ENDS)
     def cancel_batches(self, request: HttpRequest, queryset: QuerySet[ScrapeBatch]) -> None:
-        """Cancel all their sessions that have not ended."""
+        """Cancel all sessions of the selected batches that have not ended."""
         for batch in queryset:
             waiting, running = batches.cancel(batch, by=request.user)
             messages.success(

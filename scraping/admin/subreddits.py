@@ -1,4 +1,4 @@
-"""Subreddits in the admin: whether they can be read, and links to what is stored of them."""
+"""Subreddits in the admin: whether they can be read, and links to their stored items."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from scraping.models import Subreddit
 
 @admin.register(Subreddit)
 class SubredditAdmin(EvidenceAdmin):
-    """Subreddits and whether they can be read."""
+    """Subreddits, and whether they can be read."""
 
     list_display = [
         "name",
@@ -38,17 +38,17 @@ class SubredditAdmin(EvidenceAdmin):
         ),
     )
     def state(self, subreddit: Subreddit) -> tuple[str, str]:
-        """As Reddit last said."""
+        """Return the state, as Reddit last said."""
         return subreddit.status, subreddit.get_status_display()
 
     @admin.display(description="Asked again from")
     def next_probe(self, subreddit: Subreddit) -> datetime | None:
-        """When one that cannot be read is asked about next."""
+        """Return when Reddit is next asked about a subreddit that cannot be read."""
         return None if subreddit.is_readable else subreddit.next_probe_at
 
     @admin.display(description="Coverage")
     def streams(self, subreddit: Subreddit) -> str:
-        """A link to its streams."""
+        """Return a link to the subreddit's streams."""
         url = reverse("admin:scraping_stream_changelist")
         return format_html(
             '<a class="text-link" href="{}?subreddit__id__exact={}">Streams</a>', url, subreddit.pk
@@ -56,7 +56,7 @@ class SubredditAdmin(EvidenceAdmin):
 
     @admin.display(description="Content")
     def posts(self, subreddit: Subreddit) -> str:
-        """Links to what is stored of it, found by its key."""
+        """Return links to the subreddit's stored posts and comments."""
         urls = [
             reverse(f"admin:scraping_{model}_changelist")
             for model in ("redditpost", "redditcomment")

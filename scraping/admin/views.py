@@ -1,4 +1,4 @@
-"""Pages beside those of the admin's models."""
+"""Pages of the admin that belong to no model."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ SHOWN_TERMS = 20
 
 @require_POST
 def preview(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
-    """What a bot as it stands in its form would have matched; nothing is saved.
+    """Show what a bot would have matched, as it stands in its form; nothing is saved.
 
-    For whoever may add or change bots. It reads nothing of any bot but what was typed, so that it
-    does not matter whose bot the form is of.
+    Only users who may add or change bots may call this. It reads nothing of a bot but the typed form,
+    so the owner of the bot does not matter.
     """
     _require_editor(request)
     form = PreviewForm.of(request.user)(request.POST)
@@ -45,10 +45,10 @@ def preview(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
 
 @require_POST
 def cost(request: HttpRequest) -> HttpResponse:
-    """What a bot as it stands in its form would cost its app, as a piece of a page.
+    """Show what a bot would cost its app, as it stands in its form; the answer is a piece of a page.
 
-    For whoever may add or change bots, and of apps of his own. `bot` in the query is the id of the
-    bot whose form it is, if it is saved.
+    Only users who may add or change bots may call this, and only for their own apps. `bot` in the query
+    is the id of the bot, if it is saved.
     """
     _require_editor(request)
     return TemplateResponse(request, "admin/scraping/botitem/cost.html", _cost(request))
@@ -56,7 +56,8 @@ def cost(request: HttpRequest) -> HttpResponse:
 
 def _cost(request: HttpRequest) -> dict[str, Any]:
     number = request.GET.get("bot", "")
-    # Others' bots are not there: theirs would count as another bot of the same kind.
+    # Only the user's own bots are found. A bot of another user counts as a second, new bot of the same
+    # kind.
     own = owned_by(BotConfig.objects.all(), request.user)
     bot = own.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
     form = CostForm.of(request.user)(request.POST, instance=bot)

@@ -1,16 +1,16 @@
 """The budget of each Reddit app: one row, shared by all workers of all machines.
 
-Reddit counts the requests of a client id in windows (600 s) that begin anew, not in a stream that
-trickles, and allows bursts within them. So does this: each request takes a permit, which is one
+Reddit counts the requests of a client id in windows of 600 s that begin anew, not in a steady stream,
+and allows bursts within a window. We count in the same way: each request takes a permit by one
 statement on autocommit, and each answer corrects the row by its headers.
 
-- A permit counts as spent for good. A worker that dies between permit and request has wasted one;
-  those that were under way when a window ended count in the next one, too. Both err on the side
-  that never draws a 429.
-- The end of a window is the earliest that the answers allow for: `x-ratelimit-reset` is in whole
-  seconds, rounded up, so each answer bounds it from above, and many narrow it down.
-- Lanes: of the rest of a window a share is held back for the higher lanes. It shrinks with the time
-  that is left, so that in the end everything can be used by whoever has work.
+- A permit counts as spent for good. If a worker dies between permit and request, the permit is wasted.
+  Requests under way at the end of a window count in the next window, too. Both errors are on the safe
+  side: they never cause a 429.
+- The end of a window is the earliest end that the answers allow. `x-ratelimit-reset` is in whole
+  seconds, rounded up, so each answer gives an upper bound, and many answers narrow it down.
+- Lanes: a share of the window's remaining requests is held back for higher lanes. The share shrinks as
+  the window passes, so that in the end every lane can use everything that is left.
 """
 
 import time
@@ -26,16 +26,16 @@ from bots.models import RedditApp
 from scraping.reddit.errors import Throttled
 from scraping.reddit.transport import Answer
 
-# The share of a window that has just begun which is kept for higher lanes.
+# The share of the window that a lane leaves to higher lanes, when the window begins.
 RESERVES = {"fresh": 0.0, "manual": 0.1, "deletion": 0.25, "refresh": 0.4, "backfill": 0.6}
-# By this part of a window all of it is free for all: the last requests need time to be made.
+# From this part of a window on, nothing is held back: the last requests need time to be sent.
 RELEASED_AT = 0.95
 
-# After a 429 that does not say how long to wait, in seconds.
+# The pause, in seconds, after a 429 that does not say how long to wait.
 DEFAULT_PAUSE = 10.0
-# No answer stops an app for longer, whatever it says: one odd header must not end all collection.
+# No answer stops an app for longer, whatever it says: one odd header must not stop all collection.
 LONGEST_PAUSE = 3600.0
-# A waiter looks again after so many seconds: a pause may have been lifted, a limit raised.
+# A waiter asks again after at most this many seconds, because a pause may be lifted or a limit raised.
 LONGEST_NAP = 5.0
 SHORTEST_NAP = 0.005
 
@@ -89,7 +89,7 @@ FROM verdict v WHERE b.app_id = v.app_id
 RETURNING v.wait::float8, b.window_number, b.used
 """
 
-# `sent` and `seen` bound the moment at which Reddit answered, and so the end of its window.
+# The database's clock and `took` bound the moment of Reddit's answer, and so the end of its window.
 ANSWER = """
 WITH locked AS (
     SELECT * FROM scraping_requestbudget WHERE app_id = %(app)s FOR UPDATE
@@ -144,7 +144,7 @@ ON CONFLICT (app_id) DO NOTHING
 
 
 class Lane(StrEnum):
-    """What a request is for, the most urgent first."""
+    """The purpose of a request, the most urgent first."""
 
     FRESH = "fresh"
     MANUAL = "manual"
@@ -154,19 +154,19 @@ class Lane(StrEnum):
 
 
 class BudgetSpent(Throttled):
-    """A permit is further away than a worker may wait; `retry_after` seconds say how far."""
+    """The next permit is further away than a worker may wait; `retry_after` is the wait in seconds."""
 
 
 @dataclass(frozen=True)
 class Permit:
-    """The right to send one request: which of which window."""
+    """The right to send one request: the window, and the request's number in it."""
 
     window: int
     number: int
 
 
 class AppBudget:
-    """Permits of one app for one user of them: a session, a sweep. What a client asks before it sends."""
+    """Permits of one app for one user, such as a session. A client takes a permit for each request."""
 
     def __init__(
         self,
@@ -177,9 +177,9 @@ class AppBudget:
         longest_wait: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`name` tells operators who waits; `longest_wait` is in seconds for one request.
+        """`name` tells operators who waits; `longest_wait` is the longest wait for one request, in seconds.
 
-        By default it is REDDIT_BUDGET_WAIT_SECONDS.
+        The default is REDDIT_BUDGET_WAIT_SECONDS.
         """
         self._app = app
         self._lane = lane
@@ -190,7 +190,7 @@ class AppBudget:
         self._sleep = sleep
 
     def take(self) -> Permit:
-        """Wait for a permit; raise `BudgetSpent` at once when that would take too long."""
+        """Wait for a permit; raise `BudgetSpent` at once if the wait would be too long."""
         began = time.monotonic()
         while True:
             wait, permit = self._ask()
@@ -206,7 +206,7 @@ class AppBudget:
             self._sleep(min(max(wait, SHORTEST_NAP), LONGEST_NAP))
 
     def answered(self, permit: Permit | None, answer: Answer) -> None:
-        """Correct the budget by what an answer said; `permit` is None for a request without one."""
+        """Correct the budget by an answer; `permit` is None for a request without a permit."""
         rate = answer.rate
         pause = answer.retry_after
         if answer.status == 429 and pause is None:
@@ -250,7 +250,7 @@ def _execute(
 ) -> tuple[Any, ...] | None:
     """Run one statement on autocommit and return its row, if any."""
     blocks = connection.atomic_blocks
-    # Django's annotations leave out the mark of the transaction that a TestCase holds open.
+    # Django's annotations leave out the mark on the transaction that a TestCase holds open.
     if blocks and not blocks[-1]._from_testcase:  # type: ignore[attr-defined]
         raise RuntimeError(
             "The budget was asked inside a transaction, which would hold its row, and with it all "

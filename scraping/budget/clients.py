@@ -1,4 +1,4 @@
-"""API clients, kept by each thread of a worker: a token serves all sessions of an app, not one."""
+"""API clients, kept by each thread of a worker, so that one token serves all sessions of an app."""
 
 import threading
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from scraping.reddit.client import Credentials, RedditClient
 from scraping.reddit.errors import Unauthorized
 from scraping.reddit.transport import Permits
 
-# Apps whose clients a thread keeps: each holds a connection or two.
+# The number of apps whose clients a thread keeps: each client holds a connection or two.
 KEPT = 8
 
 
@@ -28,8 +28,8 @@ _kept = _Kept()
 def client_for(app: RedditApp, *, permits: Permits | None) -> Iterator[RedditClient]:
     """Lend a client of the app for the block; its counts begin at zero.
 
-    It is the one that this thread used last with the same credentials, if any, so that its token is
-    used again. Where it connects to is a setting, never a value of the app's.
+    If this thread has kept a client with the same credentials, it is used again, with its token. The
+    client's address is a setting, never a value of the app.
     """
     credentials = _credentials(app)
     client = _kept.clients.pop(credentials, None) or RedditClient(
@@ -41,7 +41,7 @@ def client_for(app: RedditApp, *, permits: Permits | None) -> Iterator[RedditCli
     try:
         yield client
     except Unauthorized:
-        client.close()  # its token is not accepted: the next session asks for another
+        client.close()  # its token was refused: the next session asks for another token
         raise
     except BaseException:
         _keep(credentials, client)
@@ -58,7 +58,7 @@ def close_all() -> None:
 
 def _keep(credentials: Credentials, client: RedditClient) -> None:
     client.begin(None)
-    replaced = _kept.clients.pop(credentials, None)  # two were lent at a time
+    replaced = _kept.clients.pop(credentials, None)  # two clients were lent at the same time
     if replaced is not None:
         replaced.close()
     _kept.clients[credentials] = client

@@ -1,6 +1,6 @@
 """Rows in PostgreSQL's binary COPY format, built column by column.
 
-Nothing is escaped and nothing has to be read back from text, by us or by the server.
+The format needs no escaping, and neither Lurker nor the server parses text.
 https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 """
 
@@ -13,10 +13,11 @@ from typing import Any
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
-# Rows that make a piece: few enough for the socket to take it, so that more are made meanwhile.
+# Rows in a piece: few enough for the socket's buffer, so that we build the next piece while the server
+# reads this piece.
 ROWS_AT_A_TIME = 50
 
-# PostgreSQL counts microseconds from here.
+# PostgreSQL counts timestamps in microseconds from this moment.
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 EPOCH_MICROSECONDS = int(EPOCH.timestamp()) * 1_000_000
 MICROSECOND = timedelta(microseconds=1)
@@ -30,7 +31,7 @@ _COUNT = Struct(">h").pack
 
 
 class _Lengths(dict[int, bytes]):
-    """What goes before a text; for most, looking it up is quicker than making it."""
+    """The length prefixes of texts; for most texts, a lookup is quicker than making the prefix."""
 
     def __missing__(self, length: int) -> bytes:
         return length.to_bytes(4, "big")
@@ -67,7 +68,7 @@ def _moments(values: Values) -> Sequence[bytes]:
     return [
         _NULL
         if value is None
-        # Quick for what Reddit gives: whole seconds.
+        # Reddit's times are whole seconds: this path is quicker.
         else _INTEGER(8, int(value) * 1_000_000 - EPOCH_MICROSECONDS)
         if value.__class__ is float and value.is_integer()
         else _INTEGER(8, _microseconds(value))
@@ -76,7 +77,7 @@ def _moments(values: Values) -> Sequence[bytes]:
 
 
 def _microseconds(value: datetime | float) -> int:
-    """From PostgreSQL's beginning to a moment, which may be seconds since 1970."""
+    """Return the microseconds from PostgreSQL's epoch to a moment; a float is seconds since 1970."""
     if isinstance(value, float):
         value = datetime.fromtimestamp(value, UTC)
     # Not total_seconds(): a float holds no microseconds beyond the year 2255.
@@ -88,7 +89,8 @@ def _objects(values: Values) -> Sequence[bytes]:
 
 
 def _object(value: dict[str, Any]) -> bytes:
-    # Not orjson, which refuses integers beyond 64 bits; jsonb takes any. The 1 is its version.
+    # orjson would refuse integers beyond 64 bits; jsonb takes any integer. The byte 1 is jsonb's
+    # version.
     data = json.dumps(value, ensure_ascii=False).encode()
     return (len(data) + 1).to_bytes(4, "big") + b"\1" + data
 
@@ -106,18 +108,18 @@ _ENCODERS: dict[str, _Encoder] = {
 
 
 class CopyFormat:
-    """How rows are written, by the types of their columns, named as Django names those of fields.
+    """The encoders of rows, chosen by the columns' types; types are Django's names of field types.
 
-    Raises KeyError for a type that it does not know.
+    Raises KeyError for an unknown type.
     """
 
     def __init__(self, types: Mapping[str, str]) -> None:
         self._encoders = {column: _ENCODERS[name] for column, name in types.items()}
 
     def pack(self, columns: Mapping[str, Values]) -> list[bytes]:
-        """Each row's fields in these columns.
+        """Return the encoded fields of each row in these columns.
 
-        It is quickest for about a hundred rows, of which the processor's cache holds all values.
+        This is quickest for about a hundred rows, because the processor's cache holds all their values.
         """
         parts: list[Iterable[bytes]] = []
         encoded: dict[tuple[_Encoder, int], Sequence[bytes]] = {}
@@ -129,7 +131,7 @@ class CopyFormat:
             if nulls:
                 parts.append(repeat(nulls, len(values)))
                 nulls = b""
-            # An item out of a dump may have one list of moments for two columns.
+            # For items of a dump, two columns may share one list of moments: encode it once.
             what = self._encoders[column], id(values)
             if what not in encoded:
                 encoded[what] = self._encoders[column](values)
@@ -139,15 +141,15 @@ class CopyFormat:
         return [*map(b"".join, zip(*parts, strict=True))]
 
     def field(self, column: str, value: Any) -> bytes:
-        """One field."""
+        """Encode one field."""
         return b"".join(self._encoders[column]([value]))
 
 
 class CopySource:
-    """Rows as psycopg2's `copy_expert` wants them: a file that it reads to its end.
+    """Rows as a file object for psycopg2's `copy_expert`, which reads it to its end.
 
-    A row is given as two parts: how it starts, made by `start`, and the rest of its fields. Parts are
-    asked for as the server takes them, so they are best made then: two processors work at a time.
+    A row is a pair: its start, made by `start`, and the rest of its fields. The server takes the rows
+    piece by piece. An iterator that makes each row only then keeps two processors busy.
     """
 
     def __init__(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -155,11 +157,11 @@ class CopySource:
 
     @staticmethod
     def start(fields: bytes, *, columns: int) -> bytes:
-        """The start of a row of so many columns, of which these fields are the first."""
+        """Return the start of a row with `columns` columns; `fields` are its first fields, encoded."""
         return _COUNT(columns) + fields
 
     def read(self, size: int = -1) -> bytes:
-        """The next piece, whatever the size that was asked for; nothing at the end."""
+        """Return the next piece, whatever `size` says; empty bytes at the end."""
         return next(self._pieces, b"")
 
 

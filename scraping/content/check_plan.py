@@ -1,8 +1,9 @@
-"""When each stored item is looked up on Reddit again, whether for its score or whether it stands.
+"""The plan of checks: when we next ask Reddit about each stored item.
 
-Young items are asked about often and old ones seldom: after a time as long as they are old, at least
-`SHORTEST` and at most seven eighths of VERIFY_WITHIN_HOURS. Where one of REFRESH_AGES_HOURS comes
-at about that time, it is waited for, so that one question serves both.
+A check asks for an item's score and whether the item still stands. Young items are checked often, old
+items seldom: the interval to the next check equals the item's age, but it is at least `SHORTEST` and at
+most seven eighths of VERIFY_WITHIN_HOURS. If the item reaches one of REFRESH_AGES_HOURS before that
+check or soon after it, the check is made at that age, so that one request serves both purposes.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -15,28 +16,30 @@ from django.db.models import QuerySet
 
 from scraping.models import Content, ItemCheck, RedditComment, RedditPost
 
-# Between two checks, whatever an item's age.
+# The shortest interval between two checks, unless a refresh falls due sooner.
 SHORTEST = timedelta(hours=3)
-# The part of VERIFY_WITHIN_HOURS that is planned; the rest is for sweeps that the budget delays.
+# Checks are planned within this part of VERIFY_WITHIN_HOURS. The rest is a reserve for rechecks that
+# the budget delays.
 PLANNED = 7 / 8
-# A check waits so many times its interval for an age at which scores are asked for.
+# A check may wait for a refresh age for up to this many times its interval.
 STRETCH = 1.25
-# One that is made so near before such an age, as a part of it, serves as well.
+# A check that comes before a refresh age by at most this share of the age also serves as that refresh.
 NEAR = 0.1
-# What moderators removed and was purged may be approved again, and is asked about until this age.
+# Moderators may approve a removed item after it was purged: we check it until this age.
 APPROVABLE = timedelta(days=3)
-# An answer leaves an item out: when it is asked for again, and when its subreddit cannot be read.
+# If an answer leaves an item out, we ask again after CONFIRM_AFTER, or after UNREADABLE_PAUSE if the
+# item's subreddit cannot be read.
 CONFIRM_AFTER = timedelta(minutes=30)
 UNREADABLE_PAUSE = timedelta(hours=6)
-# Filters by score are decided at this age if no age is set.
+# The age, in hours, at which filters by score are decided if REFRESH_AGES_HOURS is empty.
 DECIDED_AT = 36.0
 
-# Items stored longer ago than this were enrolled, or wait for the nightly look at everything.
+# How far back `enrol_new` looks. Older items are enrolled, or wait for the nightly look at everything.
 LOOK_BACK = timedelta(hours=6)
-# Items that are enrolled at a time.
+# Items enrolled at a time.
 ENROLLED = 2_000
 
-# There is nothing to ask about an item that is final, or that was removed and is empty.
+# We do not check items that are deleted or gone, nor removed items that are empty.
 _CHECKED = """
     t.removal NOT IN ('deleted', 'gone') AND NOT (t.removal = 'removed' AND t.permalink IS NULL)
 """
@@ -50,7 +53,7 @@ FIND_TOLD = f"""
     AND NOT EXISTS (SELECT FROM scraping_itemcheck c WHERE c.fullname = t.fullname)
 """
 FIND_UNPLANNED = f"{_TOLD} WHERE retrieved_at IS NULL AND {_UNPLANNED} LIMIT %(most)s"
-# What a dump told is of another time: it is due as soon as its turn comes.
+# A dump shows an item as it was at another time, so the item's check is due at once.
 _PLAN_DUMPED = """
 INSERT INTO scraping_itemcheck
     (fullname, subreddit_id, created_at, checked_at, due_at, is_refresh, is_unreadable)
@@ -62,7 +65,7 @@ PLAN_DUMPED = (
     " ORDER BY fullname ON CONFLICT DO NOTHING"
 )
 PLAN_UNPLANNED_DUMPED = f"{_PLAN_DUMPED} AND {_UNPLANNED} ON CONFLICT DO NOTHING"
-# The values of a row are those of when it last changed.
+# A row's values date from its last change, so the first entry has the time `refreshed_at`.
 BEGIN_HISTORY = """
 INSERT INTO scraping_postscore (post_id, at, score, num_comments)
 SELECT fullname, refreshed_at, CASE WHEN score_hidden IS TRUE THEN NULL ELSE score END, num_comments
@@ -86,7 +89,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An item whose time has come."""
+    """An item whose check is due."""
 
     fullname: str
     subreddit_id: int
@@ -98,18 +101,18 @@ class Check:
 
 
 def refresh_ages() -> list[timedelta]:
-    """The ages at which items are asked about for their scores, the youngest first."""
+    """Return the ages at which we ask for scores and edits, the youngest first."""
     return [timedelta(hours=hours) for hours in settings.REFRESH_AGES_HOURS]
 
 
 def decided_after() -> timedelta:
-    """The age from which a check decides what a bot asks for beyond terms."""
+    """Return the age from which a check decides a bot's filters by score and by comments."""
     hours = settings.REFRESH_AGES_HOURS or [DECIDED_AT]
     return timedelta(hours=hours[-1]) * (1 - NEAR)
 
 
 def next_check(created_at: datetime, checked_at: datetime) -> tuple[datetime, bool]:
-    """When an item that was checked just then is checked again, and whether that is a refresh."""
+    """Return when an item checked at `checked_at` is next checked, and whether as a refresh."""
     longest = timedelta(hours=settings.VERIFY_WITHIN_HOURS) * PLANNED
     interval = min(max(checked_at - created_at, SHORTEST), longest)
     latest = checked_at + min(interval * STRETCH, longest)
@@ -121,7 +124,7 @@ def next_check(created_at: datetime, checked_at: datetime) -> tuple[datetime, bo
 
 
 def plan(model: type[Content], fullnames: Collection[str], *, now: datetime) -> None:
-    """Plan the first checks of those items that have none, and begin the histories of posts."""
+    """Plan the first checks of items that have none, and begin the score histories of posts."""
     if not fullnames:
         return
     table, names = model._meta.db_table, list(fullnames)
@@ -136,10 +139,10 @@ def plan(model: type[Content], fullnames: Collection[str], *, now: datetime) -> 
 
 
 def enrol_new(*, now: datetime, everything: bool = False) -> int:
-    """Plan the first checks of stored items that have none, and begin their histories.
+    """Plan the first checks of stored items that have none, and begin the score histories of posts.
 
-    `scraping.intake` plans checks as it stores. This finds what was stored without it, lately or, with
-    `everything`, at any time. Returns how many items were enrolled.
+    `scraping.intake` plans checks when it stores items. This function finds items that were stored
+    without a check: recently or, with `everything`, at any time. Returns how many items it enrolled.
     """
     since = None if everything else now - LOOK_BACK
     enrolled = 0
@@ -164,9 +167,9 @@ def enrol_new(*, now: datetime, everything: bool = False) -> int:
 
 
 def enrol(rows: Sequence[tuple[str, int | None, datetime, datetime]]) -> None:
-    """Plan the first checks of items that Reddit told us of.
+    """Plan the first checks of items that Reddit returned.
 
-    Rows are the fullname, the id of the subreddit, when it was written and when we were told.
+    A row holds the fullname, the subreddit's id, when the item was written and when we received it.
     """
     if not rows:
         return
@@ -196,9 +199,10 @@ def enrol(rows: Sequence[tuple[str, int | None, datetime, datetime]]) -> None:
 
 
 def overdue(*, now: datetime, subreddits: Sequence[int] | None, limit: int) -> list[Check]:
-    """Items that should have been verified by now for the promise to hold, the oldest first.
+    """Return due items without a check for seven eighths of VERIFY_WITHIN_HOURS, the oldest first.
 
-    There are some when the budget did not suffice lately, or after an import.
+    Items whose subreddits cannot be read are left out. Items become overdue when the budget is too
+    small, or after an import.
     """
     longest = timedelta(hours=settings.VERIFY_WITHIN_HOURS) * PLANNED
     rows = ItemCheck.objects.filter(
@@ -210,9 +214,9 @@ def overdue(*, now: datetime, subreddits: Sequence[int] | None, limit: int) -> l
 def due(
     *, refresh: bool, before: datetime, subreddits: Sequence[int] | None, limit: int
 ) -> list[Check]:
-    """Items whose check is due before then, the longest overdue first: a scan of one index.
+    """Return items whose check is due by `before`, the longest overdue first; scans one index.
 
-    `subreddits` are ids, 0 for no subreddit; None: all of them.
+    `subreddits` are ids, 0 for items without a subreddit; None means all items.
     """
     rows = ItemCheck.objects.filter(is_refresh=refresh, due_at__lte=before).order_by("due_at")
     return _found(rows, subreddits, limit)
@@ -225,29 +229,29 @@ def _found(rows: QuerySet[ItemCheck], subreddits: Sequence[int] | None, limit: i
 
 
 def record_checked(checks: Iterable[Check], *, now: datetime) -> None:
-    """Note that Reddit told of these items, and plan the next check of each."""
+    """Record that Reddit returned these items, and plan the next check of each item."""
     rows = [(check.fullname, *next_check(check.created_at, now)) for check in checks]
     _write(rows, now=now, checked=True)
 
 
 def record_left_out(checks: Iterable[Check], *, now: datetime) -> None:
-    """Note that an answer left these items out, and ask again soon."""
+    """Record that an answer left these items out, and plan another check soon."""
     _write(
         [(check.fullname, now + CONFIRM_AFTER, False) for check in checks], now=now, missing=True
     )
 
 
 def record_unreadable(checks: Iterable[Check], *, now: datetime) -> None:
-    """Note that nobody can tell of these items, as their subreddit cannot be read.
+    """Record that these items cannot be checked, because their subreddit cannot be read.
 
-    That answers left them out says nothing, then, of now or before.
+    Their absence from answers, now or earlier, then proves nothing: `missing_since` is cleared.
     """
     rows = [(check.fullname, now + UNREADABLE_PAUSE, False) for check in checks]
     _write(rows, now=now, hidden=True)
 
 
 def forget(fullnames: Sequence[str]) -> None:
-    """Ask about these items no more."""
+    """Delete the checks of these items, so that we never ask about them again."""
     ItemCheck.objects.filter(pk__in=fullnames).delete()
 
 

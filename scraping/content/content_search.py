@@ -1,8 +1,8 @@
-"""Finding stored posts and comments: by their keys at once, by words among the newest.
+"""Search of stored posts and comments: by key through an index, by words among the newest items.
 
-No index serves words: one that did would cost more at each new item than storing it. So words are
-looked for in as many items as are read in a moment, newest first, by the index of subreddit and time,
-which PostgreSQL 18 also uses when no subreddit is named.
+There is no index of words: it would cost more for each new item than storing the item does. So a search
+for words reads only as many items as it can read in a moment, the newest first. It uses the index of
+subreddit and time. PostgreSQL 18 uses this index even if the search names no subreddit.
 """
 
 import re
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from scraping.models import RedditComment, RedditPost, Subreddit
 
-# Items that words are looked for in.
+# The number of newest items that a search for words reads.
 LOOKED_THROUGH = 20_000
 
 FULLNAME = re.compile(r"t([13])_([0-9a-z]{1,13})", re.IGNORECASE)
@@ -24,19 +24,19 @@ LINK = re.compile(
     r"(?:/comments/|(?<![\w.])redd\.it/)([0-9a-z]{1,13})\b(?:/[^/\s]*/([0-9a-z]{1,13})\b)?",
     re.IGNORECASE,
 )
-# An id without its kind. One of letters alone is taken for a word.
+# An id without its kind. An id of letters alone is taken for a word.
 BARE_ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{5,8}", re.IGNORECASE)
 SUBREDDIT = re.compile(r"(?:^|\s)/?r/(\w{2,21})/?(?=\s|$)", re.IGNORECASE)
 USER = re.compile(r"(?:^|(?<=\s))/?u/(?=[\w-]{2,})", re.IGNORECASE)
 
-# Spans in which the newest items are looked for, each eight times the one before: from an hour to
-# longer than Reddit exists.
+# Spans of time in which we look for the newest items. Each span is eight times the previous span, from
+# an hour to longer than Reddit exists.
 SPANS = [timedelta(hours=8**power) for power in range(7)]
 
 
 @dataclass(frozen=True)
 class Query:
-    """What somebody typed: keys, or words and subreddits."""
+    """A search as somebody typed it: keys, or words and subreddits."""
 
     post: str | None = None
     comment: str | None = None
@@ -61,9 +61,9 @@ def read_query(typed: str) -> Query:
 
 
 def by_key(items: QuerySet[Any], query: Query) -> QuerySet[Any] | None:
-    """Those that the query's key means: of a post its comments, of a comment its post.
+    """Filter items by the query's key. A post's key finds its comments, a comment's key its post.
 
-    None when it has no key, or a bare id that no item of the kind has.
+    Returns None if the query has no key, or if no item of this kind has the bare id.
     """
     of_comments = items.model is RedditComment
     if query.bare:
@@ -82,7 +82,7 @@ def by_key(items: QuerySet[Any], query: Query) -> QuerySet[Any] | None:
 
 
 def in_subreddits(items: QuerySet[Any], names: tuple[str, ...]) -> QuerySet[Any]:
-    """Those of the subreddits of these names; all of them without names."""
+    """Filter items by the names of subreddits, in any case; no names means all items."""
     if not names:
         return items
     named = Subreddit.objects.filter(name__iregex=f"^({'|'.join(names)})$")
@@ -90,14 +90,14 @@ def in_subreddits(items: QuerySet[Any], names: tuple[str, ...]) -> QuerySet[Any]
 
 
 def looked_through_since(among: QuerySet[RedditPost] | QuerySet[RedditComment]) -> datetime | None:
-    """When the oldest of the newest `LOOKED_THROUGH` was written; None when there are fewer.
+    """Return when the oldest of the newest `LOOKED_THROUGH` items was written; None if there are fewer.
 
-    `among` is narrowed by what an index serves alone, so that this reads little more than those.
+    Filter `among` only by conditions that an index serves, so that this reads few other rows.
     """
     now = timezone.now()
     for span in SPANS:
         recent = among.order_by().filter(created_at__gte=now - span)
-        # Counted to the end: for a LIMIT the planner would rather read the table from its oldest row.
+        # Count all rows: with a LIMIT, the planner would read the table from its oldest row instead.
         if recent.count() >= LOOKED_THROUGH:
             times = recent.order_by("-created_at").values_list("created_at", flat=True)
             return times[LOOKED_THROUGH - 1]

@@ -1,10 +1,10 @@
-"""What is gone on Reddit goes here, too: one statement purges any number of items, with receipts.
+"""Purge items that are gone on Reddit: one statement for any number of items, with receipts.
 
-A purged item keeps its row, with its name, its times and its place in the tree and nothing else, so
-that no listing, answer or dump brings it back. The rules are told in docs/deletion.md.
+A purged item keeps its row, with only its name, its times and its place in the tree. The row prevents
+any listing, answer or dump from bringing the item back. docs/deletion.md explains the rules.
 
-Each purge and its receipts are one transaction, and that of the page or answer which showed it. It
-acts on what is held: a second purge of the same items finds nothing and writes nothing.
+A purge, its receipts, and the page or answer that shows the deletion are one transaction. A purge acts
+on what the row holds: a second purge of the same items finds nothing and writes nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,11 +24,11 @@ from scraping.reddit.parse import ParsedItem, ParsedPost
 
 Reason = DeletionReceipt.Reason
 
-# Ends of an item after which nothing that is told of it counts any more. What moderators removed
-# they may approve again.
+# Final reasons: after them, nothing that arrives about the item counts. A removal is not final, because
+# moderators may approve the item again.
 FINAL = (Reason.DELETED, Reason.GONE)
 
-# Items that one statement purges.
+# The most items that one statement purges.
 BATCH = 2_000
 
 PARTS: dict[type[Content], dict[str, dict[str, str]]] = {
@@ -39,7 +39,7 @@ KINDS = {RedditPost: DeletionReceipt.Kind.POST, RedditComment: DeletionReceipt.K
 
 
 def reason_to_purge(item: ParsedItem) -> Reason | None:
-    """Why an item must be purged as Reddit shows it now; None if it may be kept."""
+    """Return why an item must be purged, as Reddit shows it now; None if it may be kept."""
     category = item.removed_by_category if isinstance(item, ParsedPost) else None
     reason = emptying.reason_to_purge(
         item.removal, category, purge_removed=settings.REMOVED_CONTENT == "purge"
@@ -48,9 +48,9 @@ def reason_to_purge(item: ParsedItem) -> Reason | None:
 
 
 def purge_gone(model: type[Content], items: Iterable[ParsedItem], *, now: datetime) -> None:
-    """Purge what Reddit shows as gone, before the page that shows it is stored.
+    """Purge items that Reddit shows as gone, before their page is stored.
 
-    Of the given items themselves, those that are gone lose what they have, so that nobody stores it.
+    Also empties the given objects that are gone, so that nobody stores their content.
     """
     gone: dict[str, Reason] = {}
     authorless: dict[str, Reason] = {}
@@ -60,7 +60,8 @@ def purge_gone(model: type[Content], items: Iterable[ParsedItem], *, now: dateti
             gone[item.fullname] = reason
             strip(item, reason)
         elif item.author == DELETED_AUTHOR:
-            # Of a removed comment Reddit names no author. Whether his account still is cannot be told.
+            # Reddit names no author of a removed comment, so we cannot tell whether the account still
+            # exists.
             authorless[item.fullname] = Reason.REMOVED if item.removal else Reason.ACCOUNT
     if gone:
         purge(gone, seen_at=dict.fromkeys(gone, now), now=now)
@@ -81,10 +82,11 @@ def purge(
     seen_at: Mapping[str, datetime],
     now: datetime | None = None,
 ) -> int:
-    """Purge items, by fullname with the reason of each; return how many held anything.
+    """Purge items and return how many of them held anything.
 
-    `seen_at` says when each was first seen to be gone. Matches lose their terms, scores their
-    history. Those that held something get a receipt each.
+    `reasons` gives the reason for each fullname, `seen_at` when the item was first seen to be gone.
+    Matches lose their terms, and posts lose their score history. Each item that held anything gets a
+    receipt.
     """
     now = now or timezone.now()
     purged = 0
@@ -112,9 +114,9 @@ def purge(
 def purge_dumped(model: type[Content], gone: Mapping[str, Gone], *, now: datetime) -> int:
     """Purge stored items that lines of a dump show as gone; return how many held anything.
 
-    What its author deleted is deleted for good, whoever tells of it. What was removed may have been
-    approved since: a removal counts only if the line was read later than what is stored, and never
-    against what Reddit itself has told.
+    A deletion by the author is final, whichever source reports it. A removed item may have been
+    approved since: its removal counts only if the dump read the line after the stored values were read,
+    and never against values from Reddit itself.
     """
     removed = [name for name, seen in gone.items() if seen.reason == emptying.REMOVED]
     proven = set(gone).difference(removed)
@@ -139,7 +141,7 @@ def purge_dumped(model: type[Content], gone: Mapping[str, Gone], *, now: datetim
 def forget_authors(
     model: type[Content], reasons: Mapping[str, Reason], *, now: datetime | None = None
 ) -> int:
-    """Purge the names and ids of authors whom Reddit does not name any more; return of how many."""
+    """Purge the name, id and flair of authors whom Reddit no longer names; return how many items had one."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _forget_statement(model),
@@ -245,7 +247,7 @@ def _forget_statement(model: type[Content]) -> str:
 
 
 def _holds(column: str) -> str:
-    """Whether a column of `t` holds something; what Reddit puts in place of a text is nothing."""
+    """Return SQL for whether a column of `t` holds content; Reddit's placeholders are no content."""
     if column == "extra":
         return "t.extra <> '{}'"
     if column in ("title", "selftext", "body", "author"):

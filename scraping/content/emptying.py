@@ -1,7 +1,7 @@
-"""When an item counts as gone, and what is emptied of it then.
+"""The rules of deletion: when an item counts as gone, and which columns are then emptied.
 
-These rules know no table and no settings: the process that reads dumps applies them, too. The rules
-are explained in docs/deletion.md.
+These rules need no table and no settings, because the process that reads dumps applies them, too.
+docs/deletion.md explains them.
 """
 
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from typing import Any
 
 DELETED, REMOVED, GONE, ACCOUNT = "deleted", "removed", "gone", "account"
 
-# `removed_by_category` of posts that moderators took out, themselves or by their robot; "" and None
-# do not say who, and dumps write "removed". All other categories are Reddit's own, for reasons such
-# as a copyright.
+# Values of `removed_by_category` for posts that moderators or their robot removed. "" and None do not
+# say who removed the post; dumps write "removed". All other categories are Reddit's own removals, for
+# reasons such as a copyright.
 MODERATORS = frozenset({None, "", "moderator", "automod_filtered", "removed"})
 
-# What stands in place of a text, as on Reddit.
+# The placeholder for an emptied text, as on Reddit.
 MARKER = "MARKER"
 MARKERS = {DELETED: "[deleted]", GONE: "[deleted]", REMOVED: "[removed]"}
 
-# What is emptied, by the word that stands for it in a receipt. The names of the columns, each with
-# its value when nothing is held, in SQL.
+# The columns that a purge empties, grouped by the word for them in a receipt. Each column has its empty
+# value, in SQL.
 POST_PARTS = {
     "title": {"title": MARKER},
     "body": {"selftext": MARKER},
@@ -47,15 +47,15 @@ COMMENT_PARTS = {
     },
     "numbers": {"score": "NULL", "controversiality": "NULL"},
 }
-# Emptied, too, but a receipt does not name them.
+# Columns that a purge empties, too, but that a receipt does not name.
 UNREPORTED_COLUMNS = {"edited": "NULL", "edited_at": "NULL"}
 
 
 def reason_to_purge(removal: str, category: str | None, *, purge_removed: bool) -> str | None:
     """Return why an item must be purged: "deleted" or "removed"; None if it may be kept.
 
-    `removal` is the item's column, `category` Reddit's `removed_by_category`. `purge_removed` says
-    whether what moderators removed is purged, too (the setting REMOVED_CONTENT).
+    `removal` is the item's column, `category` is Reddit's `removed_by_category`. `purge_removed` says
+    whether items that moderators removed are purged, too (the setting REMOVED_CONTENT).
     """
     if removal == DELETED:
         return DELETED

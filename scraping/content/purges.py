@@ -1,10 +1,10 @@
-"""What was purged once must not come back by another door."""
+"""The query for purged items, so that no import brings purged items back."""
 
 from collections.abc import Collection
 
 from django.db import connection
 
-# One text and not thousands of values: an import asks for each of its batches.
+# The names are one text, not thousands of values, because an import asks for each of its batches.
 PURGED = """
 SELECT DISTINCT fullname FROM unnest(string_to_array(%s, ' ')) AS s (fullname)
 JOIN scraping_deletionreceipt r USING (fullname) WHERE r.parts <> '{author}'
@@ -12,9 +12,10 @@ JOIN scraping_deletionreceipt r USING (fullname) WHERE r.parts <> '{author}'
 
 
 def purged_fullnames(fullnames: Collection[str]) -> set[str]:
-    """Those among the fullnames whose content a receipt says was purged; not only the author's name.
+    """Return the fullnames whose content was purged, according to receipts.
 
-    The one place where an import asks: a receipt outlives the item's row.
+    A receipt for the author's name alone does not count. Imports ask only here, because a receipt
+    outlives the item's row.
     """
     with connection.cursor() as cursor:
         cursor.execute(PURGED, [" ".join(fullnames)])

@@ -1,4 +1,4 @@
-"""What receipts tell: how many purges there were and how long they took, and what is not verified."""
+"""Reports on deletion: how many purges there were, how long they took, and how late checks are."""
 
 import csv
 import json
@@ -45,28 +45,29 @@ class Purges:
 
 @dataclass(frozen=True)
 class Verification:
-    """How far behind the promise is that what is gone on Reddit is gone here."""
+    """How late the verification of stored items is."""
 
-    # Of the items that can be asked about, when the one that was asked longest ago was; None: none.
+    # The oldest last check among items whose subreddits can be read; None if there is no such item.
     oldest_at: datetime | None
-    # How many are due and wait for requests, and how many are of subreddits that cannot be read.
+    # The number of due items that wait for requests, and of items whose subreddits cannot be read.
     overdue: int
     unreadable: int
 
     @property
     def oldest_hours(self) -> float | None:
-        """How long ago that was."""
+        """The hours since `oldest_at`; None if there is no such item."""
         if self.oldest_at is None:
             return None
         return (timezone.now() - self.oldest_at).total_seconds() / 3600
 
 
-# Counting stops here: more is "many", and a count must not scan an index of millions.
+# Counts stop here: a higher number would only mean "many", and a count must not scan an index of
+# millions.
 COUNTED = 100_000
 
 
 def verification() -> Verification:
-    """The state of the checks; three looks at indexes."""
+    """Return how late verification is, by three queries of indexes."""
     due = ItemCheck.objects.filter(is_refresh=False, due_at__lte=timezone.now())
     hidden = ItemCheck.objects.filter(is_unreadable=True)
     readable = ItemCheck.objects.filter(is_unreadable=False)
@@ -78,14 +79,14 @@ def verification() -> Verification:
 
 
 def summary(*, since: datetime | None = None, until: datetime | None = None) -> list[Purges]:
-    """What was purged from `since` on and before `until`, by reason and kind."""
+    """Return the purges from `since` on and before `until`, by reason and kind."""
     with connection.cursor() as cursor:
         cursor.execute(SUMMARY, {"since": since, "until": until})
         return [Purges(*row) for row in cursor.fetchall()]
 
 
 def between(*, since: datetime | None = None, until: datetime | None = None) -> QuerySet[Any]:
-    """The receipts of that time, the oldest first."""
+    """Return the receipts from `since` on and before `until`, the oldest first."""
     receipts = DeletionReceipt.objects.order_by("purged_at", "pk")
     if since is not None:
         receipts = receipts.filter(purged_at__gte=since)
@@ -95,7 +96,7 @@ def between(*, since: datetime | None = None, until: datetime | None = None) -> 
 
 
 def export(receipts: QuerySet[DeletionReceipt], form: str) -> Iterator[str]:
-    """Receipts as lines of `csv`, after a line of names, or of `ndjson`. Read in pieces."""
+    """Yield receipts as lines of `csv`, with a header line, or of `ndjson`; read rows in pieces."""
     rows = receipts.values_list(*FIELDS).iterator(chunk_size=2_000)
     return _csv_lines(rows) if form == "csv" else _ndjson_lines(rows)
 
@@ -114,7 +115,7 @@ def _csv_lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
 
 
 class _Line:
-    """What csv writes a line to: hands it back."""
+    """A file for `csv.writer` that returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line

@@ -1,13 +1,13 @@
-"""What is kept for how long: sessions and content go when their time is over, in small batches.
+"""Retention: delete sessions and content when their time is over, in small batches.
 
-A batch is one short transaction that takes only rows which nobody else holds, so collection never
-waits for more than one of them, and autovacuum is never held up. Whatever refers to an item goes with
-it: rows with a foreign key by Django's own cascades, rows that know it by its fullname as listed here.
+A batch is one short transaction and takes only rows that nobody else holds. So collection waits for one
+batch at most, and autovacuum is never held up. Rows that refer to an item are deleted with it: Django's
+cascades delete rows with a foreign key, and `DEPENDENTS` lists rows that know the item by its fullname.
 
-The age of an item is counted from when it was written; of one that is known only from a dump, from
-its import if that was later. What retention has deleted is remembered by its border for each
-subreddit, older than which nothing that Reddit lists is stored again: a listing of a quiet subreddit
-reaches back for years.
+The age of an item counts from when it was written. For an item that is known only from a dump, it
+counts from the import if the import was later. Each subreddit remembers its border, the moment before
+which retention has deleted its items. Items older than the border are not stored again, even if Reddit
+lists them: a listing of a quiet subreddit reaches back for years.
 """
 
 import time
@@ -28,20 +28,21 @@ from scraping.models import Gap, RedditComment, RedditPost, ScrapeSession, Strea
 from scraping.models.content import Content
 
 BATCH_SIZE = 1_000
-# After each batch, the database is left alone for as long as the batch took, within these seconds.
+# After each batch, the database rests for as long as the batch took, but at most this many seconds.
 LONGEST_REST = 0.5
-# A match whose item is gone may belong to a page that is being stored.
+# A younger match without an item may belong to a page that is being stored.
 ORPHAN_AGE = timedelta(days=1)
 
 CONTENT: tuple[type[Content], ...] = (RedditPost, RedditComment)
-# Models that know items by fullname, without a foreign key: model and column. They go with the item.
+# Models that refer to items by fullname, without a foreign key: model and column. Their rows are
+# deleted with the item.
 DEPENDENTS = (
     ("BotItem", "fullname"),
     ("CommentThread", "fullname"),
     ("ItemCheck", "fullname"),
     ("PostScore", "post_id"),
 )
-# The same, but they say something that stays true without it.
+# Models that also refer to items by fullname, but whose rows stay true without the item.
 KEPT = (
     ("RedditPost", "fullname"),
     ("RedditPost", "author_fullname"),
@@ -67,7 +68,7 @@ OPEN = (ScrapeSession.Status.QUEUED, ScrapeSession.Status.RUNNING)
 
 @dataclass
 class Deleted:
-    """How many rows went: content, and what went with it."""
+    """Numbers of deleted rows: content, and the other rows deleted with it."""
 
     posts: int = 0
     comments: int = 0
@@ -75,9 +76,9 @@ class Deleted:
 
 
 def delete_old_sessions(*, now: datetime | None = None, batch_size: int = BATCH_SIZE) -> int:
-    """Delete the sessions that were asked for more than SESSION_RETENTION_DAYS ago and have ended.
+    """Delete ended sessions that were requested more than SESSION_RETENTION_DAYS ago.
 
-    Returns how many there were.
+    Returns how many sessions it deleted.
     """
     border = (now or timezone.now()) - timedelta(days=settings.SESSION_RETENTION_DAYS)
     old = ScrapeSession.objects.filter(queued_at__lt=border).exclude(status__in=OPEN)
@@ -88,10 +89,10 @@ def delete_old_sessions(*, now: datetime | None = None, batch_size: int = BATCH_
 
 
 def delete_old_content(*, now: datetime | None = None, batch_size: int = BATCH_SIZE) -> Deleted:
-    """Delete posts and comments whose time is over, with all that refers to them.
+    """Delete posts and comments whose time is over, with all rows that refer to them.
 
-    That time is CONTENT_RETENTION_DAYS, or what a bot that watches the subreddit wishes, if longer.
-    May be stopped and begun again at any moment.
+    Content is kept for CONTENT_RETENTION_DAYS, or longer if a bot that watches the subreddit asks for
+    more days. This may be stopped and started again at any moment.
     """
     now = now or timezone.now()
     deleted = Deleted()
@@ -107,17 +108,17 @@ def delete_old_content(*, now: datetime | None = None, batch_size: int = BATCH_S
             for model in CONTENT:
                 _delete_of(model, subreddit, border, batch_size, deleted)
         elif subreddit.content_since is not None and subreddit.content_since > border:
-            # Somebody wishes to keep more than before: what Reddit still lists may come.
+            # A bot now asks for a longer time: store older items again if Reddit still lists them.
             Subreddit.objects.filter(pk=subreddit.pk).update(content_since=border)
     deleted.others += _delete_orphans(now - ORPHAN_AGE, batch_size)
     return deleted
 
 
 def too_old(rows: Collection[tuple[str, int | None, datetime]]) -> set[str]:
-    """Which of these items are older than what is kept of their subreddits.
+    """Return the fullnames of items that are older than the border of their subreddit.
 
-    A row is fullname, subreddit and the time of writing. Costs a query only if an item is older than
-    CONTENT_RETENTION_DAYS.
+    A row holds the fullname, the subreddit's id and when the item was written. This costs a query only
+    if an item is older than CONTENT_RETENTION_DAYS.
     """
     usual = timezone.now() - timedelta(days=settings.CONTENT_RETENTION_DAYS)
     old = [row for row in rows if row[2] < usual]
@@ -135,7 +136,7 @@ def too_old(rows: Collection[tuple[str, int | None, datetime]]) -> set[str]:
 
 
 def _wishes() -> dict[str, int]:
-    """Days by lower-case name of the subreddits of which a bot wishes to keep more than usual."""
+    """Return the longer retention that bots ask for: days, by lower-case name of the subreddit."""
     longest: dict[str, int] = {}
     wishing = BotConfig.objects.filter(retention_days__gt=settings.CONTENT_RETENTION_DAYS)
     for names, days in wishing.values_list("subreddits", "retention_days").iterator():
@@ -158,7 +159,10 @@ def _holds_older(subreddit: Subreddit, border: datetime) -> bool:
 
 
 def _remember(subreddit: Subreddit, border: datetime) -> None:
-    """Say, before the first item goes, that older ones are not complete, and do not come back."""
+    """Move the subreddit's border, before its first item is deleted.
+
+    From then on, nothing older counts as complete, and older items are not stored again.
+    """
     with transaction.atomic():
         Subreddit.objects.filter(pk=subreddit.pk).update(content_since=border)
         Stream.objects.filter(subreddit=subreddit, complete_since__lt=border).update(
@@ -183,10 +187,11 @@ def _delete_of(
 
 
 def _batches(queryset: models.QuerySet[Any], by: str, batch_size: int) -> Iterator[tuple[int, int]]:
-    """Delete what the queryset holds, oldest first; yield for each batch its rows, and how many others.
+    """Delete the queryset's rows in batches, the oldest first.
 
-    A batch begins where the last one ended: the index is full of what has just been deleted. Rows that
-    somebody else held are left to the next run.
+    Yields for each batch how many of these rows and how many other rows it deleted. A batch begins
+    where the previous batch ended, because the index before it is full of deleted rows. Rows that
+    somebody else holds are left to the next run.
     """
     model = queryset.model
     is_content = issubclass(model, Content)
@@ -218,7 +223,7 @@ def _delete_dependents(fullnames: list[str]) -> int:
 
 
 def _delete_orphans(before: datetime, batch_size: int) -> int:
-    """Delete matches whose item went between being read and being matched."""
+    """Delete matches whose item was deleted between being read and being matched."""
     deleted, last = 0, 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:

@@ -1,7 +1,7 @@
-"""Items as rows that COPY takes, but for the ids of their subreddits and when they are stored.
+"""Items as rows for COPY, still without their subreddits' ids and the time of storing.
 
-Those of a page are packed as the server takes them; those of a dump where they are parsed, which is
-in another process.
+Items of a page are packed while the server takes them. Items of a dump are packed where they are
+parsed, in another process.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from typing import Protocol
 from scraping.content.binary_copy import CopyFormat
 from scraping.reddit.parse import ParsedItem
 
-# Of an item's fields these are no columns: its subreddit is stored by an id.
+# Fields of an item that are no columns: a row stores the subreddit's id instead.
 NO_COLUMNS = frozenset({"subreddit", "subreddit_fullname"})
-# Packed at a time.
+# Items packed at a time.
 TOGETHER = 100
 
 
@@ -24,23 +24,23 @@ class Items(Protocol):
 
     @property
     def columns(self) -> Sequence[str]:
-        """What the rows hold."""
+        """The names of the rows' columns."""
 
     @property
     def fullnames(self) -> Sequence[str]:
-        """Their names in ascending order."""
+        """The items' fullnames in ascending order."""
 
     @property
     def subreddit_fullnames(self) -> Mapping[str, str | None]:
-        """By the subreddits' names."""
+        """The subreddits' fullnames, by the subreddits' names."""
 
     def rows(self, wanted: Collection[str]) -> Iterator[tuple[str | None, bytes]]:
-        """Of those wanted, in the order of their names: the subreddit's name and the row."""
+        """Yield the subreddit's name and the row of each wanted item, in the order of fullnames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What a line of a dump shows as gone: why, and when that was seen, in seconds since 1970."""
+    """An item that a dump shows as gone: why, and when the dump saw that, in seconds since 1970."""
 
     reason: str
     seen_at: float
@@ -48,10 +48,10 @@ class Gone:
 
 @dataclass(slots=True)
 class PackedItems:
-    """Items out of a dump, packed already.
+    """Items of a dump, packed already.
 
-    Those in `gone`, by fullname, are packed empty: their lines show them as deleted or removed. Lines
-    of the items in `authorless` name no author, for the reason given (see `emptying`).
+    `gone` holds, by fullname, items that are packed empty because their lines show them as deleted or
+    removed. `authorless` holds, by fullname, why the line of an item names no author (see `emptying`).
     """
 
     columns: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class PackedItems:
 
 
 class PageItems:
-    """Items that Reddit has just told us. Of several with one name the last one is the freshest."""
+    """Items that Reddit has just returned. If several have one fullname, the last is the freshest."""
 
     def __init__(self, form: CopyFormat, items: Iterable[ParsedItem]) -> None:
         self._form = form

@@ -1,4 +1,4 @@
-"""How posts fare: a short history of scores, and what bots ask for beyond terms."""
+"""Scores: a short history for each post, and bots' filters by score and number of comments."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -9,15 +9,15 @@ from django.db import connection
 from scraping.content import check_plan
 from scraping.models import Content, RedditPost
 
-# Entries of one post at most.
+# The most history entries of a post.
 MOST_ENTRIES = 30
-# A change between two refreshes is worth an entry if it is this large, as a number and as a part of
-# what was, and the last entry is as old as that.
+# Between two refreshes, a change gets an entry if it is at least this large, as a number and as a share
+# of the previous value, and if the last entry is at least this old.
 LEAST_CHANGE = 5
 LEAST_PART = 0.2
 LEAST_AGE = timedelta(minutes=10)
 
-# Each post's history is read by its index.
+# The statement reads each post's history by its index.
 NOTE_CHANGED = """
 INSERT INTO scraping_postscore (post_id, at, score, num_comments)
 SELECT p.fullname, %(now)s, p.score, p.num_comments
@@ -41,8 +41,8 @@ ORDER BY p.fullname
 ON CONFLICT DO NOTHING
 """
 
-# Of the bot `b` and the item `i`: a post has what the bot asks for if it has it now, or had it when
-# its history was written. A hidden score counts as none.
+# SQL for whether item `i` passes the filters of bot `b`: its values suffice now, or they sufficed in an
+# entry of its history. A hidden score counts as no score.
 _REACHED = """
     (({b}.min_score IS NULL OR (i.score_hidden IS NOT TRUE AND i.score >= {b}.min_score))
      AND ({b}.min_comments IS NULL OR i.num_comments >= {b}.min_comments)
@@ -50,7 +50,8 @@ _REACHED = """
                 AND ({b}.min_score IS NULL OR s.score >= {b}.min_score)
                 AND ({b}.min_comments IS NULL OR s.num_comments >= {b}.min_comments)))
 """
-# Nothing is decided before a check was made late enough in the item's life.
+# A filter that is reached is decided at once. A match is missed only when the item is deleted or gone,
+# or after a check that was made late enough in the item's life.
 STATE = f"""
     CASE WHEN {{b}}.min_score IS NULL AND {{b}}.min_comments IS NULL THEN 'matched' ELSE COALESCE((
         SELECT CASE WHEN i.removal IN ('deleted', 'gone') THEN 'missed'
@@ -70,9 +71,10 @@ STATE = f"""
 
 
 def state_of(*, bot: str, fullname: str) -> str:
-    """SQL for the state of a match, of the row `bot` of a bot and the item with this name.
+    """Return SQL for the state of a match.
 
-    Its parameter `decided` is `check_plan.decided_after()`.
+    `bot` is the alias of the bot's row, `fullname` is SQL for the item's fullname. The SQL has a
+    parameter `decided`, which is `check_plan.decided_after()`.
     """
     return STATE.format(b=bot, fullname=fullname)
 
@@ -90,7 +92,7 @@ FROM waiting w WHERE w.id = m.id AND w.state <> 'pending'
 
 
 def note(model: type[Content], changed: Collection[str], *, now: datetime) -> None:
-    """Write the history of items that a page has changed, and settle what waits for their scores."""
+    """Write the history of posts that a page has changed, and settle matches that wait for scores."""
     if model is RedditPost and changed:
         _note_changed(changed, refreshed=False, now=now)
     settle(changed)
@@ -103,9 +105,9 @@ def note_refreshed(fullnames: Collection[str], *, now: datetime) -> None:
 
 
 def settle(fullnames: Collection[str]) -> int:
-    """Decide the matches of these items that wait for their scores, as far as it is time.
+    """Decide pending matches of these items, as far as it is time.
 
-    Returns how many were decided. One that was decided stays so.
+    Returns how many matches were decided. A decided match stays as it is.
     """
     if not fullnames:
         return 0

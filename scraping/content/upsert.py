@@ -1,12 +1,13 @@
-"""Items into tables: what is not there yet by COPY straight into its table, the rest by one upsert.
+"""Store items: new items by COPY straight into their table, known items by one upsert.
 
-An unchanged item writes no row version. Absence (NULL in staging) never overwrites knowledge. What
-a dump tells never overwrites what Reddit itself or a later dump told; it fills what they did not.
+An unchanged item writes no row version. An absent value (NULL in staging) never overwrites a known
+value. A dump never overwrites values from Reddit itself or from a later dump; it fills in values that
+are not known.
 
-Rows are taken in one order, so that no writers deadlock: each transaction inserts rows that are not
-there, in the order of their names, and then updates rows that are, in that order again. One that
-inserts waits for others' rows while it holds only such as nobody else sees; one that updates never
-waits for one that inserts.
+All writers take rows in one order, so that they never deadlock. Each transaction first inserts new rows
+in the order of their names, and then updates existing rows in the same order. While an insert waits for
+other writers' rows, its transaction holds only rows that nobody else sees. An update never waits for an
+insert.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -25,23 +26,24 @@ from scraping.models import Content, RedditComment, RedditPost
 from scraping.reddit.parse import ParsedComment, ParsedItem, ParsedPost
 from scraping.subreddits import ensure_subreddits
 
-# What starts each row; the rest of it can be packed where the item is parsed.
+# The columns at the start of each row. The rest of a row can be packed where the item is parsed.
 STORED = ("subreddit_id", "first_seen_at", "refreshed_at")
 
-# What moderators have removed is not said by what Reddit shows in its place.
+# For a removed item, Reddit shows placeholders in these columns: the stored values are kept.
 REPLACED_BY_REMOVAL = frozenset(
     {"title", "selftext", "body", "url", "domain", "link_flair_text", "post_hint", "permalink"}
 )
 
-# So often another writer may be first with one of the new items before they take the slower way.
+# Attempts to COPY new items. An attempt fails if another writer stores one of the items first. After
+# the last attempt, the slower upsert stores them.
 TRIES = 3
 
 
 @dataclass
 class IngestResult:
-    """What became of a page: fullnames of the new and the changed, and how many stayed as they were.
+    """The result of storing items: fullnames of new and updated items, and how many were unchanged.
 
-    `too_old` are those that were not stored, as retention has deleted what is older than its border.
+    `too_old` are items that were not stored, because they are older than the border of retention.
     """
 
     new: set[str] = field(default_factory=set)
@@ -66,7 +68,7 @@ class Table:
 
     @cached_property
     def known(self) -> str:
-        """Which of the names, given as one text with spaces between them, are stored."""
+        """The query for stored items; its parameter is one text of fullnames with spaces between them."""
         return f"""
             SELECT fullname FROM unnest(string_to_array(%s, ' ')) AS s (fullname)
             JOIN {self.name} USING (fullname)
@@ -74,7 +76,10 @@ class Table:
 
     @cached_property
     def create_staging(self) -> str:
-        """A table of this connection, emptied by each commit. NULLs are absence, so they may be."""
+        """The statement that creates the connection's staging table, which each commit empties.
+
+        The columns of the table allow NULL, because NULL stands for an absent value.
+        """
         return (
             f"CREATE TEMP TABLE IF NOT EXISTS {self.staging} ON COMMIT DELETE ROWS AS "  # noqa: S608
             f"SELECT {', '.join(self._all)} FROM {self.name} WITH NO DATA"
@@ -82,17 +87,17 @@ class Table:
 
     @cached_property
     def upsert(self) -> str:
-        """What Reddit says now, onto what is stored; returns fullname and whether it is new."""
-        # What was purged is not brought back by a page that was read before.
+        """The upsert of values that Reddit returns now; returns each fullname and whether it is new."""
+        # A page that was read before a purge must not bring the purged item back.
         return self._upsert(self._latest, "t.removal NOT IN ('deleted', 'gone')")
 
     @cached_property
     def fill(self) -> str:
-        """What a dump says, onto what is stored; returns fullname and whether it is new."""
+        """The upsert of values from a dump; returns each fullname and whether it is new."""
         return self._upsert(
             self._filled,
-            # What is known to be gone stays so, but for what a later dump shows as approved; nor does a
-            # line that says "gone" fill anything.
+            # Deleted and gone items stay as they are. A later dump may show a removed item as approved.
+            # A line that shows an item as removed changes the row only if the dump is later.
             "(t.removal = '' AND {given}.removal = '' OR t.removal <> 'deleted' "
             "AND t.removal <> 'gone' AND {given}.retrieved_at > t.retrieved_at)",
         )
@@ -136,7 +141,7 @@ class Table:
 
     @classmethod
     def _filled(cls, column: str, given: str) -> str:
-        # Where Reddit itself told us, t.retrieved_at is NULL and nothing is later.
+        # For values from Reddit itself, t.retrieved_at is NULL, so that no dump counts as later.
         kept = {
             "extra": f"{given}.extra || t.extra",
             "edited_at": f"CASE WHEN t.edited IS FALSE THEN NULL "
@@ -148,7 +153,7 @@ class Table:
 
 
 def _edited_at(given: str) -> str:
-    # "Not edited" takes a known time back; "edited" alone, as of the early years, leaves it.
+    # "Not edited" clears a known time. "Edited" without a time, as in Reddit's early years, keeps it.
     return f"CASE WHEN {given}.edited IS FALSE THEN NULL ELSE COALESCE({given}.edited_at, t.edited_at) END"
 
 
@@ -157,24 +162,25 @@ COMMENTS = Table(RedditComment, ParsedComment)
 
 
 def ingest_posts(posts: Iterable[ParsedPost], *, now: datetime | None = None) -> IngestResult:
-    """Store posts that Reddit has just told us, in one transaction."""
+    """Store posts that Reddit has just returned, in one transaction."""
     return _ingest(POSTS, posts, now or timezone.now())
 
 
 def ingest_comments(
     comments: Iterable[ParsedComment], *, now: datetime | None = None
 ) -> IngestResult:
-    """Store comments that Reddit has just told us, in one transaction."""
+    """Store comments that Reddit has just returned, in one transaction."""
     return _ingest(COMMENTS, comments, now or timezone.now())
 
 
 def ingest_dumped(
     table: Table, items: PackedItems, *, now: datetime | None = None, presume_new: bool = False
 ) -> IngestResult:
-    """Store items out of a dump, packed with the times of their retrieval, in one transaction.
+    """Store packed items of a dump, with the times of their retrieval, in one transaction.
 
-    `table` is `POSTS` or `COMMENTS`. An item that is stored as deleted or removed stays as it is.
-    Where none is stored yet, as the caller may `presume`, it is quicker not to look first.
+    `table` is `POSTS` or `COMMENTS`. An item that is stored as deleted or gone stays as it is; an item
+    that is stored as removed changes only by a later dump. With `presume_new`, the first attempt does
+    not look for stored items, which is quicker if there are none.
     """
     if not items.fullnames:
         return IngestResult()
@@ -186,7 +192,7 @@ def ingest_dumped(
             now or timezone.now(),
             onto=table.fill,
             presume_new=presume_new,
-            # They hold nothing to fill with; what is stored of them is purged instead.
+            # These items are packed empty and fill nothing; the caller purges what is stored of them.
             insert_only=items.gone.keys(),
         )
 
@@ -209,7 +215,7 @@ def _ingest(table: Table, items: Iterable[ParsedItem], now: datetime) -> IngestR
 
 
 def _subreddit_ids(items: Items, *, refresh: bool) -> dict[str | None, int | None]:
-    """The ids of the items' subreddits, by the names as the items have them."""
+    """Return the ids of the items' subreddits, by the names that the items use."""
     names = items.subreddit_fullnames
     ids = ensure_subreddits(names, refresh=refresh) if names else {}
     return {None: None} | {name: ids[name.lower()] for name in names}
@@ -225,9 +231,9 @@ def _store(
     presume_new: bool = False,
     insert_only: Collection[str] = (),
 ) -> IngestResult:
-    """Insert the items that are not there; put those that are onto what is stored.
+    """Insert items that are not stored yet, and merge the other items into their stored rows.
 
-    What is stored of `insert_only` stays as it is.
+    `onto` is the statement that merges. Stored rows of items in `insert_only` stay as they are.
     """
     copier = _Copier(table, items, subreddits, now)
     names = set(items.fullnames)
@@ -240,7 +246,7 @@ def _store(
             continue
         break
     else:
-        # One statement that takes whatever it meets.
+        # The upsert copes with rows that other writers insert at the same time.
         known = names
     result = IngestResult(new=names - known)
     known = known.difference(insert_only)
@@ -279,7 +285,7 @@ class _Copier:
         }
 
     def copy(self, wanted: Collection[str], *, into: str) -> None:
-        """Copy those of the items that are wanted."""
+        """Copy the wanted items into the table `into`."""
         if wanted:
             starts = self._starts
             rows = ((starts[name], fields) for name, fields in self._items.rows(wanted))
@@ -298,6 +304,6 @@ def _merge(
         copier.copy(fullnames, into=table.staging)
         cursor.execute(statement)
         written: list[tuple[str, bool]] = cursor.fetchall()
-        # The transaction may be a caller's, with another page to come before its commit.
+        # The caller's transaction may store another page before it commits.
         cursor.execute(f"DELETE FROM {table.staging}")  # noqa: S608
     return written

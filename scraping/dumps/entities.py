@@ -1,21 +1,21 @@
 """HTML entities in the texts of dumps: Reddit writes three characters as entities unless asked not to.
 
-A dump that was made without `raw_json=1` has them as entities everywhere, so it holds none of the three
-characters bare. `docs/imports.md` explains how the reader tells the two kinds of dump apart.
+A dump that was made without `raw_json=1` has these characters as entities everywhere, so it contains
+none of the three bare. `docs/imports.md` explains how the reader tells the two kinds of dump apart.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-# What Reddit writes for &, < and >.
+# Reddit's entities for &, < and >.
 ENTITIES = ("&amp;", "&lt;", "&gt;")
 
 
 def with_special(columns: Sequence[Sequence[str | None]]) -> set[int]:
-    """The places at which any of the columns has a text with one of the three characters."""
+    """Return the places at which any of the columns has a text with one of the three characters."""
     found: set[int] = set()
     for column in columns:
-        # Most columns have none at all.
+        # Most columns have none of the three characters.
         together = "".join(filter(None, column))
         for character in "&<>":
             if character in together:
@@ -26,7 +26,7 @@ def with_special(columns: Sequence[Sequence[str | None]]) -> set[int]:
 
 
 def has_bare(texts: str) -> bool:
-    """Whether one of the three characters stands for itself. Counting is much faster than a pattern."""
+    """Whether one of the three characters is bare. Counting is much faster than a pattern."""
     if "<" in texts or ">" in texts:
         return True
     return texts.count("&") > sum(map(texts.count, ENTITIES))

@@ -1,8 +1,8 @@
-"""Dumps of Reddit, read as a stream: NDJSON, plain, gzip or zstd, told by content and not by name.
+"""Read dumps of Reddit as streams of NDJSON: plain, gzip or zstd, recognised by content, not by name.
 
-The public dumps are zstd with a window of up to two gigabytes, in one frame or several; mirrors
-have them as gzip of several members. A zstd file needs its window in memory, on top of the few
-megabytes that reading takes: that much is the format's.
+The public dumps are zstd files with a window of up to two gigabytes, in one frame or several. Mirrors
+offer them as gzip files of several members. Reading takes a few megabytes of memory. A zstd file also
+needs its whole window in memory, because its format demands it.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_WINDOW = 1 << 31
 
-# Read at a time. A zstd block of a few bytes can hold 128 KiB: more would be much more, expanded.
+# Bytes read at a time. A zstd block of a few bytes can expand to 128 KiB, so its input is small.
 ZSTD_INPUT = 1 << 13
 INPUT = 1 << 18
 PIECE = 1 << 20
 
-# Decompressed bytes that make a block, unless one line alone is longer.
+# Decompressed bytes in a block, unless a single line is longer.
 BLOCK_BYTES = 4 << 20
-# The longest text of Reddit has 512 kB; a line has a few of them. What is longer is no item.
+# The longest text of Reddit has 512 kB, and a line has a few texts. A longer line is no item.
 MAX_LINE_BYTES = 16 << 20
 KEPT_OF_LONG_LINES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is in memory at a time, in bytes of decompressed text."""
+    """Limits of what is in memory at a time, in bytes of decompressed text."""
 
     piece: int = field(default_factory=lambda: PIECE)
     block: int = field(default_factory=lambda: BLOCK_BYTES)
@@ -44,16 +44,16 @@ class Sizes:
 
 
 class DumpFileError(Exception):
-    """The file cannot be read at all; says which and what to do."""
+    """The file cannot be read at all; the message names the file and the remedy."""
 
 
 class DamagedDump(Exception):
-    """The file is cut off or damaged from here on; all before was given."""
+    """The file is cut off or damaged from here on; everything before was returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """What tells a file from another one that has its name."""
+    """The identity of a file, to tell it from another file of the same name."""
 
     path: str
     size: int
@@ -62,21 +62,21 @@ class FileIdentity:
 
 @dataclass(slots=True)
 class Block:
-    """Some whole lines, in the order of the file, without their ends."""
+    """Some whole lines, in the order of the file, without their line ends."""
 
     lines: list[bytes]
     first_line: int
-    """The number of the first, counted from 1."""
+    """The number of the first line, counted from 1."""
     end: int
-    """Decompressed bytes from the file's beginning to the end of the last."""
+    """Decompressed bytes from the file's beginning to the end of the last line."""
     progress: int
-    """Bytes of the file, as it lies on disk, that were read for it."""
+    """Bytes of the file, as it lies on disk, that were read so far."""
     too_long: dict[int, bytes]
-    """By number, lines beyond `MAX_LINE_BYTES`: how they begin. Their place in `lines` is empty."""
+    """The beginnings of lines beyond `MAX_LINE_BYTES`, by line number; in `lines` they are empty."""
 
 
 def identify(path: Path) -> FileIdentity:
-    """Identify a file by path, size and how it begins; raises `DumpFileError`."""
+    """Identify a file by path, size and a digest of its beginning; raises `DumpFileError`."""
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
@@ -89,10 +89,10 @@ def identify(path: Path) -> FileIdentity:
 def read_blocks(
     path: Path, *, position: int = 0, line: int = 0, sizes: Sizes | None = None
 ) -> Iterator[Block]:
-    """Read whole lines from a decompressed position on, before which there are `line` of them.
+    """Yield blocks of whole lines from a decompressed position on; `line` lines lie before it.
 
-    Raises `DamagedDump` after the last line that could be read, `DumpFileError` where the file
-    cannot be opened or read. A compressed file is decompressed from its beginning in any case.
+    Raises `DamagedDump` after the last line that can be read, and `DumpFileError` if the file cannot be
+    opened or read. A compressed file is always decompressed from its beginning.
     """
     try:
         with path.open("rb") as stream:
@@ -106,7 +106,7 @@ def _unreadable(path: Path, error: OSError) -> DumpFileError:
 
 
 class _Lines:
-    """Cuts what is decompressed into blocks of lines."""
+    """Cuts decompressed bytes into blocks of lines."""
 
     def __init__(self, stream: BinaryIO, position: int, line: int, sizes: Sizes) -> None:
         self._stream = stream
@@ -142,7 +142,7 @@ class _Lines:
                 pending, size = [rest], len(rest)
         last = b"".join(pending)
         if damage:
-            # The last line is not whole: as far as is known it was never there.
+            # The last line is not whole: it is treated as if it were not there.
             whole = last.rfind(b"\n") + 1
             if whole:
                 yield self._block(last[:whole])
@@ -163,7 +163,7 @@ class _Lines:
         return Block(lines, first, self._end, self._stream.tell(), too_long)
 
     def _long_line(self, start: bytes, pieces: Iterator[bytes]) -> Generator[Block, None, bytes]:
-        """Pass over a line without holding it; returns what follows it."""
+        """Skip a line without holding it in memory; returns the bytes that follow it."""
         size = len(start)
         for piece in pieces:
             end = piece.find(b"\n") + 1
@@ -198,7 +198,7 @@ class _Lines:
 
 
 def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, each decompressed in a thread of its own while the one before is worked on."""
+    """Yield the same pieces, but decompress the next piece in a thread while the caller works."""
     with ThreadPoolExecutor(1, thread_name_prefix="decompressor") as pool:
         future = pool.submit(next, pieces, None)
         while (piece := future.result()) is not None:

@@ -17,7 +17,7 @@ from scraping.reddit.parse import Data, ParseError
 
 @dataclass(slots=True)
 class Gathered:
-    """Items of one kind, as they come out of the lines."""
+    """Items of one kind, in the order of their lines."""
 
     parse: Callable[[Sequence[Struct], Data], tuple[Columns, dict[int, ParseError]]]
     texts: tuple[str, ...]
@@ -31,12 +31,15 @@ class Gathered:
     retrieved_at: list[float] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
     undecided: list[tuple[int, Columns, int, bool]] = field(default_factory=list)
-    """Items whose texts have entities alone: the place, the columns that have them as they came and
-    at which place, and whether they were packed decoded."""
+    """Items whose texts have entities and no bare character.
+
+    Each entry holds the item's place in `rows`, the columns with its texts as read, its place there,
+    and whether it was packed decoded.
+    """
     gone: dict[int, Gone] = field(default_factory=dict)
-    """By place, items that their lines show as gone."""
+    """Items that their lines show as gone, by place."""
     authorless: dict[int, str] = field(default_factory=dict)
-    """By place, why a line names no author."""
+    """Why the line of an item names no author, by place."""
 
     def add(self, columns: Columns, undecided: Sequence[int], *, decode: bool) -> None:
         """Pack some items, with entities as they are or decoded."""
@@ -46,7 +49,7 @@ class Gathered:
             columns = self._with_entities_decoded(columns, undecided)
         self.columns = tuple(name for name in columns if name not in NO_COLUMNS)
         self.fullnames += columns["fullname"]
-        # One text for each name, of which the pipe then carries one.
+        # Equal names share one text object, so that the pipe carries each name once.
         self.subreddits += [self.names.setdefault(name, name) for name in columns["subreddit"]]
         self.subreddit_fullnames |= zip(
             columns["subreddit"], columns["subreddit_fullname"], strict=True
@@ -55,7 +58,7 @@ class Gathered:
         self.rows += self._packed(columns)
 
     def settle(self, *, decode: bool) -> None:
-        """Pack those again that were packed otherwise than was found right in the end."""
+        """Pack undecided items again if they were packed in the way that turned out to be wrong."""
         wrong = [entry for entry in self.undecided if entry[3] is not decode]
         for start in range(0, len(wrong), TOGETHER):
             some = wrong[start : start + TOGETHER]
@@ -68,7 +71,7 @@ class Gathered:
                 self.rows[place] = row
 
     def packed(self) -> PackedItems:
-        """All of them. Of several with one name the one stands that was read last, or the last."""
+        """Return all items. If several have one fullname, the item that was read last is kept."""
         places: Sequence[int] = range(len(self.fullnames))
         if len({*self.fullnames}) < len(places):
             places = sorted(places, key=self.retrieved_at.__getitem__)
@@ -92,7 +95,10 @@ class Gathered:
     def empty_gone(
         self, columns: Columns, categories: Sequence[str | None], *, purge_removed: bool
     ) -> Columns:
-        """Note which of these items are gone, before they are added; return them without texts."""
+        """Record gone items and missing authors, before the items are added.
+
+        Returns the columns, in which gone items are emptied.
+        """
         removals, authors = columns["removal"], columns["author"]
         if not any(removals) and DELETED_AUTHOR not in authors:
             return columns

@@ -1,8 +1,8 @@
-"""Dumps into tables: batch by batch, each committed together with how far the file is read.
+"""Import dumps batch by batch; each batch is committed together with the position in the file.
 
-A killed import goes on with the line after the last committed one. While a batch is stored, the
-next is read and parsed in a process of its own, so that neither waits for the other; memory holds
-three batches, whatever the file's length.
+After a kill, the import continues with the line after the last committed line. While a batch is stored,
+another process reads and parses the next batch, so that neither waits for the other. Memory holds three
+batches, whatever the file's length.
 """
 
 import logging
@@ -46,13 +46,13 @@ class ImportReport:
     rejects: Path
     damage: str = ""
     rejects_fault: str = ""
-    """Why rejected lines could not be written, only counted."""
+    """Why rejected lines could not be written and were only counted."""
     was_finished: bool = False
-    """It had been imported before; nothing was read."""
+    """The file had been imported before, so nothing was read."""
     closed: gaps.ClosedGaps = field(default_factory=gaps.ClosedGaps)
-    """What came of open gaps."""
+    """The parts of open gaps that the import closed."""
     gaps_left: str = ""
-    """Why gaps that the declared span covers stay open."""
+    """Why gaps in the declared span stay open."""
 
 
 def import_dump(
@@ -64,12 +64,12 @@ def import_dump(
     restart: bool = False,
     on_progress: OnProgress = lambda record, progress: None,
 ) -> ImportReport:
-    """Import one file, from where an earlier import of it stopped unless `restart`.
+    """Import one file. Continue where an earlier import of the file stopped, unless `restart`.
 
-    `complete` is the operator's word that the file holds every item of its subreddits and kind from
-    the first moment to the second; it closes gaps, see `close_gaps`. `on_progress` is called after
-    each batch, with the bytes of the file that are read. Raises `DumpFileError` for a file that
-    cannot be read, `ReaderFailed` and `ImportConflict`; a damaged file is told by the report.
+    `complete` is a declaration by the operator: the file holds every item of its subreddits and kind
+    from the first moment to the second. It closes gaps, see `close_gaps`. `on_progress` is called after
+    each batch, with the bytes of the file that are read. Raises `DumpFileError` for a file that cannot
+    be read, `ReaderFailed` and `ImportConflict`. Damage to the file is in the report.
     """
     identity = identify(path)
     record = _record(identity, filters, dry_run=dry_run, restart=restart)
@@ -98,11 +98,12 @@ def import_dump(
 def close_gaps(
     record: DumpImport, filters: Filters, complete: tuple[datetime, datetime]
 ) -> tuple[gaps.ClosedGaps, str]:
-    """Close what a finished import covers of gaps; return that, and why it was nothing where so.
+    """Close the parts of gaps that a finished import covers.
 
-    A dump does not say what it lacks, so only a declared span closes gaps, as far as they lie in it
-    and within the filters' times, of streams that the file has items of or whose subreddit was asked
-    for by name. Nothing is closed when lines were rejected: what they held is not known.
+    Returns the closed parts and, if nothing may be closed, the reason. A dump does not say what it
+    lacks, so only a declared span closes gaps: the parts that lie in the span and within the filters'
+    times. Only gaps of certain streams close: the file has items of the stream, or the filters name its
+    subreddit. If lines were rejected, nothing is closed, because those lines may hold missing items.
     """
     if record.rejected:
         return gaps.ClosedGaps(), (
@@ -137,7 +138,7 @@ def close_gaps(
 
 
 def _streams_with_gaps() -> set[str]:
-    """Streams whose items close gaps when a span is declared: those with open gaps."""
+    """Return the keys of streams with open gaps: items of these streams close gaps of a declared span."""
     pairs = Gap.objects.filter(closed_at=None).values_list(
         "stream__subreddit__name", "stream__kind"
     )
@@ -190,7 +191,7 @@ def _order(record: DumpImport, filters: Filters) -> Order:
 
 
 class _DryRun:
-    """Counts, and stores nothing."""
+    """Counts batches and stores nothing."""
 
     rejects_fault = ""
 
@@ -202,22 +203,22 @@ class _DryRun:
         _count(self.record, batch)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because no file is open."""
 
 
 class _Writer:
-    """Stores batches and what is rejected of them."""
+    """Stores batches, and writes their rejected lines to a file."""
 
     def __init__(self, record: DumpImport, rejects: Path) -> None:
         self.record = record
         self._rejects = _RejectFile(rejects, keep=record.reject_bytes)
         self._streams_with_gaps = _streams_with_gaps()
-        # Tables for which all, or not all, items so far were new.
+        # Tables whose items were all new so far, and tables with at least one item that was not new.
         self._presumed_new: set[Table] = set()
         self._partly_known: set[Table] = set()
 
     def store(self, batch: Batch) -> None:
-        """Store a batch together with the position behind it. Raises `ImportConflict`."""
+        """Store a batch together with the position after it. Raises `ImportConflict`."""
         record, reading = self.record, batch.reading
         before = record.position
         with transaction.atomic():
@@ -230,7 +231,7 @@ class _Writer:
 
     @property
     def rejects_fault(self) -> str:
-        """Why the reject file could not be written, if so."""
+        """Why the reject file could not be written; empty if there was no fault."""
         return self._rejects.fault
 
     def close(self) -> None:
@@ -238,7 +239,7 @@ class _Writer:
         self._rejects.close()
 
     def _move(self, before: int) -> None:
-        """Save the record, if it still stands where this process left it."""
+        """Save the record if it still stands where this process left it; else raise `ImportConflict`."""
         record = self.record
         record.updated_at = timezone.now()
         values = {
@@ -262,7 +263,7 @@ class _Writer:
     def _take_in(self, reading: Reading) -> None:
         taken = intake.take_in_dump(reading.posts, reading.comments, presume_new=self._presumed_new)
         for table, items in ((POSTS, reading.posts), (COMMENTS, reading.comments)):
-            # A file of which nothing was known so far is most likely new as a whole.
+            # If all items of a table were new so far, the rest of the file is most likely new, too.
             names = set(items.fullnames)
             if not names <= taken.new:
                 self._presumed_new.discard(table)
@@ -289,10 +290,10 @@ def _count(record: DumpImport, batch: Batch) -> None:
 
 
 class _RejectFile:
-    """Lines that are no items, each with its number and the reason, beside the dump.
+    """The file beside the dump with its rejected lines, each with its number and the reason.
 
-    It is written before its batch is committed. So what a killed import wrote and did not commit is
-    cut off when it goes on.
+    Lines are written before their batch is committed. If an import was killed, the next import cuts off
+    the lines that were written and not committed.
     """
 
     def __init__(self, path: Path, *, keep: int) -> None:
@@ -325,12 +326,12 @@ class _RejectFile:
         return self._length
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         if self._stream is not None:
             self._stream.close()
 
     def _fail(self, error: OSError) -> None:
-        # Bad lines stop no import, and neither does a place where they cannot be kept.
+        # Neither bad lines nor a folder that cannot be written stop an import.
         self.fault = (
             f"{self._path}: {error.strerror or error}. Rejected lines are only counted; copy the "
             "dump to a folder that can be written and import it with --restart to see them."

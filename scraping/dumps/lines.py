@@ -1,10 +1,10 @@
-"""Lines of dumps as rows: what a line is, when it was read, and how its texts are written.
+"""Turn lines of dumps into rows: what a line is, when it was read, and how its texts are written.
 
-Dumps hold Reddit's answers as they came. Those that were fetched without raw_json=1 have each &, <
-and > of their texts as an entity, and not one bare. So an item with a bare one was fetched with
-raw_json=1 or decoded since. One with entities alone may be either: somebody may have written
-"&amp;" in so many words. What the whole file shows until then decides: entities are decoded where
-more items have entities alone than have bare characters.
+Dumps hold Reddit's answers as they came. Answers that were fetched without raw_json=1 have each &, <
+and > of their texts as an entity, and never bare. So an item with a bare character was fetched with
+raw_json=1, or decoded since. An item with entities alone may be of either kind, because its author may
+have typed "&amp;". The file as read so far decides: entities are decoded if more items have entities
+alone than have bare characters.
 """
 
 import json
@@ -35,7 +35,7 @@ from scraping.reddit.parse import (
 POST_TEXTS = ("title", "selftext", "url", "link_flair_text", "author_flair_text")
 COMMENT_TEXTS = ("body", "author_flair_text")
 
-# Keys that say when the makers of a dump read the item, and a second time in `_meta`.
+# Keys that say when the makers of a dump read the item; `_meta` may hold the time of a second look.
 RETRIEVAL_KEYS = ("retrieved_on", "retrieved_utc", "_meta")
 RETRIEVED_AGAIN = "retrieved_2nd_on"
 
@@ -43,7 +43,7 @@ RETRIEVED_AGAIN = "retrieved_2nd_on"
 class Line(Struct, gc=False):
     """The keys of a line that this module reads by name; a `PlainLine` has all stored keys.
 
-    An odd line becomes an empty `PlainLine`, which tells only when the line was retrieved.
+    An odd line becomes a `PlainLine` that only tells when the line was retrieved.
     """
 
     name: str | UnsetType | None = UNSET
@@ -59,13 +59,13 @@ PlainLine = thing_type(Line, PLAIN_KEYS | dict.fromkeys(RETRIEVAL_KEYS, Any))
 decode_plain = decoder(PlainLine)
 
 
-# A line that is an item: its number, the line and what it says.
+# A line that is an item: its number, its bytes and its decoded keys.
 Numbered = tuple[int, bytes, Line]
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which lines are wanted: subreddits in lower case (none: all), since <= created < until."""
+    """The filter of lines: subreddits in lower case (none: all), and since <= created < until."""
 
     subreddits: frozenset[str] = frozenset()
     since: datetime | None = None
@@ -89,7 +89,7 @@ class Filters:
         return self.since is None and self.until is None
 
     def as_json(self) -> dict[str, Any]:
-        """The same for any order in which they were given."""
+        """Return the filters as JSON, in one order whatever order they were given in."""
         return {
             "subreddits": sorted(self.subreddits),
             "since": self.since.isoformat() if self.since else None,
@@ -99,7 +99,7 @@ class Filters:
 
 @dataclass(slots=True)
 class Reading:
-    """What came of some lines."""
+    """The result of reading some lines."""
 
     posts: PackedItems = field(default_factory=PackedItems)
     comments: PackedItems = field(default_factory=PackedItems)
@@ -114,7 +114,7 @@ class Reading:
 
 
 class LineReader:
-    """Turns lines into packed items; knows what the file has shown of its way of writing texts."""
+    """Turns lines into packed items; remembers how the file has written its texts so far."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class LineReader:
         self._plain = plain
 
     def read(self, lines: list[bytes], *, first_line: int) -> Reading:
-        """Read lines of which the first has this number; empty ones are passed over."""
+        """Read lines; `first_line` is the number of the first line. Empty lines are skipped."""
         reading = Reading()
         posts = Gathered(post_columns, POST_TEXTS, POST_PARTS, self._posts)
         comments = Gathered(comment_columns, COMMENT_TEXTS, COMMENT_PARTS, self._comments)
@@ -157,7 +157,7 @@ class LineReader:
     def _sorted(
         self, lines: list[tuple[int, bytes, Line | None]], reading: Reading
     ) -> dict[bool, list[Numbered]]:
-        """Of these lines the posts (True) and the comments that are wanted."""
+        """Return the wanted posts (True) and the wanted comments (False) among these lines."""
         found: dict[bool, list[Numbered]] = {True: [], False: []}
         kinds = {
             thing.name[:3] if thing is not None and isinstance(thing.name, str) else None
@@ -239,7 +239,7 @@ class LineReader:
     ) -> tuple[Sequence[int], Sequence[str | None]]:
         """Return the places of the items to be stored, and by whom each item was removed.
 
-        Marks items whose lines say that a second look has found them gone.
+        Marks items that a second look has found gone, as their lines say.
         """
         metas = [thing._meta for thing in things]
         categories = columns.get("removed_by_category") or [None] * len(things)
@@ -267,7 +267,7 @@ def _decoded(line: bytes) -> dict[str, Any]:
         data = orjson.loads(line)
     except orjson.JSONDecodeError:
         try:
-            # Takes NaN and lone surrogates, of which an item can be made all the same.
+            # json accepts NaN and lone surrogates, and a line that has them can still be an item.
             data = json.loads(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise ParseError("?", f"not JSON: {error}") from error
@@ -277,7 +277,7 @@ def _decoded(line: bytes) -> dict[str, Any]:
 
 
 def _is_post(name: Any, *, title: bool, body: bool) -> bool | None:
-    """Of an item with this name, and with a title or a body: whether it is a post; None if neither."""
+    """Whether an item with this name, and with a title or a body, is a post; None if it is neither."""
     kind = name[:3] if isinstance(name, str) else ""
     if kind == "t3_" or (kind != "t1_" and title):
         return True
@@ -291,7 +291,7 @@ def _retrievals(things: list[Line], created_at: Sequence[float]) -> Sequence[flo
 
 
 def _retrieved_at(thing: Line, created_at: float) -> float:
-    """When the line's values were read, at the earliest: never before the item was written."""
+    """Return the latest time at which the line was read; without any, when the item was written."""
     meta = thing._meta
     again = meta.get(RETRIEVED_AGAIN) if isinstance(meta, dict) else None
     told = [thing.retrieved_on, thing.retrieved_utc, again]
@@ -303,9 +303,9 @@ def _retrieved_at(thing: Line, created_at: float) -> float:
 def _apply_second_look(
     meta: dict[str, Any], removals: list[str], categories: list[str | None], place: int
 ) -> None:
-    """Mark an item as a second look of the dump's makers has found it.
+    """Mark an item as deleted or removed if a second look of the dump's makers has found it so.
 
-    Arctic Shift keeps the first look's texts and says beside them what has become of the item.
+    Arctic Shift keeps the texts of the first look and records beside them what became of the item.
     """
     removal = meta.get("removal_type")
     if removal in DELETED_CATEGORIES or (not removal and meta.get("was_deleted_later")):

@@ -1,9 +1,10 @@
 """The process that reads a dump for `import_dump`: it decompresses, parses and packs.
 
-So PostgreSQL is kept busy by one process while another works out what comes next. The reader is
-Python with the modules that it needs, without Django and without a connection. It is told what to
-read on its standard input, which stays open as long as the importing process lives, and ends with
-it. It answers through a pipe, which holds it up as long as nobody takes what it has ready.
+One process keeps PostgreSQL busy while the reader prepares the next batch. The reader is Python with
+only the modules that it needs, without Django and without a database connection. It receives its order
+on standard input. Standard input stays open as long as the importing process lives, and the reader ends
+when it closes. The reader answers through a pipe; a full pipe makes it wait until the importing process
+takes its answers.
 """
 
 import gc
@@ -32,12 +33,15 @@ _PROGRAM = "from scraping.dumps.reader_process import answer; answer({})"
 
 
 class ReaderFailed(Exception):
-    """The process that reads has ended before the file did; says where and how."""
+    """The reader process ended before the file did; the message says where and how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to read: from which decompressed position, before which there are how many lines."""
+    """The order of the reader process: what to read, and from where.
+
+    `position` is the decompressed position to start at, and `line` lines lie before it.
+    """
 
     path: Path
     filters: Filters
@@ -54,18 +58,18 @@ class Order:
 
 @dataclass(slots=True)
 class Batch:
-    """What came of a block of lines."""
+    """The result of reading a block of lines."""
 
     reading: Reading
     lines: int
     end: int
     """Decompressed bytes from the file's beginning to the end of the last line."""
     progress: int
-    """Bytes of the file, as it lies on disk, that were read for it."""
+    """Bytes of the file, as it lies on disk, that were read so far."""
 
 
 class DumpReader:
-    """Batches as another process makes them; it is ended when the context is left."""
+    """Yields batches that another process makes; leaving the context ends the process."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -97,14 +101,14 @@ class DumpReader:
     ) -> None:
         self._process.kill()
         self._process.wait()
-        # Who receives sees the end of the pipe.
+        # The receiving thread sees the end of the pipe and stops.
         self._pool.shutdown()
         self._stream.close()
         with suppress(BrokenPipeError):
             self._input.close()
 
     def begin(self) -> None:
-        """Give the order."""
+        """Send the order to the reader process."""
         try:
             pickle.dump(self._order, self._input)
             self._input.flush()
@@ -112,7 +116,7 @@ class DumpReader:
             raise self._failure() from error
 
     def __iter__(self) -> Iterator[Batch]:
-        """Raises what `read_blocks` does, and `ReaderFailed`."""
+        """Yield batches; raises the errors of `read_blocks`, and `ReaderFailed`."""
         self.begin()
         future = self._pool.submit(pickle.load, self._stream)
         while True:
@@ -130,7 +134,7 @@ class DumpReader:
 
     @property
     def pid(self) -> int:
-        """The other process."""
+        """The id of the reader process."""
         return self._process.pid
 
     @property
@@ -147,10 +151,10 @@ class DumpReader:
 
 
 def answer(sending: int) -> None:
-    """Do what the standard input orders, in a process that does nothing else."""
-    # It is the importing process's to end at Ctrl-C, and this one ends with it.
+    """Carry out the order on standard input, in a process that does nothing else."""
+    # At Ctrl-C the importing process decides when to end, and this process ends with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A batch's items have no cycles, which the collector would look for again and again.
+    # A batch's items have no reference cycles, which the collector would look for again and again.
     gc.disable()
     order = pickle.load(sys.stdin.buffer)  # noqa: S301  (of the process that started this one)
     logging.basicConfig(level=order.log_level, format="%(levelname)s %(name)s: %(message)s")
@@ -165,7 +169,7 @@ def answer(sending: int) -> None:
 
 
 def _end_with_the_importer() -> None:
-    # Not by sys.stdin, whose lock this thread would still hold when the process ends in good order.
+    # Do not read sys.stdin: this thread would still hold its lock when the process ends normally.
     os.read(0, 1)
     os._exit(1)
 
@@ -190,7 +194,7 @@ def _answers(order: Order) -> Iterator[Batch | Exception | None]:
 
 
 def read_batches(order: Order) -> Iterator[Batch]:
-    """Read in this process; raises as `read_blocks` does."""
+    """Read in this process; raises the errors of `read_blocks`."""
     lines = LineReader(
         order.filters,
         posts=CopyFormat(order.post_types),

@@ -1,7 +1,7 @@
-"""Which items are what a bot looks for: all bots of a subreddit in one pass, at no API cost.
+"""Matching: find the items that bots look for, all bots of a subreddit in one pass, at no API cost.
 
-`find` and `store_matches` are for items as they come in, `rematch` for what is stored when a bot
-has changed, `preview` for a bot that is not saved yet. Patterns run on RE2: none can hang.
+`find` and `store_matches` serve items as they come in, `rematch` stored items after a bot has changed,
+and `preview` a bot that is not saved yet. Patterns run on RE2, so that no pattern can hang.
 """
 
 from scraping.matching.fleet import Fleet, Match, find, fleets_of

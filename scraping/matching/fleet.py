@@ -1,6 +1,6 @@
-"""Which bots want an item: one pass over its texts for all bots that watch its subreddit.
+"""Find the bots that want an item: one pass over its texts for all bots that watch its subreddit.
 
-The bots of a subreddit are compiled once in a process and used until one of them changes.
+A process compiles the bots of a subreddit once and uses them until one of the bots changes.
 """
 
 from collections import OrderedDict, defaultdict
@@ -14,7 +14,7 @@ from bots.models import BotConfig
 from scraping.matching.terms import Term, TermIndex
 from scraping.reddit.parse import ParsedItem
 
-# Where each place to look in stands in a post or comment, parsed or stored.
+# The attributes of a post or comment, parsed or stored, for each place that a bot looks in.
 PLACES = {
     BotConfig.MatchIn.TITLE: ("title",),
     BotConfig.MatchIn.BODY: ("selftext", "body"),
@@ -23,7 +23,7 @@ PLACES = {
     BotConfig.MatchIn.FLAIR: ("link_flair_text", "author_flair_text"),
 }
 
-# Different sets of bots that a process keeps compiled.
+# The number of different sets of bots that a process keeps compiled.
 KEPT_FLEETS = 64
 
 VERSIONS = """
@@ -39,14 +39,14 @@ GROUP BY name
 
 
 class Item(Protocol):
-    """A post or comment, parsed or stored. What it is matched by are the attributes of `PLACES`."""
+    """A post or comment, parsed or stored. Bots match it by the attributes in `PLACES`."""
 
     fullname: str
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An item that a bot wants, with the terms that say so."""
+    """An item that a bot wants, with the terms that were found."""
 
     bot_id: int
     fullname: str
@@ -54,15 +54,16 @@ class Match:
 
 
 class Fleet:
-    """The terms of bots, compiled together. It does not look at subreddits."""
+    """The terms of some bots, compiled together. A fleet does not look at subreddits."""
 
     def __init__(self, bots: Iterable[BotConfig]) -> None:
         self._bot_ids: list[int] = []
-        # By bot: where in its list the terms of each number stand, and the terms as they were typed.
+        # For each bot: the places of each term's number in the bot's list, and the terms as they were
+        # typed.
         self._include: list[dict[int, list[int]]] = []
         self._typed: list[list[str]] = []
         self._takes_all: list[int] = []
-        # By place and number: the bots (by position) that look for the term there.
+        # By place and term number: the bots (by position) that look for the term at this place.
         self._included: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         self._excluded: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         numbers: dict[Term, int] = {}
@@ -97,7 +98,7 @@ class Fleet:
                 self._excluded[place][found].append(position)
 
     def match(self, item: Item | ParsedItem) -> list[Match]:
-        """The matches of all bots with one item."""
+        """Return the matches of all bots with one item."""
         hits: dict[int, set[int]] = {}
         spoilt: set[int] = set()
         for place, index, attributes in self._places:
@@ -123,15 +124,15 @@ class Fleet:
         return matches
 
 
-# By version, the most recently used last.
+# Compiled fleets by version, the most recently used last.
 _fleets: OrderedDict[str, Fleet] = OrderedDict()
 
 
 def fleets_of(names: Iterable[str]) -> dict[str, Fleet]:
     """Return the active bots that watch subreddits, by the subreddit's name in lower case.
 
-    One query says whether the bots are still those that were compiled; a bot that was saved
-    meanwhile, by whatever process, is compiled anew. Subreddits that no bot watches are left out.
+    One query tells whether the bots are still as they were compiled. If any process has saved one of
+    the bots since, they are compiled anew. Subreddits that no bot watches are left out.
     """
     lower = {name.lower() for name in names}
     if not lower:
@@ -142,7 +143,7 @@ def fleets_of(names: Iterable[str]) -> dict[str, Fleet]:
 
 
 def find(items: Sequence[ParsedItem]) -> list[Match]:
-    """The matches of items with the active bots that watch their subreddits."""
+    """Return the matches of items with the active bots that watch their subreddits."""
     fleets = fleets_of(item.subreddit for item in items if item.subreddit)
     found: list[Match] = []
     for item in items:

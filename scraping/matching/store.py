@@ -1,4 +1,4 @@
-"""Matches as they are recorded, corrected and ended."""
+"""Record, correct and end matches."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -26,13 +26,14 @@ STATEMENT = f"""
     RETURNING bot_id, fullname, xmax::text = '0'
 """  # noqa: S608  (no input)
 
-# Matches of active bots that watch the items' subreddits: other bots keep what they have.
+# Matches of active bots with the items. Other bots keep the matches that they have.
 WATCHED = """
     SELECT i.bot_id, i.fullname FROM scraping_botitem i JOIN bots_botconfig b ON b.id = i.bot_id
     WHERE i.fullname = ANY(%s) AND b.is_active AND i.state <> 'lapsed'
 """
 
-# A match that somebody was told of stays as history; its terms are those of an earlier text.
+# A match that somebody was notified of stays as history. Its terms come from an earlier text of the
+# item, so they are cleared.
 LAPSE = """
     UPDATE scraping_botitem i SET state = 'lapsed', matched_terms = '[]'
     FROM unnest(%(bots)s::bigint[], %(names)s::text[]) AS g (bot_id, fullname)
@@ -46,13 +47,13 @@ END = """
 
 
 def store_matches(matches: Iterable[Match], *, changed: Collection[str] = ()) -> list[Match]:
-    """Record matches and return those that are new.
+    """Record matches and return the new matches.
 
-    A known match keeps its terms and its state, unless its item is one of `changed`: then it gets the
-    terms that the item has now. Matches of bots that ask for a score wait until the item has it.
+    A known match keeps its terms and its state, unless its item is in `changed`: then the match gets
+    the terms that the item has now. Matches of bots that ask for a score wait until the item has it.
 
-    A bot that was deleted since its matcher was made has no row. The statement looks for the row, and
-    keeps it from being deleted until the caller's transaction ends: else the whole page would be lost.
+    A bot that was deleted since its fleet was compiled has no row. The statement looks for the row, and
+    prevents its deletion until the caller's transaction ends. Otherwise the whole page would be lost.
     """
     by_key = {(match.bot_id, match.fullname): match for match in matches}
     if not by_key:
@@ -79,9 +80,9 @@ def watched_matches(fullnames: Collection[str]) -> set[tuple[int, str]]:
 
 
 def end_matches(pairs: Collection[tuple[int, str]]) -> int:
-    """End matches, given as bot id and fullname; return how many there were.
+    """End matches, given as pairs of bot id and fullname; return how many matches were ended.
 
-    Matches that somebody was told of are kept as history, the others are deleted.
+    Matches that somebody was notified of are kept as history. The other matches are deleted.
     """
     if not pairs:
         return 0

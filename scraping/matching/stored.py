@@ -1,4 +1,4 @@
-"""Matching what is stored: anew when a bot has changed, on trial before one is saved. No API call."""
+"""Match stored items, when a bot has changed and on trial before a bot is saved. No API call."""
 
 import json
 import time
@@ -19,18 +19,18 @@ from scraping.matching.fleet import Fleet, Match, fleets_of
 from scraping.matching.store import end_matches
 from scraping.models import BotItem, RedditComment, RedditPost
 
-# Items read, matched and written at a time: short transactions, while collection goes on.
+# Items that are read, matched and written at a time: transactions stay short beside collection.
 BATCH = 1_000
 
-# Seconds that `rematch` waits for pages that are being stored by the terms of before.
+# Seconds that `rematch` waits for transactions that store pages by the bot's previous terms.
 WRITERS_SECONDS = 10
 
-# What a preview reads at most, and for how many seconds.
+# The most items and seconds of a preview.
 PREVIEW_ITEMS = 50_000
 PREVIEW_SECONDS = 5.0
 EXCERPT_LENGTH = 200
 
-# `xmax` is zero for a row that was not there before.
+# `xmax` is zero for an inserted row.
 WRITE = f"""
     INSERT INTO scraping_botitem AS t (bot_id, fullname, matched_terms, matched_at, state)
     SELECT b.id, m.fullname, m.matched_terms, %(now)s, {state_of(bot="b", fullname="m.fullname")}
@@ -54,7 +54,7 @@ KINDS = (
 
 @dataclass
 class Rematched:
-    """What a re-match did. `superseded`: the bot was changed meanwhile, which asked for another."""
+    """The result of a re-match. `superseded`: the bot changed meanwhile, which requested another."""
 
     examined: int = 0
     added: int = 0
@@ -77,24 +77,24 @@ class Example:
 
 @dataclass
 class Preview:
-    """What a bot would have matched of the stored items of some days."""
+    """The matches that a bot would have had among the stored items of some days."""
 
     days: int
     examined: int = 0
     matched: int = 0
     by_term: Counter[str] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
-    # Why not all of those items were looked at; "" if they were.
+    # Why some of the items were not examined; "" if all were.
     cut: str = ""
 
 
 def find_stored(
     fullnames: Collection[str], fleets: Mapping[str, Fleet] | None = None
 ) -> list[Match]:
-    """The matches of stored items with the active bots that watch their subreddits.
+    """Return the matches of stored items with the active bots that watch their subreddits.
 
-    `fleets` are these bots as `fleets_of` gives them, where the caller knows them already.
-    Items that are deleted or removed have none: what is left of them is not what was written.
+    `fleets` are these bots as `fleets_of` returns them, if the caller has them already. Items that are
+    deleted or removed have no matches, because their texts are not what the author wrote.
     """
     names = list(fullnames)
     found: list[Match] = []
@@ -127,7 +127,7 @@ def standing(fullnames: Collection[str]) -> set[str]:
 
 
 def with_stored_items(bot_ids: Sequence[int]) -> list[int]:
-    """Those of these bots whose matches with stored items can have changed: active, and not new."""
+    """Return the active bots among these whose matches with stored items can have changed."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -145,9 +145,9 @@ def with_stored_items(bot_ids: Sequence[int]) -> list[int]:
 def rematch(bot: BotConfig, *, batch_size: int = BATCH) -> Rematched:
     """Bring a bot's matches with stored items in line with its terms and subreddits, in batches.
 
-    Items that do not match any more lose their mark, whether by their text or their subreddit; marks
-    of items that are not stored any more are left alone. An inactive bot keeps what it has: it takes
-    part in nothing. Call it outside transactions.
+    A match ends if the item's text or subreddit does not fit the bot any more. Matches with items that
+    are not stored any more stay as they are. All matches of an inactive bot stay as they are, too. Call
+    this outside transactions.
     """
     result = Rematched()
     if not bot.is_active:
@@ -181,10 +181,10 @@ def preview(
     item_limit: int = PREVIEW_ITEMS,
     seconds: float = PREVIEW_SECONDS,
 ) -> Preview:
-    """What a bot, which need not be saved, would have matched of the last days' stored items.
+    """Return what a bot would have matched among the stored items of the last days.
 
-    The newest of each subreddit come first, and the subreddits take turns, so that one that is cut
-    short, after `item_limit` items or so many seconds, still speaks of all of them.
+    The bot need not be saved. The subreddits take turns, each with its newest items first. So a preview
+    that is cut short, after `item_limit` items or after `seconds`, still covers all subreddits.
     """
     result = Preview(days)
     fleet = Fleet([bot])
@@ -241,7 +241,7 @@ def _subreddit_ids(bot: BotConfig) -> list[int]:
 
 
 def _watched_items(bot: BotConfig, batch_size: int) -> Iterator[list[Content]]:
-    """The stored items of a bot's subreddits, the oldest first."""
+    """Yield the stored items of a bot's subreddits, in batches, each subreddit's oldest first."""
     for key in _subreddit_ids(bot):
         for model, fields in KINDS:
             yield from _keyset(model, fields, {"subreddit": key}, batch_size, newest=False)
@@ -255,7 +255,7 @@ def _keyset(
     *,
     newest: bool,
 ) -> Iterator[list[Content]]:
-    """Batches by time of writing, each found by where the one before ended: no OFFSET, no cursor."""
+    """Yield batches by time of writing; a batch begins where the previous batch ended, without OFFSET."""
     order, beyond, tied = ("-", "lte", "gte") if newest else ("", "gte", "lte")
     rows: QuerySet[Any] = (
         model.objects.filter(**where)
@@ -279,7 +279,7 @@ def _keyset(
 
 
 def _marked(bot: BotConfig, batch_size: int) -> Iterator[list[Content]]:
-    """The stored items that the bot has marks on."""
+    """Yield the stored items that the bot has matches with, in batches."""
     last = 0
     while True:
         marks = BotItem.objects.filter(bot=bot, pk__gt=last).order_by("pk")
@@ -300,7 +300,10 @@ def _marked(bot: BotConfig, batch_size: int) -> Iterator[list[Content]]:
 def _write(
     bot: BotConfig, result: Rematched, *, matches: Sequence[Match], unmarked: Sequence[str]
 ) -> bool:
-    """Write a batch, if the bot is still what it was; whoever changes it waits for the commit."""
+    """Write a batch if the bot is unchanged. Whoever changes the bot meanwhile waits for the commit.
+
+    Returns whether it was written.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         present = BotConfig.objects.filter(pk=bot.pk).values(*MATCHING_FIELDS)
         cursor.execute("SELECT 1 FROM bots_botconfig WHERE id = %s FOR SHARE", [bot.pk])
@@ -325,11 +328,11 @@ def _write(
 
 
 def _await_writers() -> None:
-    """Wait for the transactions that run now: they may store items by the terms of before."""
+    """Wait for the transactions that run now: they may store items by the bot's previous terms."""
     if connection.in_atomic_block:
         return
     with connection.cursor() as cursor:
-        # A number of our own: all that write already have a lower one.
+        # Take a transaction number: all transactions that write already have a lower number.
         cursor.execute("SELECT pg_current_xact_id()::text::bigint")
         (newest,) = cursor.fetchone()
         deadline = time.monotonic() + WRITERS_SECONDS

@@ -1,9 +1,9 @@
-"""Many terms looked for in one text at a time.
+"""Look for many terms in one text at a time.
 
-Each distinct term is looked for once, however many bots have it, and most are never looked at: a
-term can only be in a text that has its rarest two words in a row (phrases) or its rarest few characters
-(parts of words), which is a look-up in a dictionary. What is left is compared exactly. Patterns run
-together, in sets of RE2's.
+Each distinct term is looked for once, however many bots have it, and most terms are never compared. A
+phrase can only be in a text that has the phrase's rarest two words in a row. A part of a word can only
+be in a text that has the part's rarest few characters. A look-up in a dictionary finds these
+candidates, and only the candidates are compared exactly. Patterns run together, in sets of RE2's.
 """
 
 import logging
@@ -32,24 +32,25 @@ logger = logging.getLogger(__name__)
 # Patterns that run as one set. Larger sets need more memory than they save time.
 SET_SIZE = 200
 SET_MEMORY_BYTES = 64 << 20
-# Matches every text: one that a set's answer lacks shows that the set ran out of memory.
+# The empty pattern matches every text. If a set's answer lacks it, the set ran out of memory.
 CANARY = ""
-# In how many characters in a row terms that are not words are found: as many as they have.
+# Lengths of the runs of characters by which terms that are not words are found; a shorter term uses a
+# shorter run.
 GRAM_LENGTHS = (1, 2, 3)
-# Words of which it is remembered what they have in them, by each index.
+# The number of words for which each index remembers the terms in them.
 REMEMBERED_WORDS = 100_000
-# Texts up to this length, such as flairs, come again and again: so many are remembered.
+# Texts up to this length, such as flairs, recur often: the terms of this many texts are remembered.
 SHORT_TEXT = 40
 REMEMBERED_TEXTS = 2_000
 
 Part = TypeVar("Part", bound=Any)
-# A term still to be compared: its text, its number, whether it is a whole word.
+# A term to be compared: its text, its number, and whether it must be whole words.
 Entry = tuple[str, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What is looked for: a text as it is compared, or a pattern."""
+    """A term as it is looked for: a text in the form in which it is compared, or a pattern."""
 
     text: str
     case_sensitive: bool
@@ -58,7 +59,7 @@ class Term:
 
     @classmethod
     def of(cls, raw: str, bot: BotConfig) -> "Term":
-        """A bot's term as the bot's settings mean it."""
+        """Return a bot's term, read by the bot's settings."""
         if raw.startswith(PATTERN_PREFIX):
             pattern = normalise(raw.removeprefix(PATTERN_PREFIX))
             return cls(pattern, bot.case_sensitive, is_pattern=True)
@@ -67,7 +68,7 @@ class Term:
 
 
 class TermIndex:
-    """Terms by number, ready to be looked for."""
+    """Terms by number, prepared for a search."""
 
     def __init__(self, terms: Mapping[int, Term]) -> None:
         plain = {number: term for number, term in terms.items() if not term.is_pattern}
@@ -77,7 +78,7 @@ class TermIndex:
         self._short: dict[str, set[int]] = {}
 
     def find(self, text: str) -> Collection[int]:
-        """The numbers of the terms that are in the text."""
+        """Return the numbers of the terms that are in the text."""
         if len(text) > SHORT_TEXT:
             return self._find(text)
         found = self._short.get(text)
@@ -103,12 +104,12 @@ class TermIndex:
 
 
 class _TextIndex:
-    """Plain terms, found by a part that is rare among them."""
+    """Plain terms, found by a part that few of them have."""
 
     def __init__(self, terms: Mapping[int, Term]) -> None:
-        # By the whole word that the term is: the look-up is the proof.
+        # Terms of one whole word, by that word: the look-up is the proof.
         self._words: dict[str, list[tuple[str, int]]] = {}
-        # By two words that follow each other, or by the only one there is: still to be compared.
+        # Candidates that still have to be compared, by two successive words, or by their only word.
         self._pairs: dict[tuple[str, str], list[tuple[str, int]]] = {}
         self._lone: dict[str, list[tuple[str, int]]] = {}
         self._size = len(terms)
@@ -125,7 +126,7 @@ class _TextIndex:
             elif term.whole_words and runs:
                 phrases.append((number, term, set(pairwise(runs))))
             elif runs:
-                # Whatever else it has, some word of the text has this in it.
+                # Whatever else the term has, some word of the text must contain its longest word.
                 within.append((number, term, {max(runs, key=len)}))
             elif grams := _longest_grams(spaceless_runs(term.text)):
                 spaceless.append((number, term, grams))
@@ -141,7 +142,7 @@ class _TextIndex:
         return self._size
 
     def find(self, text: str, found: set[int]) -> None:
-        """Add the numbers of the terms that are in the text, which is folded if they are."""
+        """Add the numbers of the terms that are in the text; the text is folded if the terms are."""
         runs = words(text)
         tokens = set(runs)
         candidates: list[tuple[str, int]] = []
@@ -172,7 +173,7 @@ class _TextIndex:
 
 
 class _Anchors:
-    """Terms by some characters in a row that they have."""
+    """Terms by a run of characters that they contain."""
 
     def __init__(self, terms: Iterable[tuple[int, Term, str]]) -> None:
         self._by_length: dict[int, dict[str, list[Entry]]] = {}
@@ -184,7 +185,7 @@ class _Anchors:
         return bool(self._by_length)
 
     def find(self, text: str) -> list[Entry]:
-        """The terms that may be in the text, because their characters are."""
+        """Return the terms that may be in the text, because the text has their characters."""
         return [
             entry
             for length, anchors in self._by_length.items()
@@ -194,20 +195,20 @@ class _Anchors:
 
 
 class _Words:
-    """Terms by a part of a word. What a word has in it is remembered: texts repeat their words."""
+    """Terms by a part of a word. Remembers the terms in each word, because texts repeat their words."""
 
     def __init__(self, terms: list[tuple[int, Term, set[str]]]) -> None:
         self._anchors = _Anchors(
             _rarest([(number, term, _longest_grams(runs)) for number, term, runs in terms])
         )
-        # By word: terms that are in it, and terms of which it has the longest word.
+        # By word of a text: terms that the word contains, and terms whose longest word it contains.
         self._seen: set[str] = set()
         self._inside: dict[str, list[int]] = {}
         self._begun: dict[str, list[Entry]] = {}
         self._runs = {number: next(iter(runs)) for number, _, runs in terms}
 
     def find(self, tokens: set[str], found: set[int]) -> list[Entry]:
-        """Add the numbers of the terms that are in one of the words, and return those to compare."""
+        """Add the numbers of terms that a word contains; return the terms that have to be compared."""
         if not self._anchors:
             return []
         unknown = tokens - self._seen
@@ -245,13 +246,14 @@ class _PatternSet:
         try:
             self._set.Compile()
         except re2.error:
-            self._set = None  # too large together
+            self._set = None  # the patterns are too large as one set
 
     def find(self, text: bytes, found: set[int]) -> None:
         """Add the numbers of the patterns that are found in the UTF-8 text."""
         indexes = self._set.Match(text) if self._set is not None else None
         if indexes is None or 0 not in indexes:
-            # No room for this text's states: the answer is none, and each runs on its own.
+            # The set ran out of memory for this text and gives no answer, so each pattern runs on its
+            # own.
             found.update(number for number, pattern in self._compiled if pattern.search(text))
             return
         found.update(self._compiled[index - 1][0] for index in indexes if index)
@@ -273,7 +275,7 @@ def _compiles(term: Term) -> bool:
     try:
         compile_pattern(term.text, case_sensitive=term.case_sensitive)
     except re2.error as error:
-        # Refused when a bot is saved; one that came by another way must not stop all other bots.
+        # A bot's form refuses such a pattern. If it comes by another way, it must not stop other bots.
         logger.warning("The pattern %r matches nothing, it does not compile: %s", term.text, error)
         return False
     return True
@@ -284,7 +286,7 @@ def _where(terms: Mapping[int, Term], *, case_sensitive: bool) -> dict[int, Term
 
 
 def _longest_grams(runs: Iterable[str]) -> set[str]:
-    """All parts of a usual length of the longest of the runs; none where there is no run."""
+    """Return all parts of the longest run, of the greatest length that fits; nothing without a run."""
     longest = max(runs, key=len, default="")
     fitting = [length for length in GRAM_LENGTHS if length <= len(longest)]
     return _grams(longest, fitting[-1]) if fitting else set()
@@ -299,7 +301,7 @@ def _grams(text: str, length: int) -> set[str]:
 def _rarest(
     terms: list[tuple[int, Term, set[Part]]],
 ) -> Iterator[tuple[int, Term, Part]]:
-    """Each term with that of its parts which the fewest terms have, the longest of those."""
+    """Yield each term with its part that the fewest terms have; of equal parts, the longest."""
     common = Counter(part for _, _, parts in terms for part in parts)
     for number, term, parts in terms:
         yield number, term, min(parts, key=lambda part: (common[part], -len(part), part))

@@ -1,14 +1,14 @@
-"""What text is to terms: how it is normalised, and where a word ends.
+"""How terms see a text: how it is normalised, and where a word ends.
 
-- Both sides are NFC, so that "é" is found however it was typed.
-- Without case, both sides are folded as Unicode says for caseless matching (`str.casefold`): "STRASSE"
-  finds "straße". Patterns are RE2's: they fold letter by letter, so that "ß" is no "ss" to them.
-- A word is a run of letters, marks, digits and underscores. A whole-word term is found where no word
-  goes on before or after it.
-- Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces: nothing but a
-  dictionary knows their words. Next to one of their characters, on either side of the edge, a term
-  may begin and end, so that a whole-word "猫" is found in "日本語の猫です". It may not end before a
-  mark, which belongs to the letter that it stands on.
+- Term and text are both NFC, so that "é" is found however it was typed.
+- If case does not matter, both are folded by Unicode's caseless matching (`str.casefold`): "STRASSE"
+  finds "straße". RE2 folds patterns letter by letter, so that "ß" does not match "ss" there.
+- A word is a run of letters, marks, digits and underscores. A whole-word term is found only if no word
+  continues before or after it.
+- Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces, and only a
+  dictionary knows their words. A term may begin and end next to a character of these scripts,
+  on either side of the edge, so that a whole-word "猫" is found in "日本語の猫です". A term may not end
+  before a mark, because the mark belongs to the letter before it.
 """
 
 import re
@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 
-# By blocks: `unicodedata` does not know scripts.
+# Listed as blocks, because `unicodedata` does not know scripts.
 SPACELESS = (
     (0x0E01, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
@@ -39,19 +39,19 @@ SPACELESS = (
     (0x1AFF0, 0x1B16F),
     (0x20000, 0x3FFFF),
 )
-# Where there are letters and marks: the rest is unassigned or for private use.
+# Code points with letters and marks. The other code points are unassigned or for private use.
 WITH_LETTERS = (*range(0x40000), *range(0xE0000, 0xE0200))
 # Most texts have no character beyond the first plane.
 LOW_PLANE, HIGHEST = 0xFFFF, 0x10FFFF
 
 
 def normalise(text: str) -> str:
-    """The text in NFC."""
+    """Return the text in NFC."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def fold(text: str) -> str:
-    """The text for caseless comparison, in NFC."""
+    """Return the text for caseless comparison, in NFC."""
     if text.isascii():
         return text.lower()
     folded = unicodedata.normalize("NFD", text).casefold()
@@ -60,20 +60,20 @@ def fold(text: str) -> str:
 
 @cache
 def is_word(character: str) -> bool:
-    """Whether a word goes on with this character."""
+    """Whether the character is part of a word."""
     return character == "_" or unicodedata.category(character)[0] in "LMN"
 
 
 @cache
 def is_spaceless(character: str) -> bool:
-    """Whether the character is of a script that is written without spaces between words."""
+    """Whether the character belongs to a script that is written without spaces between words."""
     code = ord(character)
     return is_word(character) and any(first <= code <= last for first, last in SPACELESS)
 
 
 @cache
 def is_mark(character: str) -> bool:
-    """Whether the character stands on the one before it."""
+    """Whether the character is a mark on the character before it."""
     return unicodedata.category(character)[0] == "M"
 
 
@@ -85,7 +85,7 @@ def is_edge(before: str, after: str, outside: str) -> bool:
 
 
 def occurs_as_words(term: str, text: str) -> bool:
-    """Whether the term is found in the text with an edge of words on both sides."""
+    """Whether the text contains the term with an edge of a word on both sides."""
     start = text.find(term)
     while start >= 0:
         end = start + len(term)
@@ -98,24 +98,25 @@ def occurs_as_words(term: str, text: str) -> bool:
 
 
 def words(text: str) -> list[str]:
-    """The runs of word characters of all scripts that separate words, in order.
+    """Return the runs of word characters of all scripts that separate words, in order.
 
-    A whole-word term has the same runs, one after the other, wherever it is found.
+    A text that contains a whole-word term contains the term's runs one after the other.
     """
     if text.isascii():
         return _ASCII_WORDS.findall(text)
-    # Python compares what no range of the low characters holds, each space, with every high range.
+    # For each character that no low range holds, such as a space, Python tries every high range. So
+    # leave the high ranges out if the text has no high character.
     highest = HIGHEST if _HIGH.search(text) else LOW_PLANE
     return _words_pattern(highest).findall(text)
 
 
 def spaceless_runs(text: str) -> list[str]:
-    """The runs of characters of the scripts that are written without spaces."""
+    """Return the runs of characters of scripts that are written without spaces."""
     return [] if text.isascii() else _spaceless_pattern().findall(text)
 
 
 def has_spaceless_marks(text: str) -> bool:
-    """Whether a run of `words` may go on, as a word, with a mark of a script without spaces."""
+    """Whether a mark of a script without spaces may continue a run of `words` as the same word."""
     return not text.isascii() and _marks_pattern().search(text) is not None
 
 
@@ -142,7 +143,7 @@ def _marks_pattern() -> re.Pattern[str]:
 
 
 def _ranges(belongs: Callable[[str], bool]) -> str:
-    """The characters that belong, for use between brackets in a pattern."""
+    """Return the characters that belong, as ranges for use between brackets in a pattern."""
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in _spans(belongs))
 
 

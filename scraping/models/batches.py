@@ -5,7 +5,7 @@ from jobs.models import Batch
 
 
 class ScrapeBatch(models.Model):
-    """Bots that were run together: who asked for it, and what came of all their sessions."""
+    """A batch of bots that were run together: who asked for it, and the result of all its sessions."""
 
     batch = models.OneToOneField(
         Batch, primary_key=True, on_delete=models.CASCADE, related_name="scrape"

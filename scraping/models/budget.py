@@ -7,10 +7,10 @@ from bots.models import RedditApp
 
 
 class RequestBudget(models.Model):
-    """What is left of one app's requests, for all workers on all machines. Only `budget` writes it.
+    """The rest of one app's requests, for all workers on all machines. Only `budget` writes it.
 
-    A window is Reddit's: it begins with the first request after the last one's end. All moments are
-    the database's, so that no worker's clock matters.
+    A window is Reddit's window: it begins with the first request after the end of the previous window.
+    All moments come from the database's clock, so that no worker's clock matters.
     """
 
     app = models.OneToOneField(
@@ -48,7 +48,7 @@ class RequestBudget(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether the window still runs; what was used of one that ended says nothing."""
+        """Whether the window still runs; the usage of a window that has ended means nothing."""
         return timezone.now() < self.ends_at
 
     @property
@@ -60,7 +60,7 @@ class RequestBudget(models.Model):
 
     @property
     def waiters(self) -> list[str]:
-        """Who waits for a permit now, such as "My bot (backfill) until 12:03:10"."""
+        """The bots and jobs that wait for a permit now, such as "My bot (backfill) until 12:03:10"."""
         now = timezone.now().timestamp()
         return [
             f"{name} ({entry['lane']}) until "
@@ -71,7 +71,7 @@ class RequestBudget(models.Model):
 
     @property
     def pause(self) -> str:
-        """That Reddit asked for a pause, or ""."""
+        """A text that says until when Reddit asked for a pause; "" without a pause."""
         if self.paused_until is None or self.paused_until <= timezone.now():
             return ""
         return f"paused by Reddit until {_clock(self.paused_until)}"

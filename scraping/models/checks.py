@@ -2,10 +2,10 @@ from django.db import models
 
 
 class ItemCheck(models.Model):
-    """When Reddit is next asked whether an item still stands. One narrow row beside each item.
+    """The plan when Reddit is next asked whether an item still stands: a narrow row beside each item.
 
-    Each check writes it anew. Were it part of the item's own row, each check would write another
-    version of a kilobyte or more, and an entry in every index of the table.
+    Each check writes this row anew. If it were part of the item's own row, each check would write
+    another version of a kilobyte or more, and an entry in every index of the table.
     """
 
     fullname = models.TextField(primary_key=True)

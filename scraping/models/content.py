@@ -1,4 +1,4 @@
-"""What authors wrote. In every column NULL means that Reddit has not told us, "" that it is empty.
+"""Content by authors. In every column, NULL means that Reddit has not told us, "" means empty.
 
 Texts are unbounded: titles of 27,719, bodies of 432,872 and URLs of 511,885 characters exist.
 """
@@ -11,10 +11,10 @@ from scraping.models.streams import Stream, Subreddit
 
 
 class Content(models.Model):
-    """What posts and comments have in common."""
+    """The fields that posts and comments share."""
 
     class Removal(models.TextChoices):
-        """Whether the item still stands on Reddit, as its fields last said."""
+        """Whether the item still stands on Reddit, according to its last known fields or to checks."""
 
         STANDING = "", "Standing"
         DELETED = "deleted", "Deleted by its author"
@@ -118,12 +118,12 @@ class BotItem(models.Model):
     """An item that matches what a bot looks for."""
 
     class State(models.TextChoices):
-        """Whether it has the score and the comments that the bot asks for, if it asks for any."""
+        """Whether the item has the score and comments that the bot asks for, if the bot asks for any."""
 
         MATCHED = "matched", "Match"
         PENDING = "pending", "Waits for its score"
         MISSED = "missed", "Fell short"
-        # An edit took the terms out after somebody was told of the match.
+        # An edit removed the terms after somebody was notified of the match.
         LAPSED = "lapsed", "No longer matches"
 
     bot = models.ForeignKey(BotConfig, on_delete=models.CASCADE, related_name="items")
@@ -133,7 +133,7 @@ class BotItem(models.Model):
     state = models.CharField(
         max_length=7, choices=State, default=State.MATCHED, db_default=State.MATCHED
     )
-    # When somebody was first told of it. Such a match is kept as history when it ends.
+    # When somebody was first notified of the match. After that, the match is kept when it ends.
     notified_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
@@ -157,5 +157,5 @@ class BotItem(models.Model):
 
 
 def item_model(kind: str) -> type[RedditPost] | type[RedditComment]:
-    """What the items of a stream of this kind are stored as."""
+    """Return the model of the items in a stream of this kind."""
     return RedditComment if kind == Stream.Kind.COMMENTS else RedditPost

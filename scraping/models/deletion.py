@@ -5,10 +5,10 @@ from django.db import models
 
 
 class DeletionReceipt(models.Model):
-    """That something was purged, why and when. It holds nothing of what was purged, nor of whom."""
+    """The proof of a purge: why and when. It holds no content and no author of the purged item."""
 
     class Reason(models.TextChoices):
-        """What happened on Reddit."""
+        """The event on Reddit that led to the purge."""
 
         DELETED = "deleted", "Deleted by its author"
         REMOVED = "removed", "Removed by moderators or Reddit"
@@ -16,7 +16,7 @@ class DeletionReceipt(models.Model):
         ACCOUNT = "account", "Its author's account was deleted"
 
     class Kind(models.TextChoices):
-        """What the item was."""
+        """The kind of item."""
 
         POST = "post", "Post"
         COMMENT = "comment", "Comment"
@@ -49,5 +49,5 @@ class DeletionReceipt(models.Model):
 
     @property
     def took(self) -> timedelta:
-        """From when it was first seen to the purge."""
+        """The time from when the item was first seen as gone to the purge."""
         return self.purged_at - self.seen_at

@@ -2,10 +2,10 @@ from django.db import models
 
 
 class DumpImport(models.Model):
-    """How far a dump has been imported; committed with the items that it speaks of."""
+    """The progress of a dump's import, committed together with the imported items."""
 
     class State(models.TextChoices):
-        """How it stands. Any but `finished` goes on where it stopped when it is asked for again."""
+        """The state of the import. Unless it is `finished`, the next import continues where it stopped."""
 
         RUNNING = "running", "Running or interrupted"
         TRUNCATED = "truncated", "The file is cut off or damaged; what could be read is stored"

@@ -4,13 +4,13 @@ from scraping.models.content import RedditPost
 
 
 class PostScore(models.Model):
-    """A post's score and number of comments as they were at some time; a few for each post."""
+    """A post's score and number of comments at some time; each post has a few such rows."""
 
     post = models.ForeignKey(
         RedditPost,
         on_delete=models.CASCADE,
         related_name="scores",
-        db_constraint=False,  # checked for each row, it would double the cost of writing one
+        db_constraint=False,  # a check of each row would double the cost of writing it
         db_index=False,  # the constraint below serves
     )
     at = models.DateTimeField()

@@ -17,10 +17,10 @@ STATUS_COLOURS = {
 
 
 class ScrapeSession(models.Model):
-    """One run of collection, from its request to its end, and what came of it."""
+    """One run of collection and its result, from its request to its end."""
 
     class Trigger(models.TextChoices):
-        """By which door it came."""
+        """The door by which the session came."""
 
         SCHEDULE = "schedule", "Schedule"
         MANUAL = "manual", "Manual"
@@ -30,13 +30,13 @@ class ScrapeSession(models.Model):
         OVERDUE = "overdue", "Overdue"
 
     class Kind(models.TextChoices):
-        """What it reads."""
+        """The kind of content that the session reads."""
 
         LISTINGS = "listings", "Listings"
         THREADS = "threads", "Comment trees"
 
     class Status(models.TextChoices):
-        """Where it stands. The last five are ends."""
+        """The state of the session. The last five are ends."""
 
         QUEUED = "queued", "Queued"
         RUNNING = "running", "Running"
@@ -129,15 +129,15 @@ class ScrapeSession(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the session has not ended."""
         return self.status in (self.Status.QUEUED, self.Status.RUNNING)
 
     @property
     def colour(self) -> str:
-        """How pages mark the status: info, success, warning or danger."""
+        """The colour of the status on pages: info, success, warning or danger."""
         return STATUS_COLOURS[self.status]
 
     @property
     def duration(self) -> timedelta | None:
-        """From start to end; None while it has not ended or never started."""
+        """The time from start to end; None for a session that never started or has not ended."""
         return self.ended_at - self.started_at if self.ended_at and self.started_at else None

@@ -7,10 +7,11 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-# A subreddit that cannot be read is asked about after as long as it has been so, within these.
+# The next probe of an unreadable subreddit comes after as long as it has been unreadable, within these
+# limits.
 FIRST_PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(hours=24)
-# One that can be read, but shows nothing new.
+# The pause before a probe of a subreddit that can be read, but shows nothing new.
 QUIET_PAUSE = timedelta(minutes=30)
 
 
@@ -18,37 +19,37 @@ class SubredditQuerySet(models.QuerySet["Subreddit"]):
     """Subreddits by name in any case, and by whether they can be read."""
 
     def named(self, names: Iterable[str]) -> Self:
-        """Subreddits of these names, in any case."""
+        """Return subreddits with these names, in any case."""
         lower = {name.lower() for name in names}
         return self.alias(lower_name=Lower("name")).filter(lower_name__in=lower)
 
     def readable(self) -> Self:
-        """Subreddits that can be read, or that nobody has tried to read yet."""
+        """Return subreddits that can be read, or that nobody has tried to read yet."""
         return self.filter(status__in=Subreddit.READABLE)
 
     def unreadable(self) -> Self:
-        """Subreddits that cannot be read, as Reddit last said."""
+        """Return subreddits that cannot be read, as Reddit last said."""
         return self.exclude(status__in=Subreddit.READABLE)
 
 
 class StreamQuerySet(models.QuerySet["Stream"]):
-    """Streams by the name of their subreddit in any case, and by whether it can be read."""
+    """Streams by the name of their subreddit in any case, and by whether the subreddit can be read."""
 
     def named(self, names: Iterable[str]) -> models.QuerySet["Stream"]:
-        """Streams of the subreddits of these names, in any case."""
+        """Return streams of subreddits with these names, in any case."""
         lower = {name.lower() for name in names}
         return self.alias(lower_name=Lower("subreddit__name")).filter(lower_name__in=lower)
 
     def readable(self) -> Self:
-        """Streams of subreddits that can be read, or that nobody has tried to read yet."""
+        """Return streams of subreddits that can be read, or that nobody has tried to read yet."""
         return self.filter(subreddit__status__in=Subreddit.READABLE)
 
 
 class Subreddit(models.Model):
-    """A subreddit that is collected or that a stored item belongs to."""
+    """A subreddit that is collected, or that a stored item belongs to."""
 
     class Status(models.TextChoices):
-        """Whether it can be read, as Reddit last said."""
+        """Whether the subreddit can be read, as Reddit last said."""
 
         OK = "ok", "OK"
         PRIVATE = "private", "Private"
@@ -59,7 +60,7 @@ class Subreddit(models.Model):
         RENAMED = "renamed", "Renamed"
         UNKNOWN = "unknown", "Not read yet"
 
-    # What is fetched: it can be read, or nobody has tried.
+    # A subreddit in one of these states is fetched: it can be read, or nobody has tried yet.
     READABLE = (Status.OK, Status.UNKNOWN)
 
     name = models.TextField(help_text="In the case in which Reddit shows it.")
@@ -88,12 +89,12 @@ class Subreddit(models.Model):
 
     @property
     def is_readable(self) -> bool:
-        """Whether it is fetched: it can be read, or nobody has tried."""
+        """Whether we fetch the subreddit: it can be read, or nobody has tried yet."""
         return self.status in self.READABLE
 
     @property
     def next_probe_at(self) -> datetime | None:
-        """When it is time to ask Reddit whether it can be read; None: now, nobody has asked yet."""
+        """When to ask Reddit next whether the subreddit can be read; None: now, nobody has asked yet."""
         if self.probed_at is None:
             return None
         if self.is_readable:
@@ -103,7 +104,7 @@ class Subreddit(models.Model):
 
     @property
     def probe_is_due(self) -> bool:
-        """Whether that time has come."""
+        """Whether the next probe is due."""
         at = self.next_probe_at
         return at is None or at <= timezone.now()
 
@@ -112,7 +113,7 @@ class Stream(models.Model):
     """The posts or the comments of a subreddit, collected once for all bots."""
 
     class Kind(models.TextChoices):
-        """What flows in it."""
+        """The kind of items in the stream."""
 
         POSTS = "posts", "Posts"
         COMMENTS = "comments", "Comments"
@@ -171,10 +172,11 @@ class Stream(models.Model):
 
 
 class Gap(models.Model):
-    """A span of a stream that a fetch did not reach. What it holds is not known to be stored.
+    """A span of a stream that a fetch did not reach, so that its items may not be stored.
 
-    Written by the ledger, closed by `gaps.close` alone, which narrows and splits it when only part of
-    it was read later: what is closed and what is open are rows of their own.
+    The ledger writes gaps. `gaps.close` closes them, and retention closes gaps that are older than its
+    border. If only a part of a gap was read later, `gaps.close` narrows or splits the gap: closed parts
+    and open parts are separate rows.
     """
 
     class Reason(models.TextChoices):
@@ -228,7 +230,7 @@ class Gap(models.Model):
 
     @property
     def explanation(self) -> str:
-        """Why it was not read, and how long nobody had read the stream before."""
+        """Why the gap was not read, and since when the stream had not been read before."""
         if self.unread_since is None:
             return self.get_reason_display()
         return f"{self.get_reason_display()}; unread since {self.unread_since:%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""How far the comment trees of matched posts have been read. Truth for all bots: a tree is read once."""
+"""The progress of reading the comment trees of matched posts. It serves all bots: a tree is read once."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from django.db import models
 class CommentThread(models.Model):
     """The comment tree of one post: when to look at it, and the walk that reads it.
 
-    Holds no text and no author, only what Reddit counts and which ids are still to be asked for.
+    It holds no text and no author, only Reddit's counts and the ids that are still to be asked for.
     """
 
     fullname = models.TextField(primary_key=True, help_text="The post's.")
@@ -54,7 +54,7 @@ class CommentThread(models.Model):
 
     @property
     def unreadable(self) -> int:
-        """How many of the reported comments the last whole walk did not get.
+        """The number of reported comments that the last complete walk did not get.
 
         Reddit counts removed comments, too, so this is rarely zero.
         """

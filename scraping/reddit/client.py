@@ -1,7 +1,7 @@
-"""A read-only client of Reddit's API: plain dicts in, `RedditError`s out.
+"""A read-only client of Reddit's API that returns plain dicts and raises `RedditError`s.
 
-It uses PRAW's raw path (`Reddit.request`), which gives authentication, token refresh and retries;
-PRAW's objects are never built: they lose a page to one odd item, and take three times as long.
+It uses PRAW's raw path (`Reddit.request`), which provides authentication, token refresh and retries. It
+never builds PRAW's objects: they lose a page to one odd item, and take three times as long.
 """
 
 import re
@@ -31,15 +31,15 @@ from scraping.reddit.tree import TreeAnswer, read_more_children, read_tree
 
 # Reddit clamps `limit` to this.
 PAGE_SIZE = 100
-# Ids of one morechildren: of more, Reddit's answers leave some out without a word.
+# Ids in one morechildren request. If a request has more, Reddit silently leaves some of them out.
 MORE_CHILDREN = 100
-# The most comments of a tree that Reddit is asked to show at once; it shows about 500.
+# The number of comments that we ask for in one request for a tree; Reddit shows about 500.
 TREE_SIZE = 2048
-# Merged listings: Reddit takes more, but answers get slow and URLs are cut.
+# Limits of merged listings: Reddit takes more names, but answers get slow and URLs are cut.
 MAX_MERGED_NAMES = 100
 MAX_MERGED_CHARACTERS = 2_000
 
-# What leaks raw out of PRAW and prawcore for answers they do not expect.
+# Raw exceptions that PRAW and prawcore raise for answers that they do not expect.
 RAW_LEAKS = (
     AssertionError,
     AttributeError,
@@ -53,13 +53,13 @@ RAW_LEAKS = (
 SUBREDDIT_PATH = re.compile(r"/r/([A-Za-z0-9_.-]{2,25})(?:/|$)")
 FORBIDDEN_REASONS = ("private", "quarantined", "gated", "banned")
 
-# A request's parameters, as PRAW takes them.
+# A request's parameters, in PRAW's form.
 Query = dict[str, str | int]
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to speak to the API as one app. `secret` is empty for an installed app."""
+    """The values that one app needs to call the API. `secret` is empty for an installed app."""
 
     client_id: str
     secret: str = field(repr=False)
@@ -70,21 +70,21 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing: its things as Reddit sent them, unchecked, and the cursor to the next."""
+    """One page of a listing: its things, unchecked, and the cursor of the next page."""
 
     things: list[Any]
     after: str | None
 
 
 class RedditClient:
-    """Calls the API as one app. Not thread-safe: one per thread."""
+    """Calls the API as one app. Not thread-safe: each thread needs its own client."""
 
     def __init__(self, credentials: Credentials, *, timeout: float, deadline: float) -> None:
-        """`timeout` bounds each wait for the network, `deadline` each call with its retries, in seconds."""
+        """Limit each wait for the network to `timeout` seconds, a call with its retries to `deadline`."""
         self._deadline = deadline
         self._reddit = praw.Reddit(
             client_id=credentials.client_id,
-            # PRAW's way to say "installed app" is a secret of None.
+            # PRAW takes a secret of None to mean "installed app".
             client_secret=credentials.secret or None,
             user_agent=credentials.user_agent,
             reddit_url=credentials.reddit_url,
@@ -99,24 +99,27 @@ class RedditClient:
         self._requestor: DeadlineRequestor = core.requestor
 
     def begin(self, permits: Permits | None) -> None:
-        """Count from zero, and ask `permits` before each request; None: send when asked to."""
+        """Reset the counts, and ask `permits` before each request.
+
+        Without `permits`, requests are sent until an answer says that the budget is spent.
+        """
         self._requestor.permits = permits
         self._requestor.requests_by_kind.clear()
         self._requestor.waited = 0.0
 
     @property
     def requests(self) -> int:
-        """How many HTTP requests were sent, those for tokens and retries included."""
+        """The number of HTTP requests that were sent, including tokens and retries."""
         return self._requestor.requests_by_kind.total()
 
     @property
     def requests_by_kind(self) -> dict[str, int]:
-        """The same by what was asked for: listing, comments, search, info, about, tree, more, token."""
+        """The number of requests by kind: listing, comments, search, info, about, tree, more, token."""
         return dict(self._requestor.requests_by_kind)
 
     @property
     def waited(self) -> float:
-        """Seconds that were spent waiting for permits."""
+        """The seconds that were spent waiting for permits."""
         return self._requestor.waited
 
     def listing(
@@ -131,7 +134,8 @@ class RedditClient:
         """Fetch one page of `r/a+b+c/<listing>`.
 
         `listing` is new, hot, rising, top, search or comments. Raises `SubredditUnavailable` for a
-        single subreddit that cannot be read; of several, Reddit leaves such members out silently.
+        single subreddit that cannot be read. From a merged listing, Reddit silently leaves out such
+        members.
         """
         query: Query = {"limit": str(min(limit, PAGE_SIZE)), **(params or {})}
         if after:
@@ -141,27 +145,28 @@ class RedditClient:
         )
 
     def info(self, *, fullnames: Sequence[str] = (), subreddits: Sequence[str] = ()) -> Page:
-        """Look up to 100 things by fullname, or subreddits by name. Unknown ones are left out."""
+        """Look up to 100 things by fullname, or subreddits by name. Unknown things are left out."""
         query: Query = (
             {"id": ",".join(fullnames)} if fullnames else {"sr_name": ",".join(subreddits)}
         )
         return self._page(self._call("GET", "api/info", query))
 
     def thread(self, post: str, *, below: str | None = None) -> TreeAnswer:
-        """Fetch a post and its comment tree; or of the tree, only what is `below` a comment.
+        """Fetch a post and its comment tree, or only the part of the tree `below` a comment.
 
-        Both are ids without their kind. Below about ten levels and 500 comments the answer names
-        what it leaves out. Raises `RequestRejected` for a post that is not there, or not for us.
+        `post` and `below` are ids without their kind. Beyond about ten levels or 500 comments, the answer
+        names the comments that it leaves out. Raises `RequestRejected` if the post does not exist, or if
+        we may not read it.
         """
         path = f"comments/{post}/_/{below}" if below else f"comments/{post}"
         query: Query = {"limit": str(TREE_SIZE), "sort": "confidence"}
         return read_tree(self._call("GET", path, query))
 
     def more_children(self, post: str, comments: Sequence[str]) -> TreeAnswer:
-        """Fetch up to 100 comments of a post, by their ids, with what hangs below them.
+        """Fetch up to 100 comments of a post, by their ids, with the comments below them.
 
-        Often fewer come than were asked for, and `more` names others. Reddit serves one such call
-        of a user at a time, and answers a second one with 429.
+        Often the answer has fewer comments than requested, and `more` names the others. Reddit serves
+        one such request of a user at a time, and answers a second request with 429.
         """
         if not 1 <= len(comments) <= MORE_CHILDREN:
             raise ValueError(
@@ -195,7 +200,7 @@ class RedditClient:
             except prawcore.exceptions.TooManyRequests:
                 if self._requestor.permits is None:
                     raise
-                # The permits know by now how long to wait, and refuse if that is too long.
+                # By now `permits` knows how long to wait, and raises `Throttled` if that is too long.
                 return self._reddit.request(method=method, path=path, params=params, data=data)
         except RedditError:
             raise
@@ -208,7 +213,8 @@ class RedditClient:
         except RequestException as error:
             raise Unavailable(f"No answer from Reddit: {error.original_exception}") from error
         except requests.exceptions.RequestException as error:
-            # A JSONDecodeError is one of these: the token endpoint answered with something else.
+            # JSONDecodeError is such an exception: the token endpoint answered with something other
+            # than JSON.
             raise BadResponse(f"Not JSON: {error}") from error
         except (PrawcoreException, PRAWException, *RAW_LEAKS) as error:
             raise self._from_leak(error) from error
@@ -229,7 +235,7 @@ class RedditClient:
 
 
 def _from_response(response: requests.Response, subreddits: Sequence[str]) -> RedditError:
-    """Name what a refused request means. A status that is about one subreddit is its state."""
+    """Return the error that a refused request means. A status about one subreddit is its state."""
     status, reason = response.status_code, _reason(response)
     about = f"HTTP {status}" + (f" ({reason})" if reason else "")
     if "/api/v1/access_token" in (response.url or ""):
@@ -277,12 +283,12 @@ def _subreddit_state(status: int, reason: str, response: requests.Response) -> s
         return reason
     if status in (301, 302) and "/subreddits/search" in response.headers.get("location", ""):
         return "missing"
-    # Reddit does not always give the reason: 403 stands for private, 404 for banned.
+    # Reddit does not always give the reason. Then 403 stands for private, 404 for banned.
     return {403: "private", 404: "banned"}.get(status)
 
 
 def _redirected_to(status: int, asked: str, response: requests.Response) -> str:
-    """The other subreddit to which Reddit sends whoever asks for this one; empty if to none."""
+    """Return the other subreddit to which Reddit redirects a request for this one; "" if none."""
     path = urlsplit(response.headers.get("location", "")).path
     found = SUBREDDIT_PATH.match(path) if 300 <= status < 400 else None
     return found[1] if found and found[1].lower() != asked.lower() else ""
@@ -303,7 +309,7 @@ def _excerpt(body: Any) -> str:
 
 
 def pack_names(names: Sequence[str]) -> list[list[str]]:
-    """Split names into the fewest runs that one merged request each may carry."""
+    """Split names into the fewest runs, each short enough for one merged request."""
     packs: list[list[str]] = []
     length = 0
     for name in names:

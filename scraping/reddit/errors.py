@@ -1,8 +1,8 @@
-"""What can go wrong with Reddit's API. Nothing else leaves the client."""
+"""The errors of Reddit's API. A request raises no others."""
 
 
 class RedditError(Exception):
-    """A request that did not give what it was made for. `outcome` names it for sessions."""
+    """A request failed. `outcome` names the failure for sessions."""
 
     outcome: str = "error"
 
@@ -14,7 +14,7 @@ class Unauthorized(RedditError):
 
 
 class Throttled(RedditError):
-    """The app's budget is spent; `retry_after` seconds until Reddit answers again, where known."""
+    """The app's budget is spent; `retry_after` is the seconds until Reddit answers again, if known."""
 
     outcome = "throttled"
 
@@ -30,17 +30,17 @@ class Unavailable(RedditError):
 
 
 class DeadlineExceeded(Unavailable):
-    """The request as a whole, retries included, took longer than it may."""
+    """The request as a whole, including its retries, took longer than it may."""
 
 
 class BadResponse(RedditError):
-    """Reddit answered with something that is not what the endpoint gives."""
+    """Reddit's answer does not have the form that the endpoint should return."""
 
 
 class RequestRejected(RedditError):
-    """Reddit refused the request as such (4xx): a bug or a setting, not a passing fault.
+    """Reddit refused the request itself (4xx): a bug or a setting, not a passing fault.
 
-    `status` is HTTP's. Of one post, 403 says that it is not for us, and 404 that it is not there.
+    `status` is HTTP's. For a post, 403 means that we may not read it, and 404 that it does not exist.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -49,9 +49,9 @@ class RequestRejected(RedditError):
 
 
 class SubredditUnavailable(RedditError):
-    """One subreddit that cannot be read; `status` says why: private, banned, missing, …
+    """One subreddit cannot be read; `status` says why: private, banned, missing, …
 
-    Of one that is `renamed`, `renamed_to` is the name to which Reddit sent us.
+    If `status` is `renamed`, `renamed_to` is the name to which Reddit redirected us.
     """
 
     def __init__(self, message: str, *, status: str, renamed_to: str = "") -> None:

@@ -1,9 +1,9 @@
-"""The quick way from JSON to rows, for things whose fields all have the types that Reddit sends today.
+"""The quick path from JSON to rows, for things whose fields all have the types that Reddit sends today.
 
-msgspec checks types while it parses and passes over what is not stored. From there it goes field by
-field and not thing by thing: what holds of a whole column is found out at once. A thing with a value
-that is not plain is left to the careful way of `scraping.reddit.fields`, which takes longer and gives
-the same.
+msgspec checks types while it parses, and skips keys that are not stored. After that, the code works
+field by field, not thing by thing: one check covers a whole column. If a thing has a value that is not
+plain, the careful path of `scraping.reddit.fields` reads the thing. It takes longer and returns the
+same values.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,14 +16,14 @@ from msgspec import UNSET, UnsetType
 
 from scraping.reddit.fields import clean_json
 
-# A value for each thing, by the names of the row's fields. Moments are seconds since 1970.
+# For each field of the row, by name, one value per thing. Moments are seconds since 1970.
 Columns = dict[str, Sequence[Any]]
-# Those of one field as they were parsed: a text that a thing does not have is UNSET, else it is None.
+# The parsed values of one field. A missing text is UNSET; any other missing value is None.
 Values = Sequence[Any]
-# Values as they are stored, or None where not all of them are plain.
+# A function that returns the values as they are stored, or None if some of them are not plain.
 Column = Callable[[Values], Values | None]
 
-# Well within what every platform can turn into a date: the year 2096.
+# The year 2096, well within the dates of every platform.
 LATEST = 4_000_000_000
 LONGEST_FULLNAME = 60
 
@@ -36,9 +36,9 @@ _Thing = TypeVar("_Thing", bound=msgspec.Struct)
 
 
 def thing_type(base: type[_Thing], keys: Mapping[str, Any]) -> type[_Thing]:
-    """A type for things with these keys, and the types of their values; any key may be missing.
+    """Return a type for things with these keys and types of values; any key may be missing.
 
-    The type is a subclass of `base`, which declares those of the keys that code reads by name.
+    The type is a subclass of `base`, which declares the keys that code reads by name.
     """
     made = msgspec.defstruct(
         "PlainThing",
@@ -46,12 +46,12 @@ def thing_type(base: type[_Thing], keys: Mapping[str, Any]) -> type[_Thing]:
         bases=(base,),
         gc=False,
     )
-    # msgspec's annotation of defstruct leaves out what `bases` makes of its result.
+    # msgspec's annotation of defstruct does not say that the result is a subclass of `bases`.
     return cast("type[_Thing]", made)
 
 
 def decoder(things: type[_Thing]) -> Callable[[bytes], _Thing | None]:
-    """What turns one thing's JSON into its type, or gives None where that is not plain."""
+    """Return a function that decodes one thing's JSON, or returns None if the JSON is not plain."""
     decode = msgspec.json.Decoder(things).decode
 
     def decode_one(text: bytes) -> _Thing | None:
@@ -64,23 +64,23 @@ def decoder(things: type[_Thing]) -> Callable[[bytes], _Thing | None]:
 
 
 def _types(values: Values) -> set[type]:
-    # Not `in` and not count(), which compare each value with what is looked for.
+    # Not `in` and not count(): they compare each value with the value that they look for.
     return {*map(type, values)}
 
 
 def anything(values: Values) -> Values:
-    """Values that msgspec has checked."""
+    """Return the values as they are: msgspec has checked them."""
     return values
 
 
 def required_texts(values: Values) -> Values | None:
-    """Texts of a key that is never missing."""
+    """Return the texts of a key that may not be missing."""
     found = texts(values)
     return None if found is None or None in {*found} else found
 
 
 def texts(values: Values) -> Values | None:
-    """Texts that PostgreSQL takes; null is an empty one. msgspec refuses halves of pairs itself."""
+    """Return texts that PostgreSQL takes, null as "". msgspec itself refuses lone surrogates."""
     if values[0] is UNSET and values.count(UNSET) == len(values):
         return [None] * len(values)
     types = _types(values)
@@ -93,13 +93,13 @@ def texts(values: Values) -> Values | None:
 
 
 def references(values: Values) -> Values | None:
-    """Fullnames of other things; many things name the same."""
+    """Return fullnames of other things. Each distinct fullname is checked once: many things share one."""
     found = texts(values)
     return found if found is not None and all(map(is_fullname, {*found} - {None, ""})) else None
 
 
 def is_fullname(text: str) -> bool:
-    """Whether it has the form of one, as Reddit gives them today."""
+    """Whether a text has the form of Reddit's fullnames today."""
     return (
         text.isascii() and text[2:3] == "_" and text[:2].isalnum() and text[3:].isalnum()
         and len(text) <= LONGEST_FULLNAME
@@ -107,7 +107,7 @@ def is_fullname(text: str) -> bool:
 
 
 def subreddits(values: Values) -> Values | None:
-    """Names of subreddits, of which there are few."""
+    """Return names of subreddits. Each distinct name is checked once, because there are few names."""
     found = texts(values)
     if found is None or not all(
         name.isascii() and name.isprintable() and len(name) <= 100 for name in {*found} - {None}
@@ -117,7 +117,7 @@ def subreddits(values: Values) -> Values | None:
 
 
 def moments(values: Values) -> Values | None:
-    """Seconds since 1970, which some dumps have as text."""
+    """Return seconds since 1970; some dumps have them as text."""
     types = _types(values)
     if NoneType in types:
         return None
@@ -133,12 +133,12 @@ def _is_digits(text: str) -> bool:
 
 
 def edits(values: Values) -> Values | None:
-    """False, or the seconds since 1970 at which it was edited; true in the early years."""
+    """Return False, or the seconds since 1970 of the edit; True in Reddit's early years."""
     seconds = [value for value in values if value.__class__ is float]
     return values if all(0 <= value < LATEST for value in seconds) else None
 
 
-# By the type of a row's field: the type that its key has in JSON, and its column.
+# For each type of a row's field: the type of its key in JSON, and the function for its column.
 _BY_TYPE: dict[Any, tuple[Any, Column]] = {
     str: (_TEXT, required_texts),
     str | None: (_TEXT, texts),
@@ -151,15 +151,16 @@ _BY_NAME: dict[str, tuple[Any, Column]] = {
     "created_at": (float | str | None, moments),
     "edited": (float | bool | None, edits),
 }
-# Of these fields no key of the thing is the value.
+# Fields whose value is not the value of one key.
 MADE = frozenset({"edited_at", "removal", "extra"})
 
 
 class PlainParser:
     """Makes columns of one kind of thing.
 
-    `keys` names the keys of fields that Reddit calls otherwise, `references` the fields that hold
-    fullnames, `extra` the keys of structured fields; `finish` sets what follows from several.
+    `keys` names the keys of fields for which Reddit uses another name, `references` the fields that
+    hold fullnames, `extra` the keys of structured fields. `finish` sets fields that follow from several
+    others.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class PlainParser:
         self._names = [field.name for field in fields(item)]
         self._columns: list[tuple[str, str, Column]] = []
         self.keys: dict[str, Any] = dict.fromkeys(extra, Any) | {"id": _TEXT}
-        """Of the things that it takes, with their types."""
+        """The keys of the things that the parser takes, with the types of their values."""
         for field in fields(item):
             if field.name not in MADE:
                 key = keys.get(field.name, field.name)
@@ -186,9 +187,9 @@ class PlainParser:
                 self._columns.append((field.name, key, column))
 
     def __call__(self, things: Sequence[msgspec.Struct]) -> tuple[Columns, set[int]]:
-        """The columns, in the order of the item's fields, and the places of what is not plain.
+        """Return the columns, in the order of the item's fields, and the places of things that are not plain.
 
-        There are some things. At those places the columns hold nothing of meaning.
+        `things` must not be empty. At the places returned, the values in the columns mean nothing.
         """
         odd: set[int] = set()
         columns: Columns = {name: [] for name in self._names}
@@ -239,7 +240,7 @@ class PlainParser:
 
 
 def _plain(column: Column, values: Values, odd: set[int]) -> Values:
-    """The column; where not all is plain, value by value, adding the places of what is not."""
+    """Return the column. If some values are not plain, test each value and add its place to `odd`."""
     if (plain := column(values)) is not None:
         return plain
     found: list[Any] = []

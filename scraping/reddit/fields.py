@@ -1,8 +1,8 @@
-"""Fields of Reddit's things as typed values, whatever oddity they have come with.
+"""Read fields of Reddit's things as typed values, whatever oddity they have come with.
 
-The shapes and oddities that this takes are those of fifteen years of recorded answers: numbers as
-text, `edited` as false, true, int or float, ads without a subreddit, NUL characters and lone
-surrogates, dump lines without `name`.
+The reader accepts the shapes and oddities of fifteen years of recorded answers: numbers as text,
+`edited` as false, true, int or float, ads without a subreddit, NUL characters and lone surrogates, dump
+lines without `name`.
 """
 
 import logging
@@ -15,16 +15,16 @@ logger = logging.getLogger(__name__)
 
 DELETED_AUTHOR = "[deleted]"
 
-# Generous: Reddit's ids have 2 to 8 characters. What is longer or of other characters is none, and
-# would not fit an index, where it cost its whole page.
+# Generous limits: Reddit's ids have 2 to 8 characters. A longer text, or one with other characters, is
+# no id. It would not fit an index, and its whole page would be lost.
 IDENTIFIER = re.compile(r"[!-~]{1,60}")
 SUBREDDIT_NAME = re.compile(r"[ -~]{1,100}")
-# JSON as deep as this is no field of an item but an attack on whoever reads it.
+# JSON as deep as this is no field of an item, but an attack on its reader.
 MAX_DEPTH = 40
 
 
 class ParseError(ValueError):
-    """An item that cannot be stored; `fullname` is "?" where not even that can be read."""
+    """An item that cannot be stored; `fullname` is "?" if even the fullname cannot be read."""
 
     def __init__(self, fullname: str, reason: str) -> None:
         super().__init__(f"{fullname}: {reason}")
@@ -33,19 +33,19 @@ class ParseError(ValueError):
 
 
 def clean_text(text: str) -> str:
-    """Replace what passes JSON and PostgreSQL refuses: NUL characters and lone surrogates."""
+    """Replace what JSON allows and PostgreSQL refuses: NUL characters and lone surrogates."""
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Joins the halves of a pair that came as two escapes; what is left alone is replaced.
+        # Joins the halves of a pair that came as two escapes, and replaces halves that stay alone.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
 
 def clean_json(value: Any, *, depth: int = 0) -> Any:
-    """Make a decoded JSON value storable as jsonb: texts cleaned, NaN, infinities and abysses null."""
+    """Make a decoded JSON value storable as jsonb: clean texts, replace NaN, infinities and great depth."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -62,8 +62,8 @@ def clean_json(value: Any, *, depth: int = 0) -> Any:
 class ThingReader:
     """Typed access to one thing's `data`, whatever it holds.
 
-    What an item cannot do without raises `ParseError`. An optional field of a type that Reddit never
-    sent before costs that field and a line in the log, not the item.
+    A fault in a field that an item needs raises `ParseError`. An optional field with a type that Reddit
+    never sent before is left out, with a line in the log, and the item is kept.
     """
 
     def __init__(self, data: Any, kind: str) -> None:
@@ -101,7 +101,7 @@ class ThingReader:
         return text
 
     def reference(self, key: str) -> str | None:
-        """Another thing's fullname."""
+        """Return the fullname of another thing."""
         text = self.text(key)
         if not text or IDENTIFIER.fullmatch(text):
             return text
@@ -164,7 +164,8 @@ class ThingReader:
 
     def _subreddit(self) -> str | None:
         name = self.text("subreddit")
-        # Python and PostgreSQL fold the case of other letters differently, and Reddit has none.
+        # Python and PostgreSQL fold the case of non-ASCII letters differently, and Reddit has no such
+        # names.
         if name and not SUBREDDIT_NAME.fullmatch(name):
             self._odd("subreddit", "an ASCII name")
             return None
@@ -180,7 +181,7 @@ class ThingReader:
         edited_at = None if isinstance(edited, bool) else self.moment("edited")
         author, author_fullname = self.text("author"), self.text("author_fullname")
         if author == DELETED_AUTHOR and author_fullname is None:
-            # Here absence is the message: the account must be forgotten with the name.
+            # Here a missing key is a message: the account must be forgotten together with the name.
             author_fullname = ""
         return {
             "fullname": self.fullname,

@@ -1,7 +1,7 @@
-"""Reddit's things as rows, each on its own: a bad one raises `ParseError` and costs no other.
+"""Turn Reddit's things into rows, one by one: a bad thing raises `ParseError` and affects no other.
 
-In a row None means that the answer did not have the key, so that absence never overwrites what is
-known; a text that Reddit gave as null is "".
+In a row, None means that the answer did not have the key, so that absence never overwrites a known
+value. A text that Reddit gave as null is "".
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ __all__ = [
 
 DELETED_TEXT = "[deleted]"
 REMOVED_TEXT = "[removed]"
-# Of `removed_by_category`: the author's own doing, as opposed to a moderator's or Reddit's.
+# Values of `removed_by_category` for a deletion by the author, not by a moderator or by Reddit.
 DELETED_CATEGORIES = frozenset({"deleted", "author"})
 
 POST_EXTRA = ("gallery_data", "poll_data", "link_flair_template_id", "content_categories")
@@ -40,7 +40,7 @@ COMMENT_EXTRA = ("author_flair_template_id", "associated_award")
 
 @dataclass(slots=True)
 class ParsedItem:
-    """What posts and comments have in common, named as the columns are."""
+    """The fields that posts and comments share, named like the columns."""
 
     fullname: str
     subreddit: str | None
@@ -173,7 +173,7 @@ def _finish_comments(columns: Columns) -> None:
 
 
 def _finish(columns: Columns) -> None:
-    # What names nothing is no name.
+    # An empty fullname is none.
     columns["subreddit_fullname"] = [name or None for name in columns["subreddit_fullname"]]
     if DELETED_AUTHOR in columns["author"]:
         columns["author_fullname"] = [
@@ -205,25 +205,26 @@ _plain_comments = PlainParser(
 )
 
 
-# Of the things that the following take, with the types of their values: see `fast_fields.thing_type`.
+# Keys of the things that `post_columns` and `comment_columns` take, with the types of their values: see
+# `fast_fields.thing_type`.
 PLAIN_KEYS = _plain_posts.keys | _plain_comments.keys
 
-# What the JSON of the thing at a place is, decoded in any other way.
+# Returns the JSON of the thing at a place, decoded in some other way.
 Data = Callable[[int], Any]
 
 
 def post_columns(things: Sequence[Struct], data: Data) -> tuple[Columns, dict[int, ParseError]]:
-    """Turn some t3 into a column for each field of `ParsedPost`.
+    """Turn t3 things into columns, one for each field of `ParsedPost`.
 
-    The values are those of `parse_post`, which takes many times as long and is asked only for what is
-    not plain, as an empty thing. Also returned are the errors, by the places of what cannot be stored;
-    there the columns hold nothing of meaning.
+    The values are the same as those of `parse_post`, which takes many times as long. Only things that
+    are not plain go through `parse_post`; in `things` they are empty. Also returns the errors of things
+    that cannot be stored, by place; at these places, the values in the columns mean nothing.
     """
     return _columns(_plain_posts, parse_post, things, data)
 
 
 def comment_columns(things: Sequence[Struct], data: Data) -> tuple[Columns, dict[int, ParseError]]:
-    """The same for t1 and `ParsedComment`."""
+    """Turn t1 things into columns, one for each field of `ParsedComment`: see `post_columns`."""
     return _columns(_plain_comments, parse_comment, things, data)
 
 
@@ -246,7 +247,7 @@ def _columns(
 
 
 def _with(careful: Mapping[int, ParsedItem], name: str, column: Sequence[Any]) -> list[Any]:
-    """The column with the values of items that were parsed the careful way."""
+    """Return the column, with the values of items that were parsed on the careful path."""
     column = [*column]
     for place, item in careful.items():
         value = getattr(item, name)

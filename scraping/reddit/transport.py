@@ -1,8 +1,8 @@
-"""The HTTP underneath PRAW: every request ends in time, and no header reaches PRAW unchecked.
+"""The HTTP below PRAW: every request ends in time, and no header reaches PRAW unchecked.
 
-Facts that make this necessary, measured with PRAW 8.0.3 / prawcore 4.0.0: `timeout` on `Reddit` has
-no effect on API calls; a body that drips in never times out; malformed rate headers raise raw
-ValueErrors and KeyErrors even on a 200; a spent budget makes PRAW sleep for minutes.
+Four facts make this necessary, measured with PRAW 8.0.3 / prawcore 4.0.0. `timeout` on `Reddit` has no
+effect on API calls. A body that drips in never times out. Malformed rate headers raise raw ValueErrors
+and KeyErrors even on a 200. A spent budget makes PRAW sleep for minutes.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ RATE_HEADERS = ("x-ratelimit-remaining", "x-ratelimit-used", "x-ratelimit-reset"
 TOKEN_PATH = "/api/v1/access_token"  # noqa: S105  (a path)
 
 
-# What is asked for, by the path; what is none of these is a listing of posts.
+# The kind of a request, by its path. Any other path is a listing of posts.
 KINDS = (
     (re.compile(r"/api/v1/access_token$"), "token"),
     (re.compile(r"/api/info$"), "info"),
@@ -45,18 +45,18 @@ KINDS = (
 
 
 def kind_of(path: str) -> str:
-    """What a request for this path asks for, as sessions count it."""
+    """Return the kind of a request for this path, as sessions count it."""
     path = path.rstrip("/")
     return next((kind for pattern, kind in KINDS if pattern.search(path)), "listing")
 
 
-# The status of an `Answer` that did not come.
+# The status of an `Answer` if no answer came.
 NO_ANSWER = 0
 
 
 @dataclass(frozen=True)
 class RateLimit:
-    """What an answer's headers said of the client id's budget; `reset` is in seconds."""
+    """The client id's budget according to an answer's headers; `reset` is in seconds."""
 
     remaining: float
     used: float
@@ -67,7 +67,7 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer says of the budget. `seconds` from the request to its end."""
+    """An answer, as far as it concerns the budget. `seconds` is from the request to the answer's end."""
 
     status: int
     seconds: float
@@ -76,19 +76,19 @@ class Answer:
 
 
 class Permits(Protocol):
-    """Who says when a request may be sent. The one there is: `scraping.budget.app_budget.AppBudget`."""
+    """Decides when a request may be sent; implemented by `scraping.budget.app_budget.AppBudget`."""
 
     def take(self) -> Any:
-        """Return a permit for one request, after a wait if need be; raise `Throttled` if not soon."""
+        """Return a permit for one request, after a wait if need be; raise `Throttled` for too long a wait."""
 
     def answered(self, permit: Any, answer: Answer) -> None:
-        """Take note of an answer; `permit` is None for a request that needed none."""
+        """Record an answer; `permit` is None for a request that needed no permit."""
 
 
 class _Alarm:
-    """Cuts the connection that a thread waits on when its time is up.
+    """Cuts the connection that a thread waits for when the thread's time is up.
 
-    A socket's own time-out starts anew with each byte, so a slow drip would hold it for ever.
+    A socket's own time-out starts anew with each byte, so a slow drip would block the thread for ever.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -119,7 +119,7 @@ _current = _Current()
 
 
 class _WatchedHTTPConnection(HTTPConnection):
-    """A connection that shows the alarm its socket before it waits for the answer."""
+    """A connection that gives the alarm its socket before it waits for the answer."""
 
     # urllib3 overrides http.client's return type in the same way.
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
@@ -141,10 +141,10 @@ class _WatchedHTTPSPool(HTTPSConnectionPool):
 
 
 class _Response(requests.Response):
-    """An answer whose JSON is read three times as fast."""
+    """An answer that decodes JSON three times as fast."""
 
     def json(self, **kwargs: Any) -> Any:
-        """The body. What orjson refuses, such as NaN and lone surrogates, Python's reader takes."""
+        """Return the decoded body. Python's decoder reads what orjson refuses, such as lone surrogates."""
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError:
@@ -168,17 +168,17 @@ class _WatchedAdapter(HTTPAdapter):
 class DeadlineRequestor(Requestor):
     """A requestor whose requests end by a deadline that the client sets for a whole call.
 
-    It hides the rate headers from PRAW and keeps them as `rate_limit`: who may send when is not
-    for one process's PRAW to decide.
+    It hides the rate headers from PRAW and keeps them as `rate_limit`, because PRAW in one process must
+    not decide when all processes may send.
     """
 
     def __init__(self, *, timeout: float, **kwargs: Any) -> None:
         super().__init__(timeout=timeout, session=requests.Session(), **kwargs)
         self._http.mount("http://", _WatchedAdapter())
         self._http.mount("https://", _WatchedAdapter())
-        # Proxies and .netrc of the environment must never see a bearer token.
+        # The environment's proxies and .netrc must never see a bearer token.
         self._http.trust_env = False
-        # Monotonic; the client moves it before each call.
+        # By the monotonic clock; the client moves it before each call.
         self.deadline = time.monotonic() + timeout
         self.rate_limit: RateLimit | None = None
         self.permits: Permits | None = None
@@ -186,14 +186,14 @@ class DeadlineRequestor(Requestor):
         # Seconds spent waiting for permits.
         self.waited = 0.0
 
-    # prawcore gives a method and a URL in every call, and nothing else by place.
+    # prawcore calls this with a method and a URL by position, and nothing else by position.
     def request(  # type: ignore[override]
         self, method: str, url: str, *, timeout: float | None = None, **kwargs: Any
     ) -> requests.Response:
         """Send one request; raise RequestException for PRAW's retries, or `DeadlineExceeded`.
 
-        Waits for its permit first, unless it is for a token; the wait is not the network's fault,
-        so the deadline moves with it.
+        Waits for a permit first, unless the request is for a token. The wait is not the network's
+        fault, so the deadline moves by it.
         """
         path = urlsplit(url).path
         counted = not path.endswith(TOKEN_PATH)
@@ -215,11 +215,12 @@ class DeadlineRequestor(Requestor):
                 raise DeadlineExceeded(f"No complete answer in time: {error}") from error
             raise RequestException(error, (method, url), kwargs) from error
         answer = self._take_headers(response, seconds=time.monotonic() - began)
-        # A token's answer tells nothing of the budget, unless it is that all have to wait.
+        # The answer to a request for a token says nothing of the budget, unless it is a 429: then all
+        # must wait.
         if self.permits is not None and (counted or response.status_code == 429):
             self.permits.answered(permit, answer)
         if time.monotonic() >= self.deadline:
-            # Cut off by the alarm, a body without a length looks complete.
+            # A body without a length looks complete even if the alarm cut it off.
             raise DeadlineExceeded("No complete answer in time.")
         return response
 
@@ -238,7 +239,7 @@ class DeadlineRequestor(Requestor):
             self.deadline += waited
 
     def _refuse_when_spent(self) -> None:
-        """Without permits, what this client was told last is all that is known."""
+        """Raise `Throttled` if the last answer to this client says so: without permits we know no more."""
         if self.rate_limit is None or self.rate_limit.remaining >= 1:
             return
         wait = self.rate_limit.resets_at - time.monotonic()
@@ -248,8 +249,8 @@ class DeadlineRequestor(Requestor):
     def _take_headers(self, response: requests.Response, *, seconds: float) -> Answer:
         given = [response.headers.pop(name, "") for name in RATE_HEADERS]
         rate = None
-        with contextlib.suppress(ValueError):  # absent or malformed: nothing is known
-            # "remaining" can be negative: more was sent than allowed.
+        with contextlib.suppress(ValueError):  # absent or malformed headers tell nothing
+            # "remaining" can be negative if more was sent than allowed.
             used, reset = _finite(given[1]), _finite(given[2])
             remaining = float(given[0])
             if not math.isfinite(remaining):
@@ -263,13 +264,13 @@ class DeadlineRequestor(Requestor):
             except ValueError:
                 del response.headers["retry-after"]
         if response.is_redirect is False and response.status_code in (301, 302):
-            # PRAW reads the target of every redirect without looking whether there is one.
+            # PRAW reads the target of every redirect without checking that it has one.
             response.headers["location"] = "/"
         return Answer(response.status_code, seconds, rate, retry_after)
 
 
 def _finite(text: str) -> float:
-    """The number; raise ValueError for what is none, is negative or has no end."""
+    """Return the number; raise ValueError for a text that is no finite number of zero or more."""
     number = float(text)
     if number < 0 or not math.isfinite(number):
         raise ValueError(text)

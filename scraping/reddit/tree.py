@@ -1,7 +1,8 @@
-"""What answers about a comment tree say: comments, and where there are more of them.
+"""Read answers about a comment tree: its comments, and where there are more comments.
 
-No recursion: a tree is as deep as people make it. Comments are raw things, for `parse`; what is no
-comment and no `more` is kept among them, so that whoever parses counts and reports it.
+There is no recursion, because a tree is as deep as people make it. Comments stay raw things, for
+`parse`. A thing that is neither a comment nor a `more` is kept among them, so that the parser counts
+and reports it.
 """
 
 import re
@@ -11,37 +12,37 @@ from typing import Any
 
 from scraping.reddit.errors import BadResponse
 
-# A comment's id without its kind. Ids have 2 to 8 characters today; what is much longer is none.
+# A comment's id without its kind. Ids have 2 to 8 characters today; a much longer text is no id.
 COMMENT_ID = re.compile(r"[0-9a-z]{1,13}")
 
 
 @dataclass
 class TreeAnswer:
-    """One answer: things as Reddit sent them, and what it left out."""
+    """One answer: things as Reddit sent them, and ids that it left out."""
 
     posts: list[Any] = field(default_factory=list)
-    # t1, and whatever else stood where one should.
+    # t1 things, and anything else that stands in their place.
     comments: list[Any] = field(default_factory=list)
-    # Ids of comments that were named and not shown.
+    # Ids of comments that the answer names and does not show.
     more: list[str] = field(default_factory=list)
-    # Ids of comments of which all that hangs below was left out.
+    # Ids of comments for which the answer leaves out everything below them.
     continued: list[str] = field(default_factory=list)
 
     @property
     def comment_ids(self) -> set[str]:
-        """The ids of the comments that it shows."""
+        """The ids of the comments that the answer shows."""
         return {name for name in map(_id_of, self.comments) if name}
 
     @property
     def shows_nothing(self) -> bool:
-        """Whether it shows no comment and names none."""
+        """Whether the answer shows no comment and names none."""
         return not (self.more or self.continued or self.comment_ids)
 
 
 def read_tree(body: Any) -> TreeAnswer:
-    """Read an answer of `/comments/{id}`: two listings, the post's and the comments'.
+    """Read an answer of `/comments/{id}`: two listings, one of the post, one of its comments.
 
-    Raises `BadResponse` when it is something else.
+    Raises `BadResponse` for any other body.
     """
     if not isinstance(body, list) or len(body) != 2:
         raise BadResponse(f"Expected a post and its comments, got {_excerpt(body)}")
@@ -56,9 +57,9 @@ def read_tree(body: Any) -> TreeAnswer:
 
 
 def read_more_children(body: Any) -> TreeAnswer:
-    """Read an answer of `/api/morechildren`: comments and `more`s, flat.
+    """Read an answer of `/api/morechildren`: a flat list of comments and `more`s.
 
-    Raises `BadResponse` when it is something else, or names errors.
+    Raises `BadResponse` for any other body, such as a list of errors.
     """
     told = body.get("json") if isinstance(body, dict) else None
     data = told.get("data") if isinstance(told, dict) else None
@@ -71,7 +72,7 @@ def read_more_children(body: Any) -> TreeAnswer:
 
 
 def _spread(things: Iterable[Any], answer: TreeAnswer) -> None:
-    """Sort things, and all that hangs below them, into the answer, in reading order."""
+    """Sort things, and everything below them, into the answer, in reading order."""
     waiting = list(things)[::-1]
     more: dict[str, None] = {}
     continued: dict[str, None] = {}
@@ -91,13 +92,13 @@ def _spread(things: Iterable[Any], answer: TreeAnswer) -> None:
 
 
 def _named(data: dict[str, Any]) -> tuple[list[str], str]:
-    """The ids that a `more` names; or, when it names none, the comment that it hangs below."""
+    """Return the ids that a `more` names or, if it names none, the comment above it."""
     children = data.get("children")
     names = [name for name in children if _is_id(name)] if isinstance(children, list) else []
     if names:
         return names, ""
     parent = data.get("parent_id")
-    # Below the post itself there is nothing that another request could continue.
+    # A `more` directly below the post names no comment that another request could continue from.
     if isinstance(parent, str) and parent.startswith("t1_") and _is_id(parent[3:]):
         return [], parent[3:]
     return [], ""

@@ -7,7 +7,7 @@ from .server import SimulatorError, serve
 
 
 def main() -> int:
-    """Serve until told to stop; 2 when that cannot be."""
+    """Serve until told to stop; return 2 if the simulator cannot start."""
     try:
         serve(parse())
     except SimulatorError as problem:

@@ -11,7 +11,7 @@ from .world import User
 
 
 def subreddit(sub: Subreddit) -> dict[str, Any]:
-    """The ``data`` of a t5. A private one shows little more than its name."""
+    """Return the ``data`` of a t5. A private subreddit shows little more than its name."""
     private = sub.status == "private"
     description = f"{sub.title}. Be kind, stay on topic."
     active = None if private else max(1, sub.subscribers // 900)
@@ -115,7 +115,7 @@ def subreddit(sub: Subreddit) -> dict[str, Any]:
 
 
 def user(account: User, written: Iterable[Item], now: float) -> dict[str, Any]:
-    """The ``data`` of a t2. A suspended account shows three keys and nothing else."""
+    """Return the ``data`` of a t2. A suspended account shows only its name, two flags and zero karma."""
     if account.suspended:
         return {
             "name": account.name,

@@ -24,7 +24,7 @@ from .service import Effects, Reddit
 from .world import World
 
 _MORECHILDREN_SECONDS = 0.02
-"""How long morechildren takes: a second one of the same token meanwhile is refused."""
+"""Seconds that morechildren takes; meanwhile, a second request with the same token is refused."""
 _NO_PLAN = Plan()
 
 
@@ -49,11 +49,11 @@ class Simulator:
         """Tokens that have a morechildren request under way."""
 
     def plan(self, method: str, path: str, client: str | None) -> Plan:
-        """What injected faults do to a request."""
+        """Return what injected faults do to a request."""
         return self.faults.plan(method, path, client) if self.faults.active else _NO_PLAN
 
     def reset(self) -> None:
-        """Forget faults, requests and budgets; subreddits are again as at the start."""
+        """Forget faults, requests and budgets; subreddits get back their statuses from the start."""
         self.faults.clear()
         self.journal.reset()
         self.budget.reset()
@@ -74,7 +74,7 @@ class Call:
 
     @property
     def reddit(self) -> Reddit:
-        """What answers it."""
+        """The Reddit that answers the call."""
         return self.simulator.reddit
 
 
@@ -86,7 +86,7 @@ class Application:
 
     def __init__(self, simulator: Simulator, more_routes: Sequence[Route] = ()) -> None:
         self.simulator = simulator
-        # The API's last route takes every path, so the others stand before it.
+        # The API's last route takes every path, so the other routes stand before it.
         self._inner: ASGIApp = Starlette(routes=[*more_routes, *_routes(simulator)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,13 +99,14 @@ class Application:
         except ClientDisconnect:
             return
         except Exception:
-            # uvicorn is told to be quiet, or a cancelled drip would look like a failure.
+            # uvicorn logs nothing, because a cancelled drip would look like a failure. So print the
+            # error here.
             traceback.print_exc()
             raise
 
 
 async def _parameters(request: Request) -> dict[str, str]:
-    """Query and form body together, as Reddit reads them."""
+    """Return query and form body together, as Reddit reads them."""
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     if request.method == "POST":
         pairs += parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True)
@@ -115,7 +116,7 @@ async def _parameters(request: Request) -> dict[str, str]:
 def _endpoint(
     simulator: Simulator, kind: str, handler: Handler
 ) -> Callable[[Request], Awaitable[Response]]:
-    """An API endpoint: token, budget, faults, then the handler."""
+    """Make an API endpoint: it checks token, budget and faults, then calls the handler."""
 
     async def endpoint(request: Request) -> Response:
         token = simulator.tokens.check(request.headers.get("authorization"))
@@ -173,7 +174,7 @@ def _finish(
     plan: Plan,
     standing: Standing | None = None,
 ) -> Response:
-    """Note the request, and make the answer a response with its rate headers."""
+    """Record the request, and turn the answer into a response with its rate headers."""
     fault = plan.delivery
     simulator.journal.note(
         Entry(
@@ -210,7 +211,7 @@ def _user(where: str) -> Handler:
 
 
 def _front(where: str) -> Handler:
-    """The front page, which for a client without subscriptions is r/all."""
+    """Handle the front page, which is r/all for a client without subscriptions."""
     return lambda call: call.reddit.listing("all", where, call.params, call.effects)
 
 

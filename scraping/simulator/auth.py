@@ -1,4 +1,4 @@
-"""The token endpoint and the tokens it gave out."""
+"""The token endpoint, and the tokens that it has issued."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ INSTALLED = "https://oauth.reddit.com/grants/installed_client"
 
 @dataclass(slots=True)
 class Token:
-    """An access token: whose it is and when it ends."""
+    """An access token: its client, its user and when it expires."""
 
     value: str
     client_id: str
@@ -23,11 +23,11 @@ class Token:
 
 
 class Tokens:
-    """Gives out access tokens and knows which of them are good.
+    """Issues access tokens and checks them.
 
-    ``clients`` maps client ids to secrets; None accepts any. ``users`` maps names to passwords
-    and ``refresh_tokens`` lists the good ones, each None for any. ``lifetime`` is in real seconds:
-    what a client measures an expiry by is its own clock.
+    ``clients`` maps client ids to secrets, ``users`` maps names to passwords, and ``refresh_tokens``
+    lists the valid refresh tokens; None accepts any. ``lifetime`` is in real seconds, because a client
+    measures the expiry by its own clock.
     """
 
     def __init__(
@@ -116,13 +116,13 @@ class Tokens:
         )
 
     def check(self, authorization: str | None) -> Token | None:
-        """The token that an API request carries, if it is good."""
+        """Return the token that an API request carries, if the token is valid."""
         kind, _, value = (authorization or "").partition(" ")
         token = self._tokens.get(value.strip()) if kind.lower() == "bearer" else None
         return token if token is not None and self._source() < token.expires_at else None
 
     def expire(self, client_id: str | None = None) -> int:
-        """End all tokens, or those of one client, at once. Gives how many."""
+        """Expire all tokens, or the tokens of one client, at once; return how many."""
         ended = [
             value
             for value, token in self._tokens.items()
@@ -134,7 +134,7 @@ class Tokens:
 
 
 def basic(authorization: str | None) -> tuple[str, str] | None:
-    """Client id and secret out of an Authorization header, if it holds them."""
+    """Return client id and secret from an Authorization header, if it holds them."""
     kind, _, value = (authorization or "").partition(" ")
     if kind.lower() != "basic":
         return None

@@ -1,4 +1,4 @@
-"""How many requests a client id may make, and the headers that tell it."""
+"""The budget of each client id, and the headers that report it."""
 
 import math
 import time
@@ -14,7 +14,7 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a client stands after a request: allowed or not, and what the headers say."""
+    """A client's budget after a request: whether the request is allowed, and the headers' values."""
 
     allowed: bool
     used: int
@@ -22,7 +22,7 @@ class Standing:
     reset: int
 
     def headers(self) -> dict[str, str | None]:
-        """By the last part of the name. ``remaining`` is a float as text, the others whole."""
+        """Return headers by the last part of their names. ``remaining`` is a float, the others are whole."""
         return {
             "remaining": f"{self.remaining:.1f}",
             "used": str(self.used),
@@ -31,10 +31,11 @@ class Standing:
 
 
 class Budget:
-    """``requests`` per ``window`` real seconds and client id, however many tokens it uses.
+    """A limit of ``requests`` per ``window`` real seconds for each client id, whatever its tokens.
 
-    Reddit allows 100 a minute averaged over ten minutes: 1,000 per 600 s, counted in windows that
-    begin anew rather than slide. None: unlimited, with headers that say that nothing is used up.
+    Reddit allows 100 requests a minute, averaged over ten minutes: 1,000 per 600 s. It counts them in
+    windows that begin anew and do not slide. None means unlimited, with headers in which the remaining
+    requests never fall.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Budget:
         self._windows: dict[str, _Window] = {}
 
     def spend(self, client_id: str) -> Standing:
-        """Count one request of the client; a refused one is not counted."""
+        """Count one request of the client; a refused request is not counted."""
         now = self._source()
         current = self._windows.get(client_id)
         if current is None or now >= current.start + self.window:
@@ -65,7 +66,7 @@ class Budget:
         return Standing(True, current.used, float(self.requests - current.used), reset)
 
     def used(self) -> dict[str, int]:
-        """Requests counted in the current window, by client id."""
+        """Return the requests counted in the current window, by client id."""
         now = self._source()
         return {
             client: window.used

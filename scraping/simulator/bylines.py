@@ -1,4 +1,4 @@
-"""Who wrote what, kept up with a world that grows."""
+"""An index of items by author, kept current while the world grows."""
 
 from .model import Item
 from .world import World
@@ -15,12 +15,12 @@ class Bylines:
         self._numbers: dict[str, int] = {}
 
     def number(self, name: str, now: float) -> int | None:
-        """The author number behind a name; None where nobody of that name has written."""
+        """Return the author number for a name; None if nobody of that name has written."""
         self._update(now)
         return self._numbers.get(name.lower())
 
     def items(self, number: int, kind: str | None, now: float) -> list[Item]:
-        """What this author wrote that listings show, newest first."""
+        """Return this author's items that listings show, the newest first."""
         self._update(now)
         found = [
             item
@@ -34,7 +34,7 @@ class Bylines:
         world = self._world
         world.sync_all(now)
         if self._version != world.version:
-            # Something was put in by hand, perhaps amid what was read already.
+            # A control request has changed the world, perhaps amid items that were read already.
             self._version = world.version
             self._read.clear()
             self._items.clear()

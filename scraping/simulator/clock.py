@@ -7,8 +7,8 @@ from collections.abc import Callable
 class VirtualClock:
     """Seconds since the Unix epoch in the simulated world.
 
-    ``speed`` is virtual seconds per real second; 0 freezes. ``source`` is the real, monotonic
-    clock and exists so that a caller can drive it by hand.
+    ``speed`` is virtual seconds per real second; 0 stops the clock. ``source`` is the real, monotonic
+    clock; a caller may pass a clock that it drives by hand.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class VirtualClock:
         return self._speed
 
     def now(self) -> float:
-        """The present moment of the world."""
+        """Return the present moment of the world."""
         return self._virtual + (self._source() - self._real) * self._speed
 
     def set(self, moment: float) -> None:
@@ -41,6 +41,6 @@ class VirtualClock:
         self.set(self.now() + seconds)
 
     def set_speed(self, speed: float) -> None:
-        """Go on from now at another speed."""
+        """Continue from now at another speed."""
         self.set(self.now())
         self._speed = speed

@@ -1,4 +1,4 @@
-"""What can be set about a simulator, for the command line and for programs alike."""
+"""The settings of a simulator, for the command line and for programs."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """Everything about a simulator. The defaults make a small, lively Reddit."""
+    """The settings of a simulator. The defaults make a small, lively Reddit."""
 
     host: str = "127.0.0.1"
     port: int = 8090
@@ -27,9 +27,9 @@ class SimulatorConfig:
     load: tuple[Path, ...] = ()
     """Files of recorded items to serve instead of a generated world."""
     clients: tuple[str, ...] = ()
-    """ID:SECRET pairs that get tokens; none: any."""
+    """ID:SECRET pairs that get tokens; empty: any client gets tokens."""
     users: tuple[str, ...] = ()
-    """NAME:PASSWORD pairs of the password grant; none: any."""
+    """NAME:PASSWORD pairs of the password grant; empty: any user is accepted."""
     refresh_tokens: tuple[str, ...] = ()
     token_lifetime: float = 86_400.0
     budget: int | None = 1000
@@ -146,7 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: dict[str, Any]) -> SimulatorConfig:
-    """The configuration out of parsed options; others that stand beside them are ignored."""
+    """Return the configuration from parsed options, and ignore options that are not the simulator's."""
     known = {entry.name for entry in fields(SimulatorConfig)}
     chosen = {name: value for name, value in options.items() if name in known}
     for name in ("load", "clients", "users", "refresh_tokens"):
@@ -155,7 +155,7 @@ def from_options(options: dict[str, Any]) -> SimulatorConfig:
 
 
 def parse(arguments: Sequence[str] | None = None) -> SimulatorConfig:
-    """The configuration out of a command line; ends the process with 2 on a bad one."""
+    """Return the configuration from a command line; a bad command line ends the process with 2."""
     parser = argparse.ArgumentParser(
         prog="python -m scraping.simulator",
         description="Serve a simulated Reddit API over HTTP.",

@@ -1,6 +1,6 @@
-"""The control endpoint: what tests and demonstrations do to a simulated Reddit.
+"""The control endpoint: how tests and demonstrations change a simulated Reddit.
 
-Only requests from this machine are answered; no token is needed. What cannot be obeyed is
+It answers only requests from this machine, and needs no token. A request that it cannot obey is
 answered with 400 and ``{"error": {"field", "value", "remedy"}}``.
 """
 
@@ -194,7 +194,7 @@ def _shown(simulator: Simulator, item: Item) -> dict[str, Any]:
 
 
 def _add_items(simulator: Simulator, request: Request, data: Mapping[str, Any]) -> Any:
-    """Add one item, or many by a list; of a list, those before a refused one stand."""
+    """Add one item, or a list of items. If an item of the list is refused, the items before it stay."""
     if "items" not in data:
         return _add_item(simulator, data)
     _only(data, "items")
@@ -222,7 +222,7 @@ def _change_item(simulator: Simulator, request: Request, data: Mapping[str, Any]
 
 
 def control_routes(simulator: Simulator) -> list[Route]:
-    """Everything below /control."""
+    """Return the routes below /control."""
     table: tuple[tuple[str, str, Action], ...] = (
         ("GET", "", _state),
         ("GET", "/truth", _truth),

@@ -10,7 +10,7 @@ from .faults import Fault
 
 
 async def _until_closed(receive: Receive) -> None:
-    # uvicorn takes an application that returns early for a mistake and would answer 500.
+    # If the application returned early, uvicorn would take that for a mistake and answer 500.
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -19,19 +19,19 @@ class ResetResponse(Response):
     """No answer: the connection is reset."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reset."""
+        """Reset the connection."""
         transport.reset(scope)
         await _until_closed(receive)
 
 
 class DripResponse(Response):
-    """The body comes a few bytes at a time, never slowly enough for a read timeout to end it."""
+    """A body that is sent a few bytes at a time, too quickly for a read timeout to end it."""
 
     piece = 1
     interval = 0.5
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send slowly."""
+        """Send the body slowly."""
         headers = self.raw_headers
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         body = bytes(self.body)
@@ -49,7 +49,7 @@ class TruncatedResponse(Response):
     chunked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a part."""
+        """Send a part of the body, then close the connection."""
         headers = self.raw_headers
         if self.chunked:
             headers = [entry for entry in headers if entry[0] != b"content-length"]
@@ -62,7 +62,7 @@ class TruncatedResponse(Response):
 
 
 def deliver(response: Response, fault: Fault | None) -> Response:
-    """The response as the fault wants it sent."""
+    """Return the response in the form in which the fault sends it."""
     if fault is None:
         return response
     faulty: Response

@@ -1,4 +1,4 @@
-"""How an item's numbers change while it grows older, and until when an answer stays true."""
+"""How an item's numbers change with its age, and how long an answer stays true."""
 
 import math
 from bisect import bisect_right
@@ -10,11 +10,11 @@ _CREATED = attrgetter("created")
 HIDDEN_SECONDS = 3600.0
 """Subreddits that hide scores hide them for an hour."""
 _STEPS = ((3600.0, 300.0), (6 * 3600.0, 1800.0), (48 * 3600.0, 3600.0))
-"""Up to this age, the score moves once in so many seconds."""
+"""Pairs of an age and an interval, in seconds: up to that age, the score changes at that interval."""
 
 
 def score(item: Item, now: float) -> tuple[int, float]:
-    """The score at ``now`` and the moment until which it stays."""
+    """Return the score at ``now``, and the moment until which it stays the same."""
     if item.fields is not None and "score" in item.fields:
         return int(item.fields["score"]), NEVER
     if item.raw is not None:
@@ -30,7 +30,7 @@ def score(item: Item, now: float) -> tuple[int, float]:
 
 
 def num_comments(post: Post, now: float) -> tuple[int, float]:
-    """How many comments stand at ``now`` and the moment until which that stays.
+    """Return how many comments stand at ``now``, and the moment until which the number stays the same.
 
     Deleted and removed comments do not count, as on Reddit.
     """
@@ -48,7 +48,7 @@ def num_comments(post: Post, now: float) -> tuple[int, float]:
 
 
 def next_change(item: Item, now: float) -> float:
-    """When the item is next published, edited, deleted, removed or has its score shown."""
+    """Return when the item is next published, edited, deleted or removed, or its score is shown."""
     until = NEVER
     for moment in (
         item.visible_from,

@@ -38,30 +38,30 @@ class Answer:
 
 
 def content(body: bytes) -> Answer:
-    """A page of JSON."""
+    """Return an answer with a page of JSON."""
     return Answer(200, body)
 
 
 def spaced(status: int, value: dict[str, Any]) -> Answer:
-    """JSON with the spaces that Reddit's small answers have: their lengths are as recorded."""
+    """Return JSON with spaces, as in Reddit's small answers, so that its length is as recorded."""
     return Answer(status, json.dumps(value).encode())
 
 
 def error(status: int, **fields: Any) -> Answer:
-    """``{"message": ..., "error": <status>}`` with further fields before."""
+    """Return ``{"message": ..., "error": <status>}``, with further fields before."""
     message = _MESSAGES.get(status, "Error")
     return spaced(status, {**fields, "message": message, "error": status})
 
 
 def unauthorized() -> Answer:
-    """The token is missing, unknown or has expired."""
+    """Return the answer to a token that is missing, unknown or expired."""
     answer = error(401)
     answer.headers["www-authenticate"] = WWW_AUTHENTICATE
     return answer
 
 
 def too_many_requests(retry_after: int) -> Answer:
-    """The budget is spent: a page of HTML."""
+    """Return the answer for a spent budget: a page of HTML."""
     page = f"""
 <!doctype html>
 <html>
@@ -79,13 +79,13 @@ def too_many_requests(retry_after: int) -> Answer:
 
 
 def missing(name: str) -> Answer:
-    """No subreddit has this (valid) name: Reddit sends the reader to its search."""
+    """Return the answer for a valid name that no subreddit has: a redirect to Reddit's search."""
     location = f"/subreddits/search?q={quote(name)}"
     return Answer(302, b"", HTML, {"location": location})
 
 
 def moved(sub: Subreddit) -> Answer:
-    """The subreddit has another name now."""
+    """Return the answer for a subreddit that has another name now: a redirect to it."""
     return Answer(302, b"", HTML, {"location": f"/r/{sub.name}/"})
 
 
@@ -94,7 +94,7 @@ def _warning(sub: Subreddit) -> str:
 
 
 def unavailable(sub: Subreddit) -> Answer | None:
-    """What a single subreddit answers when it is not open; None when it is."""
+    """Return the answer of a single subreddit that is not open; None if it is open."""
     match sub.status:
         case "ok":
             return None

@@ -22,7 +22,7 @@ RATE_CASES: dict[str, dict[str, str | None]] = {
     "exhausted": {"remaining": "0.0", "used": "1000", "reset": "30"},
     "absent": {"remaining": None, "used": None, "reset": None},
 }
-"""Rate headers as odd as PRAW was probed with; None leaves a header out."""
+"""Odd rate headers with which PRAW was probed; None leaves a header out."""
 
 KINDS = (
     "status",
@@ -44,7 +44,7 @@ _NOT_JSON = (
 
 
 class BadInput(ValueError):
-    """A control request that cannot be obeyed: which field, what it held, what it should hold."""
+    """A control request that cannot be obeyed: the field, the value that it held, and the remedy."""
 
     def __init__(self, field_name: str, value: object, remedy: str) -> None:
         super().__init__(f"{field_name}: {value!r}: {remedy}")
@@ -52,11 +52,11 @@ class BadInput(ValueError):
 
 
 def take(data: Mapping[str, Any], name: str, kind: Any, default: Any, remedy: str) -> Any:
-    """A field of a control request, of the right type, or the default. Raises BadInput."""
+    """Return a field of a control request, of the right type, or the default. Raises BadInput."""
     value = data.get(name, default)
     if value is default:
         return default
-    # JSON has one kind of number, Python has bool among its ints.
+    # In Python, a bool is an int, too. In JSON, it is no number.
     if isinstance(value, bool) and kind is not bool:
         raise BadInput(name, value, remedy)
     if not isinstance(value, kind):
@@ -66,7 +66,7 @@ def take(data: Mapping[str, Any], name: str, kind: Any, default: Any, remedy: st
 
 @dataclass(slots=True)
 class Fault:
-    """One thing that goes wrong, and the requests that it happens to."""
+    """One fault, and the requests that it hits."""
 
     id: int
     kind: str
@@ -76,17 +76,17 @@ class Fault:
     method: str | None = None
     client: str | None = None
     skip: int = 0
-    """So many matching requests are spared first."""
+    """The number of matching requests that are spared first."""
     every: int = 1
-    """Then one in so many is hit."""
+    """After the spared requests, one in this many is hit."""
     times: int | None = None
-    """So many are hit in all; None: all."""
+    """The number of requests that are hit in all; None: no limit."""
     probability: float = 1.0
     matched: int = 0
     hit: int = 0
 
     def describe(self) -> dict[str, Any]:
-        """For the control endpoint."""
+        """Return the fault for the control endpoint."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -105,11 +105,11 @@ class Fault:
 
 @dataclass(slots=True)
 class Plan:
-    """What happens to one request, all its faults taken together."""
+    """The effects of all faults on one request."""
 
     delay: float = 0.0
     answer: Answer | None = None
-    """In place of the real one."""
+    """The answer that replaces the real answer."""
     effects: Effects = field(default_factory=Effects)
     rate: dict[str, str | None] = field(default_factory=dict)
     delivery: Fault | None = None
@@ -132,7 +132,7 @@ _PARAMETERS: dict[str, frozenset[str]] = {
 
 
 class Faults:
-    """The faults in force. Seeded, so that probabilities repeat from run to run."""
+    """The faults in force. They have a seed, so that probabilities repeat from run to run."""
 
     def __init__(self, seed: int = 1) -> None:
         self._seed = seed
@@ -182,16 +182,16 @@ class Faults:
         return fault
 
     def remove(self, identifier: int) -> bool:
-        """End one fault; False when it is not in force."""
+        """End one fault; return False if it is not in force."""
         return self.active.pop(identifier, None) is not None
 
     def clear(self) -> None:
-        """End all."""
+        """End all faults."""
         self.active.clear()
         self._random.seed(self._seed)
 
     def plan(self, method: str, path: str, client: str | None) -> Plan:
-        """What is to happen to this request; counts it against the faults that match."""
+        """Return what happens to this request; count it for the faults that match."""
         plan = Plan()
         for fault in list(self.active.values()):
             if self._hits(fault, method, path, client):
@@ -300,7 +300,7 @@ def _apply(fault: Fault, plan: Plan) -> None:
 
 
 def _status(parameters: Mapping[str, Any]) -> Answer:
-    """The recorded answer of a status, unless the fault brings its own body."""
+    """Return the recorded answer of a status, unless the fault brings its own body."""
     status = parameters["status"]
     wait = parameters.get("retry_after")
     if status == 401:

@@ -1,9 +1,9 @@
 """Content from a seed: hour by hour and subreddit by subreddit, always the same.
 
-An hour's posts are drawn from a generator seeded by (world, subreddit, hour), together with every
-comment they will ever get and everything that will ever happen to them. What is there to see is
-then a matter of comparing times, so that neither the number nor the order of requests, nor the
-speed of the clock, changes what a world contains.
+An hour's posts are drawn from a generator seeded by (world, subreddit, hour), together with all their
+comments and everything that will ever happen to them. The answer to a request then depends only on the
+time. So neither the number nor the order of requests nor the speed of the clock changes the content of
+a world.
 """
 
 import math
@@ -34,7 +34,7 @@ _MOST_COMMENTS = 5000
 
 
 def poisson(rng: Random, mean: float) -> int:
-    """How many events happen when ``mean`` are expected."""
+    """Return a random number of events, when ``mean`` events are expected."""
     if mean > 60:
         return max(0, round(rng.gauss(mean, math.sqrt(mean))))
     limit, count, product = math.exp(-mean), 0, rng.random()
@@ -45,7 +45,7 @@ def poisson(rng: Random, mean: float) -> int:
 
 
 def rhythm(hour: int, busiest: int) -> float:
-    """Traffic at an hour of the day (UTC) relative to the day's mean: 0.3 to 1.7."""
+    """Return the traffic at an hour of the day (UTC), relative to the day's mean: 0.3 to 1.7."""
     return 1.0 + 0.7 * math.cos((hour % 24 - busiest) / 24 * 2 * math.pi)
 
 
@@ -71,7 +71,7 @@ def _fate(rng: Random, item: Item, *, deleted: float, removed: float, edited: fl
 def _comments(
     rng: Random, sub: Subreddit, post: Post, index: MutableMapping[str, Item]
 ) -> list[Comment]:
-    """Every comment that the post will get, oldest first."""
+    """Return every comment that the post will get, oldest first."""
     sigma = 1.1
     mean = sub.comments_per_post
     expected = mean * math.exp(rng.gauss(-sigma * sigma / 2, sigma)) if mean > 0 else 0.0
@@ -90,7 +90,7 @@ def _comments(
         parent = None
         chance = random()
         if made and chance > 0.35:
-            # A reply to the latest comment now and then makes threads deeper than ten levels.
+            # Now and then a reply to the latest comment, so that threads get deeper than ten levels.
             parent = made[-1] if chance > 0.72 else made[int(random() * len(made))]
         created = float(int(base + delay))
         if parent is not None and created <= parent.created:
@@ -135,7 +135,7 @@ def _post(rng: Random, sub: Subreddit, created: float, index: MutableMapping[str
     if post.final_score > 90_000:
         post.final_score = 90_000 + post.final_score % 9_973
     if rng.random() < 0.025:
-        # Held back by a filter and approved later: it appears amid older and newer posts.
+        # A filter holds the post back until it is approved: it appears amid older and newer posts.
         post.visible_from = created + rng.uniform(5 * 60, 3 * HOUR)
     _fate(rng, post, deleted=0.035, removed=0.045, edited=0.05)
     if post.gone_at <= post.visible_from:

@@ -1,7 +1,7 @@
-"""Ids of generated items: unique without a register, and telling which subreddit they are from.
+"""Ids of generated items: unique without a register, and each id tells its subreddit.
 
-Post ids grow with time, as Reddit's do. Comment ids do not: they are spread over the whole range
-of eight characters, so that a client which orders by them fails here as it would there.
+Post ids grow with time, as on Reddit. Comment ids do not: they are spread over the whole range of eight
+characters, so that a client that sorts by them fails here as it would on Reddit.
 """
 
 import re
@@ -15,21 +15,21 @@ _GATHER = pow(_SPREAD, -1, _RANGE)
 _COMMENTS = _RANGE // _SUBREDDITS
 
 COMMENT_SERIALS = _COMMENTS
-"""How many comment ids each subreddit has."""
+"""The number of comment ids that each subreddit has."""
 
 
 def post_number(created: float, subreddit: int, attempt: int) -> int:
-    """The number of a post; raise ``attempt`` until the number is free in its subreddit."""
+    """Return the number of a post; increase ``attempt`` until the number is free in its subreddit."""
     return (int(max(created - _POST_EPOCH, 0)) * 4 + attempt) * _SUBREDDITS + subreddit
 
 
 def comment_number(serial: int, subreddit: int) -> int:
-    """The number of the comment with this serial (below COMMENT_SERIALS) in its subreddit."""
+    """Return the number of the comment with this serial (below COMMENT_SERIALS) in its subreddit."""
     return ((subreddit * _COMMENTS + serial) * _SPREAD) % _RANGE
 
 
 def subreddit_of(kind: str, identifier: str) -> int | None:
-    """Which subreddit (by index) an id would belong to, had this scheme made it."""
+    """Return the index of the subreddit to which an id of this scheme would belong."""
     if not _ID.fullmatch(identifier):
         return None
     number = int(identifier, 36)

@@ -1,4 +1,4 @@
-"""What was asked of the simulator, so that tests and benchmarks can count requests."""
+"""A journal of requests to the simulator, so that tests and benchmarks can count requests."""
 
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ _KEPT = 5000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request. ``status`` is 0 where no answer was sent."""
+    """One request. ``status`` is 0 if no answer was sent."""
 
     at: float
     client: str | None
@@ -28,7 +28,7 @@ class Journal:
         self._counts: Counter[tuple[str, str, int]] = Counter()
 
     def note(self, entry: Entry) -> None:
-        """Remember a request."""
+        """Record a request."""
         self._entries.append(entry)
         self._counts[entry.client or "", entry.kind, entry.status] += 1
 
@@ -38,7 +38,7 @@ class Journal:
         self._counts.clear()
 
     def describe(self, limit: int) -> dict[str, Any]:
-        """Counts by client, kind and status, and the latest ``limit`` requests, oldest first."""
+        """Return counts by client, kind and status, and the latest ``limit`` requests, oldest first."""
         clients: dict[str, dict[str, dict[str, int]]] = {}
         for (client, kind, status), number in sorted(self._counts.items()):
             clients.setdefault(client, {}).setdefault(kind, {})[str(status)] = number

@@ -1,7 +1,7 @@
-"""Listings: what stands in them, in which order, and where a cursor points.
+"""Listings: their items, their order, and the place of a cursor.
 
-Every listing of one subreddit is a view: at most 1,000 items under ascending sort keys. ``a+b``
-merges the views of its members, so that each brings its own 1,000. A cursor is a position among
+Every listing of one subreddit is a view: at most 1,000 items under ascending sort keys. ``a+b`` merges
+the views of its members, so that each member brings its own 1,000 items. A cursor is a position among
 the sort keys.
 """
 
@@ -40,9 +40,9 @@ Accepts = Callable[[Item, float], bool]
 class View:
     """One subreddit's listing: items under ascending keys, read from its source as needed.
 
-    Most requests want the newest hundred of a thousand, often of a hundred subreddits at once.
-    ``as_of`` is the moment whose scores the keys were made from, ``until`` the moment at which
-    something that was read changes.
+    Most requests want the newest hundred items of a thousand, often for a hundred subreddits at once.
+    ``as_of`` is the moment of the scores in the keys. ``until`` is the moment at which the listing next
+    changes.
     """
 
     __slots__ = ("_accepts", "_position", "_source", "as_of", "items", "keys", "until", "version")
@@ -65,11 +65,11 @@ class View:
         self.version = version
         self._source = source
         self._position = position
-        """So many items of the source, which is oldest first, are still to be read."""
+        """The number of items that are still to be read from the source, which is oldest first."""
         self._accepts = accepts
 
     def extend(self, now: float, most: int = _CHUNK) -> bool:
-        """Read on; False when there is nothing more that the listing shows."""
+        """Read on; return False if the listing shows nothing more."""
         source, items, keys, until = self._source, self.items, self.keys, self.until
         enough = min(CAP, len(items) + most)
         before = len(items)
@@ -81,7 +81,7 @@ class View:
                 until = min(until, item.visible_from)
             elif item.gone_at > now:
                 if self._accepts is not None:
-                    # An edit may put it in or out.
+                    # An edit may put the item into the listing or take it out.
                     until = min(until, item.edited_at if item.edited_at > now else NEVER)
                     if not self._accepts(item, now):
                         continue
@@ -93,18 +93,18 @@ class View:
         return len(items) > before
 
     def reach(self, key: Key, now: float) -> None:
-        """Read on until behind this key."""
+        """Read on until beyond this key."""
         while (not self.keys or self.keys[-1] <= key) and self.extend(now):
             pass
 
     def all(self, now: float) -> list[Item]:
-        """Every item of the listing."""
+        """Return every item of the listing."""
         while self.extend(now, CAP):
             pass
         return self.items
 
     def from_position(self, start: int, now: float) -> Iterator[tuple[Key, Item]]:
-        """The items from a position on."""
+        """Yield the items from a position on."""
         position = start
         while position < len(self.items) or self.extend(now):
             yield self.keys[position], self.items[position]
@@ -113,7 +113,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one request gets."""
+    """The result of one request."""
 
     items: list[Item]
     after: str | None
@@ -121,7 +121,7 @@ class Page:
 
 
 def rank(item: Item, sort: str, now: float) -> Key:
-    """The key under which a listing sorts the item, smallest first."""
+    """Return the key under which a listing sorts the item, smallest first."""
     if sort == "new":
         return item.key
     points, _ = score(item, now)
@@ -144,7 +144,7 @@ class Views:
         self._views: dict[tuple[int, str, str, str], View] = {}
 
     def get(self, sub: Subreddit, *, kind: str, sort: str, period: str, now: float) -> View:
-        """The listing of one subreddit: ``kind`` t3 or t1, ``sort`` a listing's name."""
+        """Return the listing of one subreddit: ``kind`` is t3 or t1, ``sort`` is a listing's name."""
         self._world.sync(sub, now)
         name = (sub.index, kind, sort, period)
         view = self._views.get(name)
@@ -162,7 +162,7 @@ class Views:
 def newest(
     source: Sequence[Item], now: float, version: int, *, accepts: Accepts | None = None
 ) -> View:
-    """Of a source, which is oldest first, the newest 1,000 that `accepts` lets through."""
+    """Return the newest 1,000 items that `accepts` lets through. The source is oldest first."""
     arrived = bisect_right(source, now, key=_CREATED)
     until = source[arrived].created if arrived < len(source) else NEVER
     # The next hour is generated only when the clock reaches it.
@@ -181,7 +181,7 @@ def ranked(
     period: str,
     accepts: Accepts | None = None,
 ) -> View:
-    """Of the items of a period that `accepts` lets through, the 1,000 that rank first."""
+    """Return the 1,000 items that rank first in a period, of the items that `accepts` lets through."""
     oldest = now - PERIODS.get(period, math.inf)
     if sort == "rising":
         oldest = max(oldest, now - 86_400.0)
@@ -209,8 +209,8 @@ def page(
 ) -> Page:
     """Cut a page out of the merged views.
 
-    ``after`` an item that has left the listing keeps its place: the page goes on behind where it
-    was. ``before`` an item that has left gives an empty page, as Reddit does.
+    If the item ``after`` has left the listing, the page begins behind the item's former place. If the
+    item ``before`` has left the listing, the page is empty, as on Reddit.
     """
     if before is not None:
         return _before(views, sort=sort, limit=limit, anchor=before, now=now)

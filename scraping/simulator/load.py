@@ -1,9 +1,9 @@
-"""Worlds out of recorded items: NDJSON files, plain or compressed, of `data` objects.
+"""Worlds from recorded items: NDJSON files of `data` objects, plain or compressed.
 
-What was recorded is served back byte for byte, so that a collector meets the real values with
-whatever is odd about them. Two things are added where a line lacks them, because every answer of
-the API has them: `name`, and `replies` of comments. A comment whose parent was not recorded is in
-the listings and in `/api/info`, but in no tree.
+Recorded items are served byte for byte, so that a collector meets the real values with all their
+oddities. Two keys may differ, because every answer of the API has them: `name` is added if a line lacks
+it, and `replies` of comments are made anew. A comment whose parent was not recorded is in the listings
+and in `/api/info`, but in no tree.
 """
 
 import gzip
@@ -52,12 +52,12 @@ class Problem:
 
 @dataclass(slots=True)
 class LoadReport:
-    """What came of loading. ``problems`` holds the first hundred of ``rejected`` lines."""
+    """The result of loading. ``problems`` holds the first hundred of the ``rejected`` lines."""
 
     posts: int = 0
     comments: int = 0
     duplicates: int = 0
-    """Lines whose item an earlier line had given; the later line counts."""
+    """Lines whose item an earlier line had, too; the later line counts."""
     rejected: int = 0
     problems: list[Problem] = field(default_factory=list)
 
@@ -168,12 +168,12 @@ class Loader:
         self._subreddits: dict[str, Subreddit] = {}
         self._items: dict[str, Item] = {}
         self._links: dict[str, tuple[str, str]] = {}
-        """Of comments: their post's and their parent's fullname."""
+        """For each comment, the fullnames of its post and its parent."""
         self._authors: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
     def read(self, path: Path) -> None:
-        """Read a file. Bad lines are counted; raises LoadError when there is no reading it."""
+        """Read a file and count its bad lines; raises LoadError if the file cannot be read."""
         for number, line in _lines(path, self.report):
             try:
                 self._add(line)
@@ -205,7 +205,7 @@ class Loader:
             item = Comment(post=None, parent=None, **common)
             if "replies" in data:
                 raw = dumps({key: value for key, value in data.items() if key != "replies"})
-        # int() forgets leading zeros, which recorded ids do not have; the recorded id stands.
+        # int() drops leading zeros. So keep the id as it was recorded.
         item.id = identifier
         points = data.get("score")
         item.final_score = points if isinstance(points, int) else 1
@@ -245,7 +245,10 @@ class Loader:
         return number
 
     def world(self, *, clock: VirtualClock | None = None, cache_bytes: int = 2**26) -> World:
-        """The world of what was read. Without a clock, time begins after the newest item."""
+        """Return the world of the items that were read.
+
+        Without a clock, the time is the present, or a minute after the newest item if that is later.
+        """
         newest = max((item.created for item in self._items.values()), default=0.0)
         if clock is None:
             clock = VirtualClock()
@@ -272,7 +275,7 @@ class Loader:
         return world
 
     def _thread(self) -> None:
-        """Hang comments below their posts, parents first, whatever order they were read in."""
+        """Attach comments to their posts, parents first, in whatever order they were read."""
         below: dict[str, list[Comment]] = {}
         for fullname, (link, parent) in self._links.items():
             comment = self._items[fullname]
@@ -298,7 +301,7 @@ class Loader:
 def load(
     paths: Iterable[Path], *, clock: VirtualClock | None = None, cache_bytes: int = 2**26
 ) -> tuple[World, LoadReport]:
-    """A static world of the items in files. Raises LoadError for a file that cannot be read."""
+    """Return a static world of the items in files. Raises LoadError for a file that cannot be read."""
     loader = Loader()
     for path in paths:
         loader.read(path)

@@ -8,14 +8,14 @@ _WIDTHS = (108, 216, 320, 640)
 
 
 def signed(name: str, width: int, seed: int) -> str:
-    """The address of a picture at one width."""
+    """Return the address of a picture at one width."""
     # Any digits that look like a signature and differ from item to item will do.
     mark = (seed * 0x9E3779B97F4A7C15F39CC0605CEDC835 + width) % 2**160
     return f"https://preview.redd.it/{name}.jpg?width={width}&crop=smart&auto=webp&s={mark:040x}"
 
 
 def preview(post: Post, media: str) -> dict[str, Any]:
-    """The thumbnails of a picture or of a linked page."""
+    """Return the thumbnails of a picture or of a linked page."""
     resolutions = [
         {"url": signed(media, width, post.seed), "width": width, "height": width * 9 // 16}
         for width in _WIDTHS
@@ -26,7 +26,7 @@ def preview(post: Post, media: str) -> dict[str, Any]:
 
 
 def gallery(post: Post, media: str) -> dict[str, Any]:
-    """What a gallery post has beyond others."""
+    """Return the fields that only gallery posts have."""
     count = 2 + post.seed % 4
     names = [f"{media}{position}" for position in range(count)]
     return {
@@ -55,7 +55,7 @@ def gallery(post: Post, media: str) -> dict[str, Any]:
 
 
 def video(media: str) -> dict[str, Any]:
-    """The media of a hosted video."""
+    """Return the media of a hosted video."""
     return {
         "reddit_video": {
             "bitrate_kbps": 2400,

@@ -1,4 +1,4 @@
-"""What a world is made of: subreddits, posts and comments."""
+"""The parts of a world: subreddits, posts and comments."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ STATUSES = ("ok", "private", "banned", "quarantined", "gated", "missing")
 
 
 def base36(number: int) -> str:
-    """Reddit's spelling of an id."""
+    """Return Reddit's spelling of an id."""
     digits = ""
     while True:
         number, digit = divmod(number, 36)
@@ -23,7 +23,7 @@ def base36(number: int) -> str:
 
 @dataclass(eq=False, slots=True)
 class Subreddit:
-    """One community: what it is called, how busy it is, and what it holds so far."""
+    """One subreddit: its name, how busy it is, and its content so far."""
 
     name: str
     index: int
@@ -41,13 +41,13 @@ class Subreddit:
     hide_scores: bool = True
     stickied: int = 0
     generated: int | None = None
-    """The last hour (hours since the epoch) whose content exists; None: none is generated."""
+    """The last hour (hours since the epoch) whose content exists; None: no hour is generated."""
     posts: list["Post"] = field(default_factory=list)
     comments: list["Comment"] = field(default_factory=list)
     pending: dict[int, list["Comment"]] = field(default_factory=dict)
     """Comments of hours that are still to come, by hour."""
     version: int = 0
-    """Grows with every change that did not come by the passing of time."""
+    """Grows with every change that time alone does not cause."""
 
     @property
     def fullname(self) -> str:
@@ -94,7 +94,7 @@ class Item:
         self.removed_by = "moderator"
         self.edited_at = NEVER
         self.fields: dict[str, Any] | None = None
-        """What control requests or a recording put in place of generated values."""
+        """Values from control requests or a recording, in place of generated values."""
         self.raw: bytes | None = None
         """A recorded item's own JSON object."""
 
@@ -104,25 +104,25 @@ class Item:
         return f"{self.kind}_{self.id}"
 
     def renumber(self, number: int) -> None:
-        """Take another id, before anybody has seen the first."""
+        """Take another id, before anybody has seen the first id."""
         self.number, self.id = number, base36(number)
 
     @property
     def key(self) -> tuple[float, int]:
-        """Sorts newest first."""
+        """The sort key: newest first."""
         return (-self.created, -self.number)
 
     def schedule_end(self, *, deleted_at: float = NEVER, removed_at: float = NEVER) -> None:
-        """Set when the author deletes it and when a moderator removes it."""
+        """Set when the author deletes the item and when a moderator removes it."""
         self.deleted_at, self.removed_at = deleted_at, removed_at
         self.gone_at = min(deleted_at, removed_at)
 
     def listed(self, now: float) -> bool:
-        """Whether listings show it: published, and neither deleted nor removed."""
+        """Whether listings show the item: published, and neither deleted nor removed."""
         return self.visible_from <= now < self.gone_at
 
     def state(self, now: float) -> str:
-        """One of ``unpublished``, ``live``, ``deleted``, ``removed``."""
+        """Return one of ``unpublished``, ``live``, ``deleted``, ``removed``."""
         if now < self.visible_from:
             return "unpublished"
         if now >= self.deleted_at:
@@ -131,7 +131,7 @@ class Item:
 
 
 class Post(Item):
-    """A submission and, oldest first, all the comments it will ever get."""
+    """A post and, oldest first, all the comments that it will ever get."""
 
     __slots__ = ("comments", "flair", "heading", "stickied", "style")
     kind = "t3"
@@ -146,7 +146,7 @@ class Post(Item):
 
 
 class Comment(Item):
-    """A comment; ``post`` is None for a recorded one whose post was not recorded."""
+    """A comment; ``post`` is None for a recorded comment whose post was not recorded."""
 
     __slots__ = ("children", "depth", "parent", "post")
     kind = "t1"
@@ -171,7 +171,7 @@ class Comment(Item):
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What there is to know about one item, for comparing with what a collector found."""
+    """The facts about one item, to compare with what a collector found."""
 
     fullname: str
     kind: str

@@ -1,4 +1,4 @@
-"""Changes that control requests make to a world: new items, and the ends of old ones."""
+"""Changes that control requests make to a world: new items, and changes to existing items."""
 
 from bisect import insort
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _REMOVERS = ("moderator", "reddit", "automod_filtered", "author", "copyright_tak
 
 
 def set_status(world: World, data: Mapping[str, Any]) -> Subreddit:
-    """Open, close or rename a subreddit; an unknown name makes a new, empty one."""
+    """Open, close or rename a subreddit; an unknown name makes a new, empty subreddit."""
     name = take(data, "name", str, None, "give the subreddit's name")
     status = take(data, "status", str, None, f"give one of {', '.join(STATUSES)}")
     if not name:
@@ -31,7 +31,7 @@ def set_status(world: World, data: Mapping[str, Any]) -> Subreddit:
         index = world.next_index()
         if index >= MOST_SUBREDDITS + 24:
             raise BadInput("name", name, "the world is full: change a subreddit that exists")
-        # Quiet for ever: only what control requests put there is in it.
+        # No content is generated for it: it holds only items that control requests add.
         sub = Subreddit(
             name=name, index=index, id=f"{stable_seed(name) % 10**6}", created=world.now()
         )
@@ -49,9 +49,9 @@ def set_status(world: World, data: Mapping[str, Any]) -> Subreddit:
 
 
 def add_item(world: World, data: Mapping[str, Any]) -> Item:
-    """Post something: a comment when there is a `link_id` or `parent_id`, else a post.
+    """Add a comment if there is a `link_id` or `parent_id`, else a post.
 
-    ``created_utc`` lies in the past for what was held back and is approved now.
+    ``created_utc`` lies in the past for an item that was held back and is approved now.
     """
     now = world.now()
     created = take(data, "created_utc", _NUMBER, now, "give seconds since the epoch")
@@ -152,7 +152,7 @@ def _comment(
 def change_item(world: World, fullname: str, data: Mapping[str, Any]) -> Item:
     """Delete, remove, approve, edit or score an item, or hide it from searches, now."""
     now = world.now()
-    world.item(fullname, now)  # generates the hour that it is from
+    world.item(fullname, now)  # generates the item's hour
     item = world.index.get(fullname)
     if item is None:
         raise BadInput("fullname", fullname, "give the fullname of an item of this world")
@@ -171,7 +171,7 @@ def change_item(world: World, fullname: str, data: Mapping[str, Any]) -> Item:
         case "edit":
             fields = take(data, "fields", dict, {}, "give an object of API fields")
             shown = {key: data[key] for key in ("selftext", "body") if key in data}
-            # The HTML beside a new text is made anew, unless it is given too.
+            # The HTML of a new text is made anew, unless the request gives it, too.
             stale = {f"{key}_html" for key in shown}
             kept = {key: old for key, old in (item.fields or {}).items() if key not in stale}
             item.fields = kept | shown | fields

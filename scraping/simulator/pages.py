@@ -1,7 +1,7 @@
 """Serialised items, kept while they stay true, and joined into answers.
 
-A page of 100 posts is half a megabyte; building it from dictionaries every time would make the
-simulator the bottleneck of whatever it is meant to measure.
+A page of 100 posts is half a megabyte. If the simulator built it from dictionaries every time, the
+simulator would be the bottleneck of every measurement.
 """
 
 import json
@@ -15,7 +15,7 @@ from .render import Renderer
 
 
 def dumps(value: Any) -> bytes:
-    """JSON text; what orjson refuses (NaN, lone surrogates) is written as Python's json does."""
+    """Return JSON text; Python's json writes what orjson refuses, such as lone surrogates."""
     try:
         return orjson.dumps(value)
     except (TypeError, orjson.JSONEncodeError):
@@ -23,7 +23,7 @@ def dumps(value: Any) -> bytes:
 
 
 class Pages:
-    """Gives items as JSON bytes, remembering them up to ``capacity`` bytes in all."""
+    """Returns items as JSON bytes, and keeps up to ``capacity`` bytes of them in all."""
 
     def __init__(self, renderer: Renderer, *, capacity: int = 256 * 2**20) -> None:
         self._renderer = renderer
@@ -37,7 +37,7 @@ class Pages:
         self._size = 0
 
     def forget_item(self, item: Item) -> None:
-        """Drop what shows this item, after a control request has changed it."""
+        """Drop everything that shows this item, after a control request has changed it."""
         for form in ("listing", "base", "post_page", "link", "parts"):
             kept = self._kept.pop((item, form), None)
             if kept is not None:
@@ -52,7 +52,7 @@ class Pages:
                     self._size -= len(kept[2])
 
     def _untouched(self, item: Item, now: float) -> bool:
-        """Whether a recorded item is still what was recorded."""
+        """Whether a recorded item is still as it was recorded."""
         return (
             item.raw is not None
             and item.fields is None
@@ -81,7 +81,7 @@ class Pages:
             self._size -= len(self._kept.pop(entry)[2])
 
     def thing(self, item: Item, now: float) -> bytes:
-        """``{"kind": ..., "data": {...}}`` as listings show it."""
+        """Return ``{"kind": ..., "data": {...}}`` as listings show it."""
         if self._untouched(item, now):
             return _recorded(item)
         kept = self._kept.get((item, "listing"))
@@ -104,14 +104,14 @@ class Pages:
         return _thing(b"t1", _dumps_as(item, data)), until
 
     def bare(self, item: Item, now: float) -> bytes:
-        """As `/api/info` shows it: comments without what belongs to their post."""
+        """Return the item as `/api/info` shows it: comments without the fields of their post."""
         if isinstance(item, Post) or self._untouched(item, now):
             return self.thing(item, now)
         body = self._base(item, now)
         return _thing(b"t1", body[:-1] + b',"replies":""}')
 
     def post_page(self, post: Post, now: float) -> bytes:
-        """As its own page shows a post: with `num_duplicates`."""
+        """Return the post as its own page shows it: with `num_duplicates`."""
         if self._untouched(post, now):
             return _recorded(post)
 
@@ -134,13 +134,13 @@ class Pages:
         return self._keep(item, "base", now, build)
 
     def node(self, comment: Comment, now: float, *, depth: int, replies: bytes = b'""') -> bytes:
-        """As trees show a comment: with its depth and its replies."""
+        """Return the comment as trees show it: with its depth and its replies."""
         body = self._base(comment, now)
         return b'{"kind":"t1","data":%b,"depth":%d,"replies":%b}}' % (body[:-1], depth, replies)
 
 
 def _dumps_as(item: Item, data: dict[str, Any]) -> bytes:
-    """orjson writes NaN as null; what was recorded must come back as it was."""
+    """Return JSON text. orjson writes NaN as null, so recorded items do not go through orjson."""
     return dumps(data) if item.raw is None else json.dumps(data).encode()
 
 
@@ -162,7 +162,7 @@ def listing(
     before: str | None = None,
     dist: int | None = None,
 ) -> bytes:
-    """A Listing around things that are serialised already."""
+    """Return a Listing around things that are serialised already."""
     return (
         b'{"kind":"Listing","data":{"after":%b,"dist":%b,"modhash":null,"geo_filter":"",'
         b'"children":[%b],"before":%b}}'
@@ -170,8 +170,8 @@ def listing(
 
 
 def escape_entities(body: bytes) -> bytes:
-    """What Reddit does to text unless the request says ``raw_json=1``.
+    """Escape text as Reddit does unless the request says ``raw_json=1``.
 
-    Working on the finished JSON is safe: none of its own punctuation is an HTML special character.
+    This may work on the finished JSON, because no punctuation of JSON is an HTML special character.
     """
     return body.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")

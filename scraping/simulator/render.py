@@ -18,7 +18,7 @@ _SITE = "https://www.reddit.com"
 
 
 class Author(Protocol):
-    """What rendering needs to know of a user."""
+    """The data of a user that rendering needs."""
 
     @property
     def name(self) -> str: ...
@@ -47,7 +47,7 @@ def _language(item: Item, rng: Random) -> text.Language:
 
 
 def heading(post: Post) -> str:
-    """The post's title; it never changes."""
+    """Return the post's title; it never changes."""
     if post.heading is None:
         given = (post.fields or {}).get("title")
         rng = _random(post)
@@ -56,7 +56,7 @@ def heading(post: Post) -> str:
 
 
 def post_path(post: Post) -> str:
-    """The permalink, without the host."""
+    """Return the permalink, without the host."""
     name = post.sub.name if post.sub is not None else "all"
     given = (post.fields or {}).get("permalink")
     return str(given) if given else f"/r/{name}/comments/{post.id}/{text.slug(heading(post))}/"
@@ -68,7 +68,7 @@ def _template(subreddit: str, label: str) -> str:
 
 
 class Renderer:
-    """Turns items into their API objects, each with the moment until which it stays right."""
+    """Turns items into their API objects, each with the moment until which the object stays right."""
 
     def __init__(self, authors: Authors) -> None:
         self._authors = authors
@@ -78,7 +78,7 @@ class Renderer:
         return self._authors.author_gone(item.author)
 
     def author_fields(self, item: Item, *, gone: bool) -> dict[str, Any]:
-        """Who wrote it. A deleted author's keys are absent, not null."""
+        """Return the fields of the author. A deleted author's keys are absent, not null."""
         given = item.fields or {}
         if gone or given.get("author") == "[deleted]" or self._authors.author_gone(item.author):
             return {"author": "[deleted]"}
@@ -93,7 +93,7 @@ class Renderer:
         }
 
     def post(self, post: Post, now: float) -> tuple[dict[str, Any], float]:
-        """A post as listings show it."""
+        """Return a post as listings show it."""
         if post.raw is not None:
             return self._recorded(post, now)
         sub = post.sub
@@ -225,7 +225,7 @@ class Renderer:
             data["selftext_html"] = text.to_html(marker, wrapped=True)
 
     def comment(self, comment: Comment, now: float) -> tuple[dict[str, Any], float]:
-        """A comment without what depends on where it is shown (depth, replies, its post)."""
+        """Return a comment without the fields that depend on its place (depth, replies, its post)."""
         if comment.raw is not None:
             return self._recorded(comment, now)
         sub, post = comment.sub, comment.post
@@ -278,7 +278,7 @@ class Renderer:
         return data, until
 
     def link_fields(self, post: Post, now: float) -> tuple[dict[str, Any], float]:
-        """What the comments of a listing tell about their post."""
+        """Return the fields of a post that its comments have in listings."""
         data, until = self.post(post, now)
         return {
             "link_title": data.get("title"),
@@ -291,7 +291,7 @@ class Renderer:
         }, until
 
     def _recorded(self, item: Item, now: float) -> tuple[dict[str, Any], float]:
-        """A loaded item with the changes that control requests made to it."""
+        """Return a loaded item with the changes that control requests made to it."""
         assert item.raw is not None  # noqa: S101 - the callers ask
         data: dict[str, Any] = json.loads(item.raw)
         if item.fields:
@@ -314,7 +314,7 @@ class Renderer:
 
 
 def forget_author(data: dict[str, Any]) -> None:
-    """Take away the keys that Reddit leaves out when the author is gone."""
+    """Remove the keys that Reddit leaves out if the author is gone."""
     for key in (
         "author_fullname",
         "author_flair_richtext",

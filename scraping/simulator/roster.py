@@ -1,4 +1,4 @@
-"""Which subreddits a generated world has, and how busy each one is."""
+"""The subreddits of a generated world, and how busy each subreddit is."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -64,7 +64,7 @@ _TOPICS = (
 
 
 def stable_seed(*parts: object) -> int:
-    """A number that depends on nothing but the parts, in every process."""
+    """Return a number that depends only on the parts, in every process."""
     text = "\x00".join(str(part) for part in parts)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
@@ -74,7 +74,7 @@ def _extra(number: int) -> tuple[str, float, str, str, int, int, str]:
     name = f"{_EXTRA[rest % len(_EXTRA)]}_{_TOPICS[rest // len(_EXTRA)]}"
     suffix = str(block + 1) if block else ""
     languages = ("en", "en", "en de", "en fr", "es en", "ru", "en ja")[number % 7]
-    # Traffic falls with rank: a few big communities, a long tail of quiet ones.
+    # Traffic falls with rank: a few big subreddits, and a long tail of quiet subreddits.
     share = 9.0 / (1 + number) ** 0.7
     return (name + suffix, share, languages, "", number % 24, 0, "ok")
 
@@ -87,9 +87,9 @@ def _entries(count: int) -> Iterator[tuple[str, float, str, str, int, int, str]]
 def roster(
     *, seed: int, count: int, posts_per_hour: float, comments_per_post: float, epoch: float
 ) -> list[Subreddit]:
-    """``count`` subreddits whose posts per hour average ``posts_per_hour``, heavy-tailed.
+    """Return ``count`` subreddits whose posts per hour average ``posts_per_hour``, heavy-tailed.
 
-    The first 24 have names of their own, four of which are not open to readers.
+    The first 24 subreddits have fixed names, and four of these subreddits are not open to readers.
     """
     entries = list(_entries(count))
     total = sum(entry[1] for entry in entries)

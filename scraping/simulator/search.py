@@ -1,6 +1,6 @@
-"""Search, as far as Reddit's is documented: words, quoted phrases and fields.
+"""Search, as far as Reddit's search is documented: words, quoted phrases and fields.
 
-Each query of each subreddit has a listing of its own: up to 1,000 results out of all that exists.
+Each query has a listing of its own for each subreddit: up to 1,000 results out of all its posts.
 """
 
 import math
@@ -17,7 +17,7 @@ from .world import World
 
 _TERM = re.compile(r'(?P<minus>-)?(?:(?P<field>[a-z_]+):)?(?:"(?P<phrase>[^"]*)"|(?P<word>\S+))')
 _MOST_KEPT = 512
-"""So many listings of searches are kept at a time."""
+"""The number of search listings that are kept at a time."""
 
 _FIELDS = frozenset({"title", "selftext", "author", "subreddit", "flair", "site", "url", "self"})
 
@@ -32,7 +32,7 @@ class Term:
 
 
 def parse(query: str) -> list[list[Term]]:
-    """Alternatives (joined by OR) of terms that must all hold; AND and brackets are implied."""
+    """Return alternatives (joined by OR) of terms that must all hold. AND and brackets are ignored."""
     alternatives: list[list[Term]] = [[]]
     negate = False
     for match in _TERM.finditer(query.replace("(", " ").replace(")", " ")):
@@ -52,7 +52,7 @@ def parse(query: str) -> list[list[Term]]:
 
 
 class Matcher:
-    """Holds posts against a parsed query."""
+    """Compares posts with a parsed query."""
 
     def __init__(self, renderer: Renderer, query: str) -> None:
         self._renderer = renderer
@@ -62,7 +62,7 @@ class Matcher:
         )
 
     def __call__(self, post: Post, now: float) -> bool:
-        """Whether the post is found."""
+        """Whether the query finds the post."""
         if not self._alternatives:
             return False
         texts = self._kind(post) if self._only_kind else None
@@ -74,7 +74,7 @@ class Matcher:
 
     @staticmethod
     def _kind(post: Post) -> dict[str, str] | None:
-        """Whether it is a text post, where that is known without building the whole of it."""
+        """Return whether the post is a text post, if that is known without rendering the whole post."""
         if post.raw is not None:
             return None
         is_self = (post.fields or {}).get("is_self", post.style == "self")
@@ -97,7 +97,8 @@ class Matcher:
 class Searches:
     """The listings of searches, each kept until something in it may have changed.
 
-    A search by age is read as far as pages are asked for; any other has to look at every post.
+    A search by age reads only as far as pages are asked for. Any other search has to look at every
+    post.
     """
 
     def __init__(self, world: World, renderer: Renderer) -> None:
@@ -106,10 +107,11 @@ class Searches:
         self._views: dict[tuple[int, str, str, str], View] = {}
 
     def get(self, sub: Subreddit, *, query: str, sort: str, period: str, now: float) -> View:
-        """What a query finds in one subreddit; `sort` is a listing's name or comments."""
+        """Return what a query finds in one subreddit; `sort` is a listing's name or comments."""
         self._world.sync(sub, now)
         name = (sub.index, query, sort, period)
-        # Both only grow. The world's changes when an account does, by whose name posts are found.
+        # Both versions only grow. The world's version grows when an account changes, because searches
+        # find posts by the author's name.
         version = sub.version + self._world.version
         view = self._views.pop(name, None)
         if view is None or not view.as_of <= now < view.until or view.version != version:
@@ -138,7 +140,7 @@ class Searches:
             return newest(posts, now, version, accepts=accepts)
         first = bisect_left(posts, now - age, key=attrgetter("created"))
         view = newest(posts[first:], now, version, accepts=accepts)
-        view.until = now  # the oldest leave it as time passes
+        view.until = now  # the oldest posts leave the view as time passes
         return view
 
 
@@ -155,7 +157,7 @@ def _holds(term: Term, texts: dict[str, str]) -> bool:
 
 
 def _has_words(text: str, words: str) -> bool:
-    """Whole words; scripts without spaces have no others, so there any occurrence counts."""
+    """Whether the text has the words as whole words; in scripts without spaces, anywhere."""
     position = text.find(words)
     while position >= 0:
         end = position + len(words)

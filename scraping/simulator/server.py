@@ -35,7 +35,7 @@ class SimulatorError(RuntimeError):
 
 
 class _Server(uvicorn.Server):
-    """A server that ends at once and leaves the process's exit status alone."""
+    """A server that stops at once and leaves the process's exit status alone."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,7 +64,7 @@ class _Server(uvicorn.Server):
 
 
 def build(config: SimulatorConfig) -> Simulator:
-    """The simulator that a configuration describes."""
+    """Return the simulator that a configuration describes."""
     clock = VirtualClock(config.start, speed=config.speed)
     if config.load:
         return Simulator(config, _loaded(config, clock))
@@ -100,7 +100,7 @@ def _loaded(config: SimulatorConfig, clock: VirtualClock) -> World:
 
 
 def listen(config: SimulatorConfig) -> socket.socket:
-    """The listening socket. Raises SimulatorError when the address cannot be had."""
+    """Return the listening socket. Raises SimulatorError if the address is not available."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -119,7 +119,7 @@ def listen(config: SimulatorConfig) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The address that clients of this machine reach a listener at."""
+    """Return the address at which clients on this machine reach a listener."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - a comparison, not a binding
         host = "127.0.0.1"
@@ -145,8 +145,8 @@ def _server(simulator: Simulator) -> _Server:
 def serve(config: SimulatorConfig, *, announce: Callable[[str], None] | None = None) -> None:
     """Serve in the foreground until SIGINT or SIGTERM.
 
-    ``announce`` gets the one line that says where; by default it is printed. Raises
-    SimulatorError when the port is taken or a file cannot be read.
+    ``announce`` gets the one line with the address; by default, the line is printed. Raises
+    SimulatorError if the port is taken or a file cannot be read.
     """
     simulator = build(config)
     with listen(config) as listener:
@@ -162,9 +162,9 @@ def serve(config: SimulatorConfig, *, announce: Callable[[str], None] | None = N
 class SimulatorServer:
     """A simulator beside the running program, as a context manager.
 
-    It runs in a thread; ``process=True`` gives it a process of its own, on ``cpus`` where the
-    system can pin processes. Keyword arguments are those of SimulatorConfig; the port defaults
-    to a free one.
+    It runs in a thread. With ``process=True`` it runs in a process of its own, on ``cpus`` if the
+    system can pin processes. Keyword arguments are fields of SimulatorConfig. Without ``config``, the
+    port defaults to a free port.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class SimulatorServer:
         self._cpus = cpus
         self.url = ""
         self.simulator: Simulator | None = None
-        """The simulator itself, when it runs in a thread."""
+        """The simulator itself, if it runs in a thread."""
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[str] | None = None
@@ -198,7 +198,7 @@ class SimulatorServer:
         self.stop()
 
     def start(self) -> None:
-        """Start, and return when requests are answered."""
+        """Start, and return when the simulator answers requests."""
         if self._own_process:
             self._start_process()
         else:
@@ -243,7 +243,7 @@ class SimulatorServer:
         self.url = line.removeprefix(_READY).strip()
 
     def stop(self) -> None:
-        """End it; safe to call twice."""
+        """Stop the simulator; safe to call twice."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(10)
@@ -254,9 +254,9 @@ class SimulatorServer:
             self._process = None
 
     def control(self, path: str, payload: Any = None, *, method: str | None = None) -> Any:
-        """Call a control endpoint: POST when there is a payload, else GET. Gives its JSON.
+        """Call a control endpoint and return its JSON: POST if there is a payload, else GET.
 
-        Raises ValueError with the server's explanation when it refuses.
+        Raises ValueError with the server's explanation if the server refuses.
         """
         body = None if payload is None else json.dumps(payload).encode()
         request = urllib.request.Request(  # noqa: S310 - our own server
@@ -277,7 +277,7 @@ _FLAGS = {"clients": "client", "users": "user", "refresh_tokens": "refresh-token
 
 
 def _command_line(config: SimulatorConfig) -> list[str]:
-    """The options that make another process the same simulator."""
+    """Return the options that start the same simulator in another process."""
     arguments: list[str] = []
     for entry in fields(SimulatorConfig):
         value = getattr(config, entry.name)

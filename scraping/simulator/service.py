@@ -1,4 +1,4 @@
-"""The endpoints of the Reddit API: from parameters to answers, with no HTTP in between."""
+"""The endpoints of the Reddit API: from parameters to answers, without HTTP."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,14 +25,14 @@ Params = Mapping[str, str]
 
 @dataclass(slots=True)
 class Effects:
-    """What injected faults do to a listing that is otherwise good."""
+    """The effects of injected faults on a listing that is otherwise good."""
 
     oversize: int = 0
-    """So many items beyond the limit."""
+    """The number of items beyond the limit."""
     ads: int = 0
-    """So many announcement items, which lack `subreddit` and `subreddit_id`."""
+    """The number of announcement items, which lack `subreddit` and `subreddit_id`."""
     alternate_after: bool = False
-    """`after` for ever: pages that lead back and forth between two cursors."""
+    """Whether `after` never ends: pages lead back and forth between two cursors."""
 
 
 NO_EFFECTS = Effects()
@@ -54,7 +54,7 @@ def _number(params: Params, name: str) -> int | None:
 
 
 class Reddit:
-    """Answers API requests out of a world."""
+    """Answers API requests from a world."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -66,7 +66,7 @@ class Reddit:
     # Subreddit names
 
     def _members(self, names: str) -> list[Subreddit] | Answer:
-        """The open subreddits that ``a+b`` names, or why a single one cannot be read."""
+        """Return the open subreddits that ``a+b`` names, or the answer if a single one cannot be read."""
         wanted = list(dict.fromkeys(filter(None, names.lower().split("+"))))
         if any(name in ("all", "popular") for name in wanted):
             return open_subreddits(self.world)
@@ -89,7 +89,7 @@ class Reddit:
     def listing(
         self, names: str, where: str, params: Params, effects: Effects = NO_EFFECTS
     ) -> Answer:
-        """``/r/a+b/{new,hot,rising,top,controversial,comments}``."""
+        """Answer ``/r/a+b/{new,hot,rising,top,controversial,comments}``."""
         members = self._members(names)
         if isinstance(members, Answer):
             return members
@@ -105,7 +105,7 @@ class Reddit:
         return self._answer(views, sort, params, now, effects=effects, pinned=pinned)
 
     def _anchor(self, params: Params, name: str, now: float) -> Item | bool | None:
-        """The item that a cursor names; None without a cursor; False when unknown."""
+        """Return the item that a cursor names; None without a cursor; False if it is unknown."""
         fullname = params.get(name)
         if not fullname:
             return None
@@ -125,7 +125,7 @@ class Reddit:
         before = self._anchor(params, "before", now)
         limit = _limit(params) + effects.oversize
         if after is False or before is False:
-            # A cursor to something that never was: nothing stands behind it [2017].
+            # Nothing stands behind a cursor to an item that never existed [2017].
             result = Page([], after=None, before=None)
         else:
             result = page(
@@ -149,7 +149,7 @@ class Reddit:
         return content(listing(things, after=next_page, before=result.before, dist=len(things)))
 
     def search(self, names: str, params: Params, effects: Effects = NO_EFFECTS) -> Answer:
-        """``/r/SUB/search`` and ``/search``: posts only."""
+        """Answer ``/r/SUB/search`` and ``/search``: posts only."""
         everywhere = params.get("restrict_sr", "").lower() not in ("1", "true", "on", "yes")
         members = self._members("all" if everywhere else names)
         if isinstance(members, Answer):
@@ -173,7 +173,7 @@ class Reddit:
     # One thing
 
     def about(self, names: str) -> Answer:
-        """``/r/SUB/about``; of ``a+b`` the first open one, as its page would be titled."""
+        """Answer ``/r/SUB/about``; for ``a+b``, describe the first open subreddit."""
         members = self._members(names)
         if isinstance(members, Answer):
             return members
@@ -182,7 +182,7 @@ class Reddit:
         return content(dumps({"kind": "t5", "data": about.subreddit(members[0])}))
 
     def comments(self, post_id: str, comment_id: str | None, params: Params) -> Answer:
-        """``/comments/{id}`` and ``/comments/{id}/_/{cid}``."""
+        """Answer ``/comments/{id}`` and ``/comments/{id}/_/{cid}``."""
         now = self.world.now()
         post = self.world.item(f"t3_{post_id.lower()}", now)
         if not isinstance(post, Post):
@@ -214,7 +214,7 @@ class Reddit:
         return content(body)
 
     def morechildren(self, params: Params) -> Answer:
-        """``/api/morechildren``: see `trees.more_children`."""
+        """Answer ``/api/morechildren``: see `trees.more_children`."""
         now = self.world.now()
         post = self.world.item(params.get("link_id", ""), now)
         wanted = [part.strip() for part in params.get("children", "").lower().split(",")]
@@ -226,9 +226,9 @@ class Reddit:
         return content(b'{"json":{"errors":[],"data":{"things":[%b]}}}' % b",".join(things))
 
     def info(self, params: Params) -> Answer:
-        """``/api/info`` by fullnames, subreddit names or a URL; unknown ones are left out.
+        """Answer ``/api/info`` by fullnames, subreddit names or a URL; unknown things are left out.
 
-        At most 100 ids are looked at. Of subreddits, missing and banned ones are left out.
+        It looks at 100 ids at most. Missing and banned subreddits are left out.
         """
         now = self.world.now()
         pages = self.world.pages
@@ -275,11 +275,11 @@ class Reddit:
     # Users
 
     def author_number(self, name: str) -> int | None:
-        """The number of the account with this name, if it has written anything."""
+        """Return the number of the account with this name, if the account has written anything."""
         return self._bylines.number(name, self.world.now())
 
     def user(self, name: str, where: str, params: Params, effects: Effects = NO_EFFECTS) -> Answer:
-        """``/user/NAME/{submitted,comments,overview,about}``."""
+        """Answer ``/user/NAME/{submitted,comments,overview,about}``."""
         now = self.world.now()
         number = self._bylines.number(name, now)
         if number is None or number in self.world.deleted_authors:
@@ -301,7 +301,7 @@ class Reddit:
         return self._answer([view], sort, params, now, effects=effects)
 
     def me(self, name: str | None) -> Answer:
-        """``/api/v1/me``: the user of the password grant, or nobody."""
+        """Answer ``/api/v1/me``: the user of the password grant, or 403 without a user."""
         if name is None:
             return error(403)
         return content(dumps({"name": name, "id": "sim", "is_suspended": False}))
@@ -312,7 +312,7 @@ def _readable(item: Item) -> bool:
 
 
 def _ad(position: int, now: float) -> bytes:
-    """An announcement among the posts: it has neither subreddit nor subreddit_id."""
+    """Return an announcement among the posts: it has neither subreddit nor subreddit_id."""
     identifier = f"ad{position}x"
     return dumps(
         {

@@ -1,8 +1,8 @@
-"""The key sets of posts and comments, with the values that hardly ever differ."""
+"""The key sets of posts and comments, with values that hardly ever differ."""
 
 from typing import Any
 
-# Values that are the same on every item of a public reader, or nearly.
+# Values that are the same, or nearly the same, on every item that a public reader sees.
 COMMON: dict[str, Any] = {
     "all_awardings": [],
     "approved_at_utc": None,

@@ -1,7 +1,7 @@
 """Plausible text in several scripts, drawn from word lists by a seeded generator.
 
-Collectors meet accents, right-to-left scripts, scripts without spaces, combining marks and emoji;
-a world in plain English would hide what goes wrong with them.
+Collectors meet accents, right-to-left scripts, scripts without spaces, combining marks and emoji. A
+world in plain English would hide the errors that such text causes.
 """
 
 # ruff: noqa: RUF001 - letters of other scripts do look like Latin ones
@@ -115,7 +115,7 @@ EMOJI = ("😀", "🎉", "🚲", "🌧️", "👩🏽‍🔬", "🏳️‍🌈",
 
 
 def sentence(rng: Random, language: Language, *, shortest: int, longest: int) -> str:
-    """One sentence of between ``shortest`` and ``longest`` words."""
+    """Return one sentence of between ``shortest`` and ``longest`` words."""
     count = rng.randint(shortest, longest)
     words = language.space.join(rng.choices(language.words, k=count))
     ending = language.question if rng.random() < 0.2 else language.stop
@@ -123,7 +123,7 @@ def sentence(rng: Random, language: Language, *, shortest: int, longest: int) ->
 
 
 def title(rng: Random, language: Language) -> str:
-    """A post's title: one sentence, now and then with an emoji or characters that HTML escapes."""
+    """Return a post's title: one sentence, sometimes with an emoji or characters that HTML escapes."""
     text = sentence(rng, language, shortest=4, longest=14).removesuffix(language.stop)
     chance = rng.random()
     if chance < 0.08:
@@ -138,7 +138,7 @@ _pools: dict[int, tuple[str, ...]] = {}
 
 
 def _pool(language: Language) -> tuple[str, ...]:
-    """Ready sentences: bodies are put together from these, which is many times as fast."""
+    """Return ready sentences: bodies made of ready sentences are many times as fast to make."""
     pool = _pools.get(id(language))
     if pool is None:
         rng = Random(len(language.words))  # noqa: S311
@@ -148,7 +148,7 @@ def _pool(language: Language) -> tuple[str, ...]:
 
 
 def body(rng: Random, language: Language, *, paragraphs: int) -> str:
-    """Running text in Markdown."""
+    """Return running text in Markdown."""
     pool, space, random = _pool(language), language.space or " ", rng.random
     parts = []
     for _ in range(paragraphs):
@@ -172,7 +172,7 @@ _ENTITIES = (
 
 
 def to_html(markdown: str, *, wrapped: bool) -> str:
-    """The HTML that Reddit gives beside Markdown; posts' is wrapped in SC_OFF/SC_ON comments."""
+    """Return the HTML that Reddit gives beside Markdown; posts have it `wrapped` in SC_OFF/SC_ON comments."""
     escaped = markdown
     for plain, entity in _ENTITIES:
         if plain in escaped:
@@ -186,7 +186,7 @@ _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def slug(heading: str) -> str:
-    """The readable part of a permalink; ``_`` where the title leaves nothing."""
+    """Return the readable part of a permalink; ``_`` if the title leaves nothing."""
     return _NOT_SLUG.sub("_", heading.lower())[:50].strip("_") or "_"
 
 
@@ -208,7 +208,7 @@ _ENDS = (
 
 
 def author_name(rng: Random) -> str:
-    """A Reddit user name: letters, digits, ``_`` and ``-``, 3 to 20 characters."""
+    """Return a Reddit user name: letters, digits, ``_`` and ``-``, 3 to 20 characters."""
     stem = "".join(rng.choices(_STARTS, k=rng.randint(1, 3)))
     name = rng.choice(("", "_", "-")).join((stem.capitalize(), rng.choice(_ENDS)))
     return f"{name}{rng.randint(1, 9999)}"[:20]

@@ -1,4 +1,4 @@
-"""Lets a fault reach below HTTP: the connection's transport, handed on in the ASGI scope."""
+"""Let a fault reach below HTTP: the ASGI scope carries the connection's transport."""
 
 import socket
 import struct

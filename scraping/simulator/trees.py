@@ -1,4 +1,4 @@
-"""Comment trees: which comments come at once, and what stands for those that do not."""
+"""Comment trees: which comments an answer shows, and what stands for the other comments."""
 
 import heapq
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from .model import Comment, Post
 from .pages import Pages, dumps, listing
 
 DEEPEST = 9
-"""The deepest level that a page shows; below it stands "continue this thread"."""
+"""The deepest level that a page shows. "continue this thread" stands below it."""
 DEFAULT_LIMIT = 200
 MOST_CHILDREN = 100
-"""How many comments one answer of morechildren holds."""
+"""The most comments in one answer of morechildren."""
 _NOTHING = b'""'
 
 
 def at_once(post: Post) -> int:
-    """The most comments that one page of this post shows: 470 to 530, as measured."""
+    """Return the most comments that one page of this post shows: 470 to 530, as measured."""
     return 470 + post.number % 61
 
 
 def _order(comment: Comment, sort: str, now: float) -> tuple[float, int]:
-    """Sorts siblings, best first."""
+    """Return the key that sorts siblings, best first."""
     if sort == "new":
         return (-comment.created, -comment.number)
     if sort == "old":
@@ -40,14 +40,17 @@ class _Family:
 
     children: dict[Comment | None, list[Comment]]
     size: dict[Comment, int]
-    """How many visible comments a comment stands for, itself included."""
+    """The number of visible comments below each comment, including the comment itself."""
 
 
 def _family(post: Post, sort: str, now: float) -> _Family:
-    """A deleted or removed comment is shown only where something visible hangs below it."""
+    """Return the visible part of a post's thread.
+
+    A deleted or removed comment is shown only if something visible hangs below it.
+    """
     children: dict[Comment | None, list[Comment]] = {}
     size: dict[Comment, int] = {}
-    # Oldest first, so going backwards meets every reply before what it replies to.
+    # Comments are oldest first, so going backwards meets every reply before its parent.
     for comment in reversed(post.comments):
         if comment.created > now or comment.visible_from > now:
             continue
@@ -99,10 +102,10 @@ def tree(
     focus: Comment | None = None,
     context: int = 0,
 ) -> bytes:
-    """``[Listing(t3), Listing(t1 | more)]`` of a post, or of the thread below one comment.
+    """Return ``[Listing(t3), Listing(t1 | more)]`` of a post, or of the thread below one comment.
 
-    With ``context``, so many of the comments above ``focus`` come too, each with nothing below it
-    but the way down. Depths count from the top comment that is shown.
+    With ``context``, up to that many comments above ``focus`` come, too. Each of them shows only the
+    comment below it on the way to ``focus``. Depths count from the top comment that is shown.
     """
     family = _family(post, sort, now)
     way_down: dict[Comment, Comment] = {}
@@ -153,7 +156,7 @@ def _choose(
     deepest: int,
     order: Callable[[Comment], tuple[float, int]],
 ) -> set[Comment]:
-    """The ``most`` best comments that hang together down from the roots."""
+    """Return the ``most`` best comments that are connected with the roots."""
     chosen: set[Comment] = set()
     ticket = count()
     heap = [(order(comment), next(ticket), comment) for comment in roots]
@@ -170,11 +173,11 @@ def _choose(
 def more_children(
     pages: Pages, post: Post, wanted: list[str], *, now: float, sort: str
 ) -> list[bytes]:
-    """The things of one answer of morechildren: flat, parents before their replies.
+    """Return the things of one answer of morechildren: flat, parents before their replies.
 
-    Each wanted comment comes with what hangs below it, until the answer holds 100 comments; what
-    no longer fits is named by ``more`` things, so that any number of ids may be asked for and a
-    client that follows them gets everything. Ids of comments that are gone are left out.
+    Each wanted comment comes with the comments below it, until the answer holds 100 comments. ``more``
+    things name the comments that do not fit. So a request may have any number of ids, and a client that
+    follows ``more`` gets everything. Ids of comments that are gone are left out.
     """
     family = _family(post, sort, now)
     known = {comment.id: comment for comment in family.size}

@@ -32,8 +32,8 @@ class User:
 class World:
     """Subreddits with their posts and comments at the clock's present moment.
 
-    Content comes into being when something asks for it: an hour is generated the first time that a
-    request reaches its subreddit at or after that hour.
+    Content is generated on demand: an hour is generated when a request first reaches its subreddit at
+    or after that hour.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class World:
         self._by_index: dict[int, Subreddit] = {}
         self.index: dict[str, Item] = {}
         self.unindexed: set[str] = set()
-        """Posts that searches do not find, though they stand."""
+        """Posts that still stand, but that searches do not find."""
         self.version = 0
-        """Grows when something that cached views depend on changes other than by time."""
+        """Grows when something that cached views depend on changes, other than by time."""
         self._users: dict[int, User] = {}
         self._names: dict[str, int] = {}
         self.named_authors: dict[int, str] = {}
@@ -65,7 +65,7 @@ class World:
         self.pages = Pages(Renderer(self), capacity=cache_bytes)
         for sub in subreddits:
             self.add_subreddit(sub)
-        # Fixed at the start: a later change of status must not change what was shared.
+        # Fixed at the start, so that a later change of status does not change which posts were shared.
         self._shared_from = [sub for sub in self._by_index.values() if sub.status == "ok"]
 
     @classmethod
@@ -80,7 +80,7 @@ class World:
         history_hours: float = 48.0,
         cache_bytes: int = 256 * 2**20,
     ) -> "World":
-        """A world that grows from a seed; rates are the mean over its subreddits."""
+        """Return a world that grows from a seed; rates are the mean over its subreddits."""
         clock = clock or VirtualClock()
         made = roster(
             seed=seed,
@@ -98,29 +98,29 @@ class World:
         )
 
     def now(self) -> float:
-        """The present virtual moment."""
+        """Return the present virtual moment."""
         return self.clock.now()
 
     # Subreddits
 
     def add_subreddit(self, sub: Subreddit) -> None:
-        """Make a subreddit known under its name, in whatever case it is asked for."""
+        """Add a subreddit under its name; requests may use any case."""
         self.subreddits[sub.name.lower()] = sub
         self._by_index[sub.index] = sub
 
     def rename(self, sub: Subreddit, name: str) -> None:
-        """Show the subreddit under another name; whoever asks for the old one is sent there."""
+        """Give the subreddit another name; requests for the old name are redirected to it."""
         self.moved[sub.name.lower()] = sub
         del self.subreddits[sub.name.lower()]
         sub.name = name
         self.subreddits[name.lower()] = sub
 
     def subreddit(self, name: str) -> Subreddit | None:
-        """The subreddit of this name; None where nothing of the name ever existed."""
+        """Return the subreddit that has this name now; None if there is none."""
         return self.subreddits.get(name.lower())
 
     def next_index(self) -> int:
-        """A number that no subreddit has."""
+        """Return a number that no subreddit has."""
         return max(self._by_index, default=-1) + 1
 
     def sync(self, sub: Subreddit, now: float) -> None:
@@ -139,7 +139,7 @@ class World:
     # Items
 
     def item(self, fullname: str, now: float) -> Item | None:
-        """The item with this fullname, if it exists at this moment."""
+        """Return the item with this fullname, if it exists at this moment."""
         found = self.index.get(fullname)
         if found is None:
             kind, _, identifier = fullname.partition("_")
@@ -163,10 +163,10 @@ class World:
         since: float | None = None,
         until: float | None = None,
     ) -> Iterator[Truth]:
-        """What exists now, by creation time: ``since`` <= created < ``until``.
+        """Yield the items that exist now, filtered by creation time: ``since`` <= created < ``until``.
 
-        ``kind`` is ``t3`` (posts) or ``t1`` (comments). Items held back by a filter are included,
-        in the state ``unpublished``.
+        ``kind`` is ``t3`` (posts) or ``t1`` (comments). Items held back by a filter are included, in
+        the state ``unpublished``.
         """
         now = self.now()
         if subreddit is None:
@@ -190,7 +190,7 @@ class World:
                     yield self.truth(item)
 
     def truth(self, item: Item) -> Truth:
-        """What there is to know about one item now."""
+        """Return the facts about one item now."""
         now = self.now()
         link = parent = None
         if isinstance(item, Comment):
@@ -211,21 +211,21 @@ class World:
         )
 
     def touch(self, item: Item) -> None:
-        """Tell the caches that an item was changed by hand."""
+        """Tell the caches that a control request changed an item."""
         if item.sub is not None:
             item.sub.version += 1
         self.version += 1
         self.pages.forget_item(item)
 
     def changed(self) -> None:
-        """Tell the caches that the clock or a subreddit was changed by hand."""
+        """Tell the caches that a control request changed the clock, a subreddit or an account."""
         self.version += 1
         self.pages.forget()
 
     # Users
 
     def author(self, index: int) -> User:
-        """The account with this number."""
+        """Return the account with this number."""
         user = self._users.get(index)
         if user is None:
             rng = Random(stable_seed(self.seed, "author", index))  # noqa: S311
@@ -244,11 +244,11 @@ class World:
         return user
 
     def author_gone(self, index: int) -> bool:
-        """Whether the account was deleted, or was never recorded."""
+        """Whether the account was deleted."""
         return index in self.deleted_authors
 
     def set_account(self, index: int, status: str) -> User:
-        """Suspend, delete or restore an account. What it wrote stays, without its name."""
+        """Suspend, delete or restore an account. The items of a deleted account stay, without its name."""
         user = replace(self.author(index), suspended=status == "suspended")
         self._users[index] = user
         if status == "deleted":
@@ -259,7 +259,7 @@ class World:
         return user
 
     def crosspost_parent(self, post: Post) -> Post | None:
-        """The post that a crosspost shares: an older one of another open subreddit."""
+        """Return the post that a crosspost shares: an older post of a subreddit that was open at first."""
         if not self._shared_from:
             return None
         sub = self._shared_from[post.seed % len(self._shared_from)]
@@ -270,5 +270,5 @@ class World:
 
 
 def open_subreddits(world: World) -> list[Subreddit]:
-    """What r/all is made of."""
+    """Return the open subreddits, of which r/all consists."""
     return [sub for sub in world.subreddits.values() if sub.status == "ok"]

@@ -60,7 +60,7 @@ def start_beat_pulse(sender: Any, **_: Any) -> None:
             fault = ""
         except OSError as error:  # a full disk must not end the beat; the next touch may work
             if not fault:
-                logger.error("beat: its sign of life cannot be written: %s", error)
+                logger.error("beat: its heartbeat cannot be written: %s", error)
             fault = str(error)
         return seconds
 

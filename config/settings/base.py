@@ -13,7 +13,8 @@ VAR_DIR = BASE_DIR / "var"
 
 # --- Django ---------------------------------------------------------------------------------------
 
-# Signs sessions, CSRF tokens and links. A new key logs everyone out and does no other harm.
+# Signs sessions and links. A new key logs everyone out, ends their tokens, and lets bots try credentials
+# again that Reddit has refused.
 SECRET_KEY = environment.secret("SECRET_KEY", minimum_length=50)
 
 DEBUG = False

@@ -36,7 +36,7 @@ class LivenessLock:
         self._lock = locks.Lock(key)
         self._lock.acquire(wait=5)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="sign-of-life", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="liveness", daemon=True)
         self._thread.start()
 
     def end(self) -> None:

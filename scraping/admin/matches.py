@@ -65,7 +65,12 @@ class BotItemAdmin(EvidenceAdmin):
     @display(
         description="State",
         ordering="state",
-        label={"matched": "success", "pending": "info", "missed": "warning"},
+        label={
+            "matched": "success",
+            "pending": "info",
+            "missed": "warning",
+            "lapsed": "warning",
+        },
     )
     def standing(self, item: BotItem) -> tuple[str, str]:
         """Return whether the item has the score that the bot asks for."""

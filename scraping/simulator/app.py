@@ -44,7 +44,8 @@ class Simulator:
         self.budget = Budget(config.budget, window=config.window)
         self.faults = Faults(config.seed)
         self.journal = Journal()
-        self.statuses = {name: sub.status for name, sub in world.subreddits.items()}
+        # A renamed subreddit stays the same object under another name.
+        self._statuses = [(sub, sub.status) for sub in world.subreddits.values()]
         self.expanding: set[str] = set()
         """Tokens that have a morechildren request under way."""
 
@@ -57,8 +58,8 @@ class Simulator:
         self.faults.clear()
         self.journal.reset()
         self.budget.reset()
-        for name, status in self.statuses.items():
-            self.world.subreddits[name].status = status
+        for subreddit, status in self._statuses:
+            subreddit.status = status
         self.world.changed()
 
 

@@ -215,6 +215,12 @@ def test_reset_forgets_faults_requests_and_statuses(own, sim):
     assert own.raw("/r/python/new").status_code == 200
 
 
+def test_reset_works_after_a_subreddit_was_renamed(own, sim):
+    sim.control("subreddits", {"name": "python", "status": "ok", "renamed_to": "python3"})
+    sim.control("reset", {})
+    assert own.raw("/r/python3/new").status_code == 200
+
+
 def test_state_tells_time_statuses_and_budget(frozen):
     state = frozen.control("")
     assert (state["now"], state["speed"]) == (START, 0.0)

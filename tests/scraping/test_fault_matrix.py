@@ -298,8 +298,8 @@ class TestOurMachines:
         "instruction",
         [
             "scraping.collecting.page_store.PageStore.__call__",
-            "scraping.collecting.page_store.ingest_comments",
-            "scraping.collecting.page_store.matching.store_matches",
+            "scraping.intake.ingest_comments",
+            "scraping.intake.matching.store_matches",
             "scraping.coverage.ledger.record_walk",
             "scraping.sessions.lifecycle.finish",
         ],

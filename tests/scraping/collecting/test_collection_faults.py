@@ -109,10 +109,10 @@ class TestFaults:
         assert listed(reddit, "python") <= stored("python")
 
     def test_a_bug_ends_the_session_and_is_raised(self, bot, monkeypatch):
-        def broken(*args):
+        def broken(*args, **options):
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr("scraping.collecting.page_store.ingest_comments", broken)
+        monkeypatch.setattr("scraping.intake.ingest_comments", broken)
 
         with pytest.raises(ZeroDivisionError):
             run(bot)

@@ -20,10 +20,10 @@ import sys, time, django
 django.setup()
 from bots.models import BotConfig
 from jobs import locks
-from scraping import sessions
+from scraping.sessions import lifecycle
 bot = BotConfig.objects.get(pk=sys.argv[1])
-with locks.hold(sessions.lock_key(bot.pk)):
-    sessions.start(bot, trigger="manual", task_id="the run")
+with locks.hold(lifecycle.lock_key(bot.pk)):
+    lifecycle.start(bot, trigger="manual", task_id="the run")
     print("RUNNING", flush=True)
     time.sleep(600)
 """

@@ -121,10 +121,10 @@ class TestPausing:
         assert "error: r/python posts" in bot.pause_reason
 
     def test_so_do_bugs(self, reddit, monkeypatch):
-        def broken(*args):
+        def broken(*args, **options):
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr("scraping.collecting.page_store.ingest_posts", broken)
+        monkeypatch.setattr("scraping.intake.ingest_posts", broken)
         bot = BotFactory()
 
         for _ in range(LIMIT):

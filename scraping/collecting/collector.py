@@ -6,15 +6,16 @@ in time costs no request. A stream that another session is reading is left to th
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 
 from django.utils import timezone
 
 from bots.models import LISTING_CAP, BotConfig
 from jobs.locks import LockSet
 from scraping.collecting import availability
+from scraping.collecting.guard import guarded
 from scraping.collecting.outcomes import Outcomes
 from scraping.collecting.page_store import OnProgress, PageStore, Progress
 from scraping.collecting.silent_members import SilentMembers
@@ -27,8 +28,6 @@ from scraping.planning.packing import Due, compile_packs
 from scraping.planning.plan import Plan
 from scraping.reddit.client import RedditClient, pack_names
 from scraping.reddit.errors import (
-    RedditError,
-    SubredditUnavailable,
     Throttled,
     Unauthorized,
 )
@@ -186,7 +185,8 @@ class Collector:
     def _read(self, streams: Sequence[Stream]) -> None:
         """Claim the streams of a pack and walk those that no other session has read meanwhile."""
         if self._dry_run:
-            self._guarded(streams, partial(self._walk, streams))
+            with self._guarded(streams):
+                self._walk(streams)
             return
         taken = self._claims.try_acquire(map(claim_key, streams))
         try:
@@ -207,7 +207,8 @@ class Collector:
                     (unread if same else read).append(row)
             self._outcomes.fresh([stream for stream in read if stream.pk in self._own])
             if unread:
-                self._guarded(unread, partial(self._walk, unread))
+                with self._guarded(unread):
+                    self._walk(unread)
         finally:
             self._claims.release()
 
@@ -302,7 +303,8 @@ class Collector:
             streams = self._open(find(names, Stream.Kind.POSTS), Stream.Kind.POSTS)
             self._due.update(stream.pk for stream in streams)
             if streams:
-                self._guarded(streams, partial(self._sample_pack, streams, params))
+                with self._guarded(streams):
+                    self._sample_pack(streams, params)
 
     def _sample_pack(self, streams: Sequence[Stream], params: Mapping[str, str]) -> None:
         names = [stream.subreddit.name for stream in streams]
@@ -329,29 +331,23 @@ class Collector:
             else:
                 self._outcomes.sampled(stream, result)
 
-    def _guarded(self, streams: Sequence[Stream], read: Callable[[], None]) -> None:
-        """Read some streams, and turn their errors into outcomes."""
-        kind = streams[0].kind
+    @contextmanager
+    def _guarded(self, streams: Sequence[Stream]) -> Iterator[None]:
+        """Turn the errors of reading these streams into outcomes, and report progress at the end."""
+        # A stream of the plan that was fresh and only rode along keeps its outcome.
+        due = [stream for stream in streams if stream.pk in self._due]
         try:
-            read()
-        except (Unauthorized, Throttled):
-            raise
-        except SubredditUnavailable as error:
-            if not self._dry_run:
-                name = streams[0].subreddit.name
-                was_shown = self._silent_members.was_shown(name)
-                self.progress.gaps_opened += availability.record(name, error, was_shown=was_shown)
-            self._failed(streams[:1], error)
-        except RedditError as error:
-            names = "+".join(stream.subreddit.name for stream in streams)
-            logger.warning("r/%s %s: %s", names, kind, error)
-            self._failed(streams, error)
+            with guarded(
+                streams,
+                self._outcomes,
+                self.progress,
+                concerned=due,
+                was_shown=self._silent_members.was_shown,
+                dry_run=self._dry_run,
+            ):
+                yield
         finally:
             self._on_progress(self.progress)
-
-    def _failed(self, streams: Sequence[Stream], error: RedditError) -> None:
-        # A stream of the plan that was fresh and only rode along keeps its outcome.
-        self._outcomes.failed([s for s in streams if s.pk in self._due], error)
 
 
 def claim_key(stream: Stream) -> str:

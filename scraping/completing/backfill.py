@@ -47,7 +47,7 @@ class _Backfill:
             for stream in streams:
                 if stream.pk in done:
                     since = f"complete since {stream.complete_since:%Y-%m-%d %H:%M}"
-                    reader.note(stream, StreamOutcome("ok", since))
+                    reader.outcomes.note(stream, "ok", since)
                 else:
                     bottom = min(filter(None, (self.since, stream.watermark)))
                     depths.append(Depth(stream, bottom))

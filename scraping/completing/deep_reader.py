@@ -12,12 +12,14 @@ from django.utils import timezone
 from bots.models import RedditApp
 from scraping.budget.app_budget import Lane
 from scraping.collecting import availability, silent_members
+from scraping.collecting.guard import guarded
+from scraping.collecting.outcomes import Outcomes
 from scraping.collecting.page_store import OnProgress, PageStore, Progress
 from scraping.coverage import ledger
 from scraping.coverage.walk import End, Walk, walk
 from scraping.models import ScrapeSession, Stream
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient, pack_names
-from scraping.reddit.errors import RedditError, SubredditUnavailable, Throttled, Unauthorized
+from scraping.reddit.errors import RedditError, Throttled, Unauthorized
 from scraping.sessions import frame
 
 Status = ScrapeSession.Status
@@ -95,19 +97,21 @@ class DeepReader:
         by: str,
         pages: int | None = None,
         on_reading: Callable[[Reading], None],
-        note: Callable[[Stream, StreamOutcome], None],
+        outcomes: Outcomes,
+        progress: Progress,
     ) -> None:
         """`by` is recorded in closed gaps. `pages` limits the pages of all walks; None means no limit.
 
-        `on_reading` is called for each stream that was read. `note` is called with the outcome of each
-        stream that could not be read.
+        `on_reading` is called for each stream that was read. `outcomes` gets the outcome of each stream
+        that could not be read, and `progress` the number of gaps that this opens.
         """
         self._client = client
         self._store = store
         self._by = by
         self._pages = pages
         self._on_reading = on_reading
-        self.note = note
+        self.outcomes = outcomes
+        self._progress = progress
 
     def read(self, depths: Iterable[Depth]) -> None:
         """Read the streams; an error of one stream does not stop the others.
@@ -115,25 +119,17 @@ class DeepReader:
         Raises `Unauthorized` and `Throttled`, which concern all streams, and `PagesSpent`.
         """
         for pack in packs(depths):
-            self._guarded(pack)
+            self._read_guarded(pack)
 
-    def _guarded(self, pack: Sequence[Depth], *, was_shown: bool = False) -> None:
-        """Read a pack, and turn its errors into the outcomes of its streams."""
-        try:
+    def _read_guarded(self, pack: Sequence[Depth], *, before: Walk | None = None) -> None:
+        """Read a pack, and turn its errors into outcomes; `before` is the walk that showed it last."""
+
+        def was_shown(name: str) -> bool:
+            return before is not None and name.lower() in before.by_subreddit
+
+        streams = [depth.stream for depth in pack]
+        with guarded(streams, self.outcomes, self._progress, was_shown=was_shown):
             self._read(pack)
-        except (Unauthorized, Throttled):
-            raise
-        except SubredditUnavailable as error:
-            name = pack[0].stream.subreddit.name
-            gaps = availability.record(name, error, was_shown=was_shown)
-            self.note(pack[0].stream, StreamOutcome(error.outcome, str(error), gaps_opened=gaps))
-            self._fail(pack[1:], error)
-        except RedditError as error:
-            self._fail(pack, error)
-
-    def _fail(self, pack: Sequence[Depth], error: RedditError) -> None:
-        for depth in pack:
-            self.note(depth.stream, StreamOutcome(error.outcome, str(error)))
 
     def _read(self, pack: Sequence[Depth]) -> None:
         began = timezone.now()
@@ -160,8 +156,7 @@ class DeepReader:
         # These members are quiet, closed or partly hidden. A merged listing does not tell which, so
         # each is read alone.
         for depth in [*left, *unseen]:
-            name = depth.stream.subreddit.name.lower()
-            self._guarded([depth], was_shown=name in result.by_subreddit)
+            self._read_guarded([depth], before=result)
 
     def _shown_again(self, silent: Sequence[Depth]) -> list[Depth]:
         """Return the silent members that one merged listing of them all shows now.
@@ -266,16 +261,25 @@ def run(
     """
 
     def work(client: RedditClient, store: PageStore, progress: Progress) -> None:
-        def note(stream: Stream, told: StreamOutcome) -> None:
-            progress.outcomes[str(stream)] = {"outcome": told.outcome, "detail": told.detail}
-            progress.gaps_opened += told.gaps_opened
+        outcomes = Outcomes(progress.outcomes)
 
         def after_reading(reading: Reading) -> None:
-            progress.gaps_opened += reading.gaps_opened
+            came_of_it = on_reading(reading)
+            progress.gaps_opened += reading.gaps_opened + came_of_it.gaps_opened
             progress.gaps_closed += reading.gaps_closed
-            note(reading.depth.stream, on_reading(reading))
+            outcomes.note(reading.depth.stream, came_of_it.outcome, came_of_it.detail)
 
-        read(DeepReader(client, store, by=by, pages=pages, on_reading=after_reading, note=note))
+        read(
+            DeepReader(
+                client,
+                store,
+                by=by,
+                pages=pages,
+                on_reading=after_reading,
+                outcomes=outcomes,
+                progress=progress,
+            )
+        )
 
     return in_session(app, session, work, name=name, on_page=on_page, longest_wait=longest_wait)
 

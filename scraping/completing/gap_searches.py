@@ -18,7 +18,8 @@ from django.utils import timezone
 from bots import refusals
 from bots.models import LISTING_CAP, RedditApp
 from jobs import locks
-from scraping.collecting import availability
+from scraping.collecting.guard import guarded
+from scraping.collecting.outcomes import Outcomes
 from scraping.collecting.page_store import PageStore, Progress
 from scraping.completing import deep_reader
 from scraping.completing.deep_reader import PAGES_OF_A_STREAM
@@ -30,10 +31,6 @@ from scraping.planning import demand
 from scraping.reddit.client import PAGE_SIZE, Page, RedditClient
 from scraping.reddit.errors import (
     BadResponse,
-    RedditError,
-    SubredditUnavailable,
-    Throttled,
-    Unauthorized,
 )
 from scraping.reddit.parse import ParsedItem
 from scraping.sessions import lifecycle
@@ -188,6 +185,7 @@ class _Searcher:
         self._client = client
         self._store = store
         self._progress = progress
+        self._outcomes = Outcomes(progress.outcomes)
         self._result = result
 
     def run(self, streams: "Iterable[WithAnnotations[Stream, OpenGaps]]") -> None:
@@ -196,15 +194,8 @@ class _Searcher:
         Raises `Unauthorized` and `Throttled`, which concern all streams.
         """
         for stream in streams:
-            try:
+            with guarded([stream], self._outcomes, self._progress):
                 self._search(stream, stream.gaps_to_search)
-            except (Unauthorized, Throttled):
-                raise
-            except SubredditUnavailable as error:
-                self._progress.gaps_opened += availability.record(stream.subreddit.name, error)
-                self._note(stream, error.outcome, str(error))
-            except RedditError as error:
-                self._note(stream, error.outcome, str(error))
 
     def _search(self, stream: Stream, wanted: Sequence[Gap]) -> None:
         # Load the known posts first: posts that the search itself stores prove nothing.
@@ -229,7 +220,7 @@ class _Searcher:
         detail = f"{closed} gaps closed"
         if left:
             detail += f", {len(left)} left: {'; '.join(sorted(set(left)))}"
-        self._note(stream, "gap" if left else "ok", detail)
+        self._outcomes.note(stream, "gap" if left else "ok", detail)
 
     def _walk(self, stream: Stream, query: str, bottom: datetime) -> Found:
         name = stream.subreddit.name
@@ -278,9 +269,6 @@ class _Searcher:
             or ("known posts are not among the results" if verdict.missing - ended else "")
             for key, verdict in verdicts.items()
         }
-
-    def _note(self, stream: Stream, outcome: str, detail: str) -> None:
-        self._progress.outcomes[str(stream)] = {"outcome": outcome, "detail": detail}
 
 
 def judge(gap: Gap, known: Sequence[Known], found: Sequence[Found]) -> Verdict:

@@ -7,6 +7,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
@@ -20,12 +22,12 @@ from scraping.models import BotItem
 class MatchStateFilter(admin.SimpleListFilter):
     """Shows full matches, unless the user chooses a state such as pending or missed."""
 
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the other states; without a choice, the list shows full matches."""
-        return [*BotItem.State.choices[1:], ("any", "Any")]
+        return [*BotItem.State.choices[1:], ("any", _("Any"))]
 
     def choices(self, changelist: Any) -> Any:
         """Return the choices, with "Match" where Django says "All"."""
@@ -63,7 +65,7 @@ class BotItemAdmin(EvidenceAdmin):
         return owned_by(super().get_queryset(request), request.user, path="bot__owner")
 
     @display(
-        description="State",
+        description=_("State"),
         ordering="state",
         label={
             "matched": "success",
@@ -76,17 +78,17 @@ class BotItemAdmin(EvidenceAdmin):
         """Return whether the item has the score that the bot asks for."""
         return item.state, item.get_state_display()
 
-    @admin.display(description="State")
+    @admin.display(description=_("State"))
     def standing_of_one(self, item: BotItem) -> str:
         """Return the same for the match's own page, which has no labels."""
         return item.get_state_display()
 
-    @admin.display(description="Post or comment", ordering="fullname")
+    @admin.display(description=_("Post or comment"), ordering="fullname")
     def item(self, item: BotItem) -> str:
         """Return a link to the item that matches."""
         return link_to_item(item.fullname)
 
-    @admin.display(description="Terms found")
+    @admin.display(description=_("Terms found"))
     def terms(self, item: BotItem) -> str:
         """Return the terms that were found, or say that every item matches."""
-        return ", ".join(item.matched_terms) or "(every item matches)"
+        return ", ".join(item.matched_terms) or gettext("(every item matches)")

@@ -2,6 +2,8 @@ from datetime import datetime
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from bots.models import RedditApp
 
@@ -14,34 +16,63 @@ class RequestBudget(models.Model):
     """
 
     app = models.OneToOneField(
-        RedditApp, primary_key=True, on_delete=models.CASCADE, related_name="budget"
+        RedditApp,
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="budget",
+        verbose_name=_("Reddit app"),
     )
     window_number = models.BigIntegerField(
-        default=0, help_text="Counts the windows: names the present one."
+        _("number of the window"),
+        default=0,
+        help_text=_("Lurker counts the windows of the app. This is the present window."),
     )
-    starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField()
+    starts_at = models.DateTimeField(_("starts at"))
+    ends_at = models.DateTimeField(_("ends at"))
     aligned = models.BooleanField(
-        default=False, help_text="Whether the end is Reddit's word, or our guess before its answer."
+        _("end told by Reddit"),
+        default=False,
+        help_text=_("Whether Reddit told the end of the window. Until its first answer, we guess."),
     )
-    quota = models.PositiveBigIntegerField(default=0, help_text="Requests in this window.")
+    quota = models.PositiveBigIntegerField(
+        _("quota"), default=0, help_text=_("The requests that the app may send in this window.")
+    )
     used = models.PositiveBigIntegerField(
-        default=0, help_text="Of them, what we sent and what Reddit counted beside us."
+        _("used"),
+        default=0,
+        help_text=_(
+            "The requests of this window that Lurker sent, and the requests of other programs that "
+            "Reddit counted."
+        ),
     )
-    granted = models.PositiveBigIntegerField(default=0, help_text="Permits of this window.")
-    answered = models.PositiveBigIntegerField(default=0, help_text="Of those, how many came back.")
+    granted = models.PositiveBigIntegerField(
+        _("permits"), default=0, help_text=_("The permits that were given in this window.")
+    )
+    answered = models.PositiveBigIntegerField(
+        _("answered"), default=0, help_text=_("The permits whose requests Reddit has answered.")
+    )
     reddit_limit = models.PositiveBigIntegerField(
-        null=True, help_text="Requests in a window as Reddit's headers add up."
+        _("Reddit's limit"),
+        null=True,
+        help_text=_("The requests in a window, as the headers of Reddit's answers say."),
     )
     paused_until = models.DateTimeField(
-        null=True, help_text="Reddit asked all of the app's requests to wait until then."
+        _("paused until"),
+        null=True,
+        help_text=_("Reddit asked that the app send no request until this time."),
     )
     waiting = models.JSONField(
-        default=dict, help_text="Who was last told to wait: name to lane and end (epoch seconds)."
+        _("waiting"),
+        default=dict,
+        help_text=_(
+            "The bots and jobs that last had to wait: by name, the lane and the end of the wait in "
+            "epoch seconds."
+        ),
     )
 
     class Meta:
-        verbose_name = "request budget"
+        verbose_name = _("request budget")
+        verbose_name_plural = _("request budgets")
 
     def __str__(self) -> str:
         return self.usage
@@ -55,16 +86,26 @@ class RequestBudget(models.Model):
     def usage(self) -> str:
         """Requests used of the present window, such as "62 of 1000 used"."""
         if not self.is_open:
-            return f"0 of {self.quota} used"
-        return f"{self.used} of {self.quota} used, anew at {_clock(self.ends_at)}"
+            return gettext("0 of %(quota)s used") % {"quota": self.quota}
+        return gettext("%(used)s of %(quota)s used; the next window starts at %(time)s") % {
+            "used": self.used,
+            "quota": self.quota,
+            "time": _clock(self.ends_at),
+        }
 
     @property
     def waiters(self) -> list[str]:
         """The bots and jobs that wait for a permit now, such as "My bot (backfill) until 12:03:10"."""
         now = timezone.now().timestamp()
         return [
-            f"{name} ({entry['lane']}) until "
-            f"{_clock(datetime.fromtimestamp(entry['until'], tz=timezone.get_current_timezone()))}"
+            gettext("%(name)s (%(lane)s) until %(time)s")
+            % {
+                "name": name,
+                "lane": entry["lane"],
+                "time": _clock(
+                    datetime.fromtimestamp(entry["until"], tz=timezone.get_current_timezone())
+                ),
+            }
             for name, entry in sorted(self.waiting.items(), key=lambda pair: pair[1]["until"])
             if entry["until"] > now
         ]
@@ -74,7 +115,7 @@ class RequestBudget(models.Model):
         """A text that says until when Reddit asked for a pause; "" without a pause."""
         if self.paused_until is None or self.paused_until <= timezone.now():
             return ""
-        return f"paused by Reddit until {_clock(self.paused_until)}"
+        return gettext("paused by Reddit until %(time)s") % {"time": _clock(self.paused_until)}
 
 
 def _clock(moment: datetime) -> str:

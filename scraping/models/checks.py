@@ -1,4 +1,5 @@
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class ItemCheck(models.Model):
@@ -8,23 +9,40 @@ class ItemCheck(models.Model):
     another version of a kilobyte or more, and an entry in every index of the table.
     """
 
-    fullname = models.TextField(primary_key=True)
-    subreddit_id = models.BigIntegerField(help_text="Of the item; 0 if it belongs to none.")
-    created_at = models.DateTimeField(help_text="Of the item.")
-    checked_at = models.DateTimeField(help_text="When Reddit, or a dump of it, last told of it.")
-    due_at = models.DateTimeField()
+    fullname = models.TextField(_("fullname"), primary_key=True)
+    subreddit_id = models.BigIntegerField(
+        _("subreddit"),
+        help_text=_("The id of the item's subreddit; 0 if the item belongs to no subreddit."),
+    )
+    created_at = models.DateTimeField(
+        _("created at"), help_text=_("When the item was created on Reddit.")
+    )
+    checked_at = models.DateTimeField(
+        _("checked at"), help_text=_("When Reddit, or a dump, last showed the item.")
+    )
+    due_at = models.DateTimeField(_("due at"))
     is_refresh = models.BooleanField(
-        default=False, help_text="The next check is for the score at one of the ages for that."
+        _("refresh"),
+        default=False,
+        help_text=_("The next check is a refresh: it reads the score and edits of the item."),
     )
     missing_since = models.DateTimeField(
-        null=True, help_text="An answer left it out. It is gone if a later answer does so, too."
+        _("missing since"),
+        null=True,
+        help_text=_(
+            "An answer of Reddit left the item out at this time. If a later answer leaves it out "
+            "too, the item is gone."
+        ),
     )
     is_unreadable = models.BooleanField(
-        default=False, help_text="Its subreddit cannot be read, so that nobody can tell."
+        _("unreadable"),
+        default=False,
+        help_text=_("The item cannot be checked, because its subreddit cannot be read."),
     )
 
     class Meta:
-        verbose_name = "check"
+        verbose_name = _("check")
+        verbose_name_plural = _("checks")
         indexes = [
             models.Index(
                 fields=["is_refresh", "due_at", "subreddit_id"], name="scraping_check_due"

@@ -2,6 +2,7 @@ from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class DeletionReceipt(models.Model):
@@ -10,32 +11,37 @@ class DeletionReceipt(models.Model):
     class Reason(models.TextChoices):
         """The event on Reddit that led to the purge."""
 
-        DELETED = "deleted", "Deleted by its author"
-        REMOVED = "removed", "Removed by moderators or Reddit"
-        GONE = "gone", "Not on Reddit any more"
-        ACCOUNT = "account", "Its author's account was deleted"
+        DELETED = "deleted", _("Deleted by its author")
+        REMOVED = "removed", _("Removed by moderators or Reddit")
+        GONE = "gone", _("Not on Reddit any more")
+        ACCOUNT = "account", _("Its author's account was deleted")
 
     class Kind(models.TextChoices):
         """The kind of item."""
 
-        POST = "post", "Post"
-        COMMENT = "comment", "Comment"
+        POST = "post", _("Post")
+        COMMENT = "comment", _("Comment")
 
-    fullname = models.TextField()
-    kind = models.CharField(max_length=7, choices=Kind)
-    reason = models.CharField(max_length=7, choices=Reason)
+    fullname = models.TextField(_("fullname"))
+    kind = models.CharField(_("kind"), max_length=7, choices=Kind)
+    reason = models.CharField(_("reason"), max_length=7, choices=Reason)
     seen_at = models.DateTimeField(
-        "first seen", help_text="When Reddit first showed it as deleted, or left it out."
+        _("first seen"),
+        help_text=_("When Reddit first showed the item as deleted, or left the item out."),
     )
-    purged_at = models.DateTimeField()
+    purged_at = models.DateTimeField(_("purged at"))
     parts = ArrayField(
         models.TextField(),
-        help_text="What was purged of title, body, url, flair, media, author, numbers, matches and "
-        "history.",
+        verbose_name=_("purged parts"),
+        help_text=_(
+            "The parts that were purged: title, body, url, flair, media, author, numbers, matches or "
+            "history."
+        ),
     )
 
     class Meta:
-        verbose_name = "deletion receipt"
+        verbose_name = _("deletion receipt")
+        verbose_name_plural = _("deletion receipts")
         ordering = ["-purged_at", "-pk"]
         constraints = [
             models.UniqueConstraint(

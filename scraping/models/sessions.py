@@ -2,6 +2,7 @@ from datetime import timedelta
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from bots.models import BotConfig
 
@@ -22,40 +23,51 @@ class ScrapeSession(models.Model):
     class Trigger(models.TextChoices):
         """The door by which the session came."""
 
-        SCHEDULE = "schedule", "Schedule"
-        MANUAL = "manual", "Manual"
-        BATCH = "batch", "Batch"
-        COMMAND = "command", "Command"
-        BACKFILL = "backfill", "Backfill"
-        OVERDUE = "overdue", "Overdue"
+        SCHEDULE = "schedule", _("Schedule")
+        MANUAL = "manual", _("Manual")
+        BATCH = "batch", _("Batch")
+        COMMAND = "command", _("Command")
+        BACKFILL = "backfill", _("Backfill")
+        OVERDUE = "overdue", _("Overdue")
 
     class Kind(models.TextChoices):
         """The kind of content that the session reads."""
 
-        LISTINGS = "listings", "Listings"
-        THREADS = "threads", "Comment trees"
+        LISTINGS = "listings", _("Listings")
+        THREADS = "threads", _("Comment trees")
 
     class Status(models.TextChoices):
         """The state of the session. The last five are ends."""
 
-        QUEUED = "queued", "Queued"
-        RUNNING = "running", "Running"
-        COMPLETED = "completed", "Completed"
-        PARTIAL = "partial", "Partial"
-        FAILED = "failed", "Failed"
-        CANCELLED = "cancelled", "Cancelled"
-        INTERRUPTED = "interrupted", "Interrupted"
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        COMPLETED = "completed", _("Completed")
+        PARTIAL = "partial", _("Partial")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+        INTERRUPTED = "interrupted", _("Interrupted")
 
     bot = models.ForeignKey(
-        BotConfig, null=True, on_delete=models.SET_NULL, related_name="sessions"
+        BotConfig,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="sessions",
+        verbose_name=_("bot"),
     )
-    bot_name = models.CharField(max_length=100, help_text="As it was then; survives the bot.")
-    kind = models.CharField(max_length=10, choices=Kind, default=Kind.LISTINGS)
-    trigger = models.CharField(max_length=10, choices=Trigger)
-    status = models.CharField(max_length=12, choices=Status)
-    task_id = models.CharField(max_length=255, blank=True)
+    bot_name = models.CharField(
+        _("name of the bot"),
+        max_length=100,
+        help_text=_("The name that the bot had when the session began."),
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.LISTINGS)
+    trigger = models.CharField(_("trigger"), max_length=10, choices=Trigger)
+    status = models.CharField(_("status"), max_length=12, choices=Status)
+    task_id = models.CharField(_("run"), max_length=255, blank=True)
     lock_key = models.CharField(
-        max_length=100, blank=True, help_text="Held for as long as the session's process lives."
+        _("lock"),
+        max_length=100,
+        blank=True,
+        help_text=_("The session's process holds this lock until it ends."),
     )
 
     resumes = models.ForeignKey(
@@ -63,48 +75,64 @@ class ScrapeSession(models.Model):
         null=True,
         on_delete=models.SET_NULL,
         related_name="resumed_by",
-        help_text="The session that ended too early and whose work this one does.",
+        verbose_name=_("resumes"),
+        help_text=_("The earlier session whose unfinished work this session does."),
     )
 
-    queued_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
+    queued_at = models.DateTimeField(_("queued at"), default=timezone.now)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True)
 
-    posts_seen = models.PositiveIntegerField(default=0)
-    comments_seen = models.PositiveIntegerField(default=0)
-    new = models.PositiveIntegerField(default=0)
-    updated = models.PositiveIntegerField(default=0)
-    rejected = models.PositiveIntegerField(default=0)
+    posts_seen = models.PositiveIntegerField(_("posts read"), default=0)
+    comments_seen = models.PositiveIntegerField(_("comments read"), default=0)
+    new = models.PositiveIntegerField(_("new"), default=0)
+    updated = models.PositiveIntegerField(_("updated"), default=0)
+    rejected = models.PositiveIntegerField(_("rejected"), default=0)
     matched = models.PositiveIntegerField(
+        _("matched"),
         default=0,
-        help_text="Items marked as the bot's since its last session, whichever session stored them.",
+        help_text=_(
+            "The bot's matches since its previous session. The items may have been stored by sessions "
+            "of other bots."
+        ),
     )
-    requests = models.PositiveIntegerField(default=0)
+    requests = models.PositiveIntegerField(_("requests"), default=0)
     wait_seconds = models.FloatField(
-        "seconds waited", default=0, help_text="For the budget of the Reddit app, all in all."
+        _("seconds waited"),
+        default=0,
+        help_text=_("The sum of the waits for the budget of the Reddit app."),
     )
     requests_by_kind = models.JSONField(
-        default=dict, help_text="Listing, comments, search, info, about, tree, more, token."
+        _("requests by kind"),
+        default=dict,
+        help_text=_("Listing, comments, search, info, about, tree, more, token."),
     )
-    gaps_opened = models.PositiveIntegerField(default=0)
-    gaps_closed = models.PositiveIntegerField(default=0)
+    gaps_opened = models.PositiveIntegerField(_("gaps opened"), default=0)
+    gaps_closed = models.PositiveIntegerField(_("gaps closed"), default=0)
     freshness_seconds = models.FloatField(
-        "longest time between reads",
+        _("longest time between reads"),
         null=True,
-        help_text="In seconds, of all of the bot's streams; whoever read them.",
+        help_text=_(
+            "In seconds, over all of the bot's streams. Reads by sessions of other bots count too."
+        ),
     )
     outcomes = models.JSONField(
+        _("outcomes"),
         default=dict,
-        help_text="Per stream: ok, empty, gap, private, throttled, …, with the reason.",
+        help_text=_(
+            "The outcome of each stream, such as ok, empty, gap or private, and the reason."
+        ),
     )
-    error = models.TextField(blank=True)
+    error = models.TextField(_("error"), blank=True)
     continues_at = models.DateTimeField(
+        _("continues at"),
         null=True,
-        help_text="The budget was spent: another run of the bot was asked for at this time.",
+        help_text=_("The app's budget was spent. The bot runs again at this time."),
     )
 
     class Meta:
-        verbose_name = "session"
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
         ordering = ["-queued_at"]
         get_latest_by = "queued_at"
         constraints = [

@@ -6,6 +6,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 # The next probe of an unreadable subreddit comes after as long as it has been unreadable, within these
 # limits.
@@ -51,36 +53,53 @@ class Subreddit(models.Model):
     class Status(models.TextChoices):
         """Whether the subreddit can be read, as Reddit last said."""
 
-        OK = "ok", "OK"
-        PRIVATE = "private", "Private"
-        QUARANTINED = "quarantined", "Quarantined"
-        GATED = "gated", "Gated"
-        BANNED = "banned", "Banned"
-        MISSING = "missing", "Missing"
-        RENAMED = "renamed", "Renamed"
-        UNKNOWN = "unknown", "Not read yet"
+        OK = "ok", _("OK")
+        PRIVATE = "private", _("Private")
+        QUARANTINED = "quarantined", _("Quarantined")
+        GATED = "gated", _("Gated")
+        BANNED = "banned", _("Banned")
+        MISSING = "missing", _("Missing")
+        RENAMED = "renamed", _("Renamed")
+        UNKNOWN = "unknown", _("Not read yet")
 
     # A subreddit in one of these states is fetched: it can be read, or nobody has tried yet.
     READABLE = (Status.OK, Status.UNKNOWN)
 
-    name = models.TextField(help_text="In the case in which Reddit shows it.")
+    name = models.TextField(_("name"), help_text=_("The name as Reddit writes it."))
     reddit_id = models.TextField(
-        "Reddit id", null=True, help_text="Its fullname, t5_…, which survives a renaming."
+        _("Reddit id"),
+        null=True,
+        help_text=_(
+            "The fullname of the subreddit, such as t5_2qh0y. It stays when the subreddit is renamed."
+        ),
     )
-    status = models.CharField(max_length=20, choices=Status, default=Status.UNKNOWN)
-    status_since = models.DateTimeField(null=True)
-    probed_at = models.DateTimeField(null=True, help_text="When Reddit was last asked about it.")
+    status = models.CharField(_("status"), max_length=20, choices=Status, default=Status.UNKNOWN)
+    status_since = models.DateTimeField(_("status since"), null=True)
+    probed_at = models.DateTimeField(
+        _("probed at"),
+        null=True,
+        help_text=_("When Lurker last asked Reddit whether the subreddit can be read."),
+    )
     renamed_to = models.TextField(
-        blank=True, db_default="", help_text="The name under which Reddit shows it now."
+        _("renamed to"),
+        blank=True,
+        db_default="",
+        help_text=_("The name under which Reddit shows the subreddit now."),
     )
     content_since = models.DateTimeField(
-        null=True, help_text="What was written before was deleted by retention, and stays away."
+        _("content since"),
+        null=True,
+        help_text=_(
+            "Retention has deleted the older items of the subreddit. Lurker does not store them again."
+        ),
     )
-    first_seen_at = models.DateTimeField(auto_now_add=True)
+    first_seen_at = models.DateTimeField(_("first seen at"), auto_now_add=True)
 
     objects = SubredditQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("subreddit")
+        verbose_name_plural = _("subreddits")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(Lower("name"), name="scraping_subreddit_name")]
 
@@ -115,53 +134,79 @@ class Stream(models.Model):
     class Kind(models.TextChoices):
         """The kind of items in the stream."""
 
-        POSTS = "posts", "Posts"
-        COMMENTS = "comments", "Comments"
+        POSTS = "posts", _("Posts")
+        COMMENTS = "comments", _("Comments")
 
-    subreddit = models.ForeignKey(Subreddit, on_delete=models.CASCADE, related_name="streams")
-    kind = models.CharField(max_length=10, choices=Kind)
+    subreddit = models.ForeignKey(
+        Subreddit,
+        on_delete=models.CASCADE,
+        related_name="streams",
+        verbose_name=_("subreddit"),
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
     complete_since = models.DateTimeField(
-        null=True, help_text="Everything from here to the watermark is stored or stands in a gap."
+        _("complete since"),
+        null=True,
+        help_text=_(
+            "Every item from this time to the watermark is stored, or lies in a gap of the stream."
+        ),
     )
     watermark = models.DateTimeField(
-        null=True, help_text="Up to this moment, by Reddit's clock, the stream has been read."
+        _("watermark"),
+        null=True,
+        help_text=_("Lurker has read the stream up to this time of Reddit's clock."),
     )
     last_fetch_at = models.DateTimeField(
-        "last read",
+        _("last read"),
         null=True,
-        help_text="When the last read that came to its end began. A failed one does not count.",
+        help_text=_("When the last successful read began. A failed read does not count."),
     )
     previous_fetch_at = models.DateTimeField(
-        "read before", null=True, help_text="The read before the last one."
+        _("read before"),
+        null=True,
+        help_text=_("When the successful read before the last read began."),
     )
-    arrivals_per_hour = models.FloatField(null=True, help_text="Learned; of late, all in all.")
+    arrivals_per_hour = models.FloatField(
+        _("items an hour"),
+        null=True,
+        help_text=_("The average rate of new items, learned from recent reads."),
+    )
     arrivals_by_hour = ArrayField(
         models.FloatField(null=True),
+        verbose_name=_("items an hour, by hour of the day"),
         null=True,
         size=24,
-        help_text="Items an hour for each hour of the day, in UTC; none for one not known yet.",
+        help_text=_("One rate for each hour of the day in UTC. Empty for an hour without a rate."),
     )
     learned_hours = models.FloatField(
+        _("learned hours"),
         default=0,
-        help_text="From how much of Reddit's time the rates were learned, up to 72 hours.",
+        help_text=_("The hours from which the rates were learned, at most 72."),
     )
     poll_by = models.DateTimeField(
-        "read again by",
+        _("read again by"),
         null=True,
-        help_text="When half of what Reddit lists of it is expected to be new. It is read then, "
-        "however long its bots' intervals are.",
+        help_text=_(
+            "Half of the stream's listing is expected to be new at this time. Lurker reads the stream "
+            "by then, even if the intervals of its bots are longer."
+        ),
     )
     deep_read_at = models.DateTimeField(
+        _("last deep read"),
         null=True,
-        help_text="When it was last read as deep as a deep walk reads, late approvals and all.",
+        help_text=_("When Lurker last read the stream as far down as a deep walk reads."),
     )
     deep_read_since = models.DateTimeField(
-        null=True, help_text="How far back that walk has read it, by Reddit's clock."
+        _("deep read down to"),
+        null=True,
+        help_text=_("The last deep read reached this time of Reddit's clock."),
     )
 
     objects = StreamQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("stream")
+        verbose_name_plural = _("streams")
         ordering = ["subreddit__name", "kind"]
         constraints = [
             models.UniqueConstraint(fields=["subreddit", "kind"], name="scraping_stream_unique")
@@ -182,27 +227,37 @@ class Gap(models.Model):
     class Reason(models.TextChoices):
         """Why the fetch stopped before known ground."""
 
-        LISTING_CAP = "listing_cap", "Reddit lists no further back"
-        ITEM_LIMIT = "item_limit", "The bot's limit of items was reached"
-        BROKEN_LISTING = "broken_listing", "The listing led back to itself"
-        LISTING_END = "listing_end", "The listing ended before what is known"
-        CLOSED = "closed", "The subreddit had been closed without a word"
+        LISTING_CAP = "listing_cap", _("Reddit lists no further back")
+        ITEM_LIMIT = "item_limit", _("The bot's limit of items was reached")
+        BROKEN_LISTING = "broken_listing", _("The listing repeated itself")
+        LISTING_END = "listing_end", _("The listing ended above known items")
+        CLOSED = "closed", _("The subreddit was closed, and Reddit did not report it")
 
-    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="gaps")
-    starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField()
-    reason = models.CharField(max_length=20, choices=Reason)
+    stream = models.ForeignKey(
+        Stream, on_delete=models.CASCADE, related_name="gaps", verbose_name=_("stream")
+    )
+    starts_at = models.DateTimeField(_("starts at"))
+    ends_at = models.DateTimeField(_("ends at"))
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason)
     unread_since = models.DateTimeField(
-        null=True, help_text="When the stream had last been read before: the length of an outage."
+        _("unread since"),
+        null=True,
+        help_text=_("When Lurker had last read the stream before it found the gap."),
     )
-    found_at = models.DateTimeField(auto_now_add=True)
+    found_at = models.DateTimeField(_("found at"), auto_now_add=True)
     searched_at = models.DateTimeField(
-        null=True, help_text="When Reddit was searched for its posts, whatever came of that."
+        _("searched at"),
+        null=True,
+        help_text=_(
+            "When Lurker searched Reddit for the posts in the gap, with or without success."
+        ),
     )
-    closed_at = models.DateTimeField(null=True)
-    closed_by = models.TextField(blank=True)
+    closed_at = models.DateTimeField(_("closed at"), null=True)
+    closed_by = models.TextField(_("closed by"), blank=True)
 
     class Meta:
+        verbose_name = _("gap")
+        verbose_name_plural = _("gaps")
         ordering = ["-ends_at"]
         indexes = [
             models.Index(fields=["-ends_at"], name="scraping_gap_by_time"),
@@ -226,11 +281,18 @@ class Gap(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.stream}: {self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M}"
+        return gettext("%(stream)s: %(start)s to %(end)s") % {
+            "stream": self.stream,
+            "start": f"{self.starts_at:%Y-%m-%d %H:%M}",
+            "end": f"{self.ends_at:%Y-%m-%d %H:%M}",
+        }
 
     @property
     def explanation(self) -> str:
         """Why the gap was not read, and since when the stream had not been read before."""
         if self.unread_since is None:
             return self.get_reason_display()
-        return f"{self.get_reason_display()}; unread since {self.unread_since:%Y-%m-%d %H:%M}"
+        return gettext("%(reason)s; unread since %(time)s") % {
+            "reason": self.get_reason_display(),
+            "time": f"{self.unread_since:%Y-%m-%d %H:%M}",
+        }

@@ -1,6 +1,7 @@
 """The progress of reading the comment trees of matched posts. It serves all bots: a tree is read once."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class CommentThread(models.Model):
@@ -9,37 +10,60 @@ class CommentThread(models.Model):
     It holds no text and no author, only Reddit's counts and the ids that are still to be asked for.
     """
 
-    fullname = models.TextField(primary_key=True, help_text="The post's.")
-    look_at = models.DateTimeField(
-        null=True, help_text="When its counts are compared next; empty: not any more, it is old."
+    fullname = models.TextField(
+        _("fullname"), primary_key=True, help_text=_("The fullname of the post.")
     )
-    looked_at = models.DateTimeField(null=True)
+    look_at = models.DateTimeField(
+        _("next look"),
+        null=True,
+        help_text=_(
+            "When Lurker next compares the number of comments. Empty if the post is too old for that."
+        ),
+    )
+    looked_at = models.DateTimeField(_("last look"), null=True)
     failures = models.PositiveSmallIntegerField(
-        default=0, help_text="How often in a row it could not be read."
+        _("failures"), default=0, help_text=_("How many reads of the tree have failed in a row.")
     )
 
     walk_began_at = models.DateTimeField(
-        null=True, help_text="Of the walk that is under way or was interrupted."
+        _("walk began at"),
+        null=True,
+        help_text=_("When the walk began that runs now or was interrupted."),
     )
-    walk_requests = models.PositiveIntegerField(default=0)
+    walk_requests = models.PositiveIntegerField(_("requests of the walk"), default=0)
     walk_reported = models.BigIntegerField(
-        default=0, help_text="The post's number of comments as the walk's first answer said."
+        _("comments reported to the walk"),
+        default=0,
+        help_text=_("The post's number of comments, according to the first answer to the walk."),
     )
     walk_lost = models.PositiveIntegerField(
-        default=0, help_text="Ids that answers named again and again without giving them."
+        _("comments not delivered"),
+        default=0,
+        help_text=_("The ids that Reddit's answers named repeatedly without the comments."),
     )
 
-    read_at = models.DateTimeField(null=True, help_text="When a walk ended last.")
-    read_reported = models.BigIntegerField(null=True, help_text="As of when that walk began.")
+    read_at = models.DateTimeField(
+        _("read at"), null=True, help_text=_("When the last complete walk ended.")
+    )
+    read_reported = models.BigIntegerField(
+        _("comments reported"),
+        null=True,
+        help_text=_("The post's number of comments when the last complete walk began."),
+    )
     read_stored = models.BigIntegerField(
-        null=True, help_text="Comments that were stored when it ended."
+        _("comments stored"),
+        null=True,
+        help_text=_("The comments of the post that were stored when the last complete walk ended."),
     )
     read_missing = models.PositiveIntegerField(
-        default=0, help_text="Ids that it named and could not get."
+        _("comments missing"),
+        default=0,
+        help_text=_("The comments that the last complete walk asked for and did not get."),
     )
 
     class Meta:
-        verbose_name = "comment thread"
+        verbose_name = _("comment thread")
+        verbose_name_plural = _("comment threads")
         ordering = ["look_at"]
         indexes = [
             models.Index(
@@ -66,15 +90,21 @@ class CommentThread(models.Model):
 class ThreadBranch(models.Model):
     """A part of a tree that a walk has heard of and not asked for yet."""
 
-    thread = models.ForeignKey(CommentThread, on_delete=models.CASCADE, related_name="branches")
-    name = models.TextField(help_text="The id of a comment, without its kind.")
+    thread = models.ForeignKey(
+        CommentThread,
+        on_delete=models.CASCADE,
+        related_name="branches",
+        verbose_name=_("comment thread"),
+    )
+    name = models.TextField(_("name"), help_text=_("The id of a comment, without its kind."))
     below = models.BooleanField(
-        help_text="Whether the comment is known and only what hangs below it is wanted."
+        _("below"),
+        help_text=_("Whether the walk knows the comment and asks only for the comments below it."),
     )
 
     class Meta:
-        verbose_name = "branch of a thread"
-        verbose_name_plural = "branches of threads"
+        verbose_name = _("branch of a thread")
+        verbose_name_plural = _("branches of threads")
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(

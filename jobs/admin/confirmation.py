@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -13,6 +13,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import StrOrPromise
+
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
 
 # How many rows the page names, and how far it counts.
@@ -20,7 +23,7 @@ SHOWN = 20
 COUNTED = 10_000
 
 
-def asks_first(consequence: str) -> Callable[[Action], Action]:
+def asks_first(consequence: "StrOrPromise") -> Callable[[Action], Action]:
     """Make an action wait for a second POST from a page that shows its consequence.
 
     Both POSTs go through Django's handling of actions, which checks the CSRF token, the action's
@@ -40,7 +43,12 @@ def asks_first(consequence: str) -> Callable[[Action], Action]:
 
 
 def _page(
-    admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any], *, name: str, consequence: str
+    admin: ModelAdmin,
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    *,
+    name: str,
+    consequence: "StrOrPromise",
 ) -> HttpResponse | None:
     count = rows.order_by()[:COUNTED].count()
     if not count:

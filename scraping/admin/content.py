@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 
 from scraping.admin import plots
@@ -20,15 +22,15 @@ from scraping.content import content_search
 from scraping.models import PostScore, RedditComment, RedditPost
 
 if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
-    from django_stubs_ext import FieldOpts
+    from django_stubs_ext import FieldOpts, StrOrPromise
 
 REDDIT = "https://www.reddit.com"
-AUTHOR: "tuple[str, FieldOpts]" = (
-    "Author",
+AUTHOR: "tuple[StrOrPromise, FieldOpts]" = (
+    _("Author"),
     {"fields": [("author", "author_fullname"), ("author_flair_text", "distinguished")]},
 )
-STORED: "tuple[str, FieldOpts]" = (
-    "As stored",
+STORED: "tuple[StrOrPromise, FieldOpts]" = (
+    _("As stored"),
     {
         "fields": [
             ("first_seen_at", "refreshed_at", "retrieved_at"),
@@ -59,7 +61,9 @@ class ContentAdmin(EvidenceAdmin):
     list_select_related = ["subreddit"]
     list_filter = ["removal", ("created_at", RangeDateTimeFilter)]
     show_facets = admin.ShowFacets.NEVER  # facets count the items of each choice
-    search_help_text = "Link, id, or words; r/name narrows them"
+    search_help_text = _(
+        "Search for a link, an id or words. Add r/name to search one subreddit only."
+    )
     readonly_fields = ["on_reddit", "matches"]
     # Filters that other pages of the admin link to. Each filter has an index.
     links = ["subreddit__id__exact"]
@@ -108,13 +112,19 @@ class ContentAdmin(EvidenceAdmin):
         moment = date_format(timezone.localtime(since), "DATETIME_FORMAT")
         messages.info(
             request,
-            f"Words were looked for in the newest {content_search.LOOKED_THROUGH:,} "
-            f"{self.opts.verbose_name_plural} of this list, written since {moment}. Filter by the "
-            "time they were created, or add r/name, to look through others. Links and ids are looked "
-            "up among all.",
+            gettext(
+                "The search for words covers the newest %(number)s %(items)s of this list, created "
+                "since %(time)s. To search older %(items)s, filter by the time of creation or add "
+                "r/name. The search for a link or an id covers all %(items)s."
+            )
+            % {
+                "number": f"{content_search.LOOKED_THROUGH:,}",
+                "items": self.opts.verbose_name_plural,
+                "time": moment,
+            },
         )
 
-    @admin.display(description="On Reddit")
+    @admin.display(description=_("On Reddit"))
     def on_reddit(self, item: RedditPost | RedditComment) -> str:
         """Return a link to the original."""
         if not item.permalink:
@@ -126,11 +136,11 @@ class ContentAdmin(EvidenceAdmin):
             item.permalink,
         )
 
-    @admin.display(description="Matches")
+    @admin.display(description=_("Matches"))
     def matches(self, item: RedditPost | RedditComment) -> str:
         """Return a link to the item's matches."""
         return _link_to_list(
-            "botitem", f"fullname__exact={item.pk}&state=any", "Bots that look for it"
+            "botitem", f"fullname__exact={item.pk}&state=any", gettext("Matches of this item")
         )
 
 
@@ -164,7 +174,7 @@ class RedditPostAdmin(ContentAdmin):
             },
         ),
         (
-            "Score and comments",
+            _("Score and comments"),
             {
                 "fields": [
                     ("score", "score_hidden", "upvote_ratio"),
@@ -175,7 +185,7 @@ class RedditPostAdmin(ContentAdmin):
         ),
         AUTHOR,
         (
-            "Kind",
+            _("Kind"),
             {
                 "fields": [
                     ("is_self", "is_video", "post_hint"),
@@ -191,7 +201,7 @@ class RedditPostAdmin(ContentAdmin):
         ),
     ]
 
-    @admin.display(description="Score over time")
+    @admin.display(description=_("Score over time"))
     def history(self, post: RedditPost) -> str:
         """Return a small plot of the score, and a table of its history."""
         # Kept on the row, because the page reads a field several times.
@@ -201,17 +211,19 @@ class RedditPostAdmin(ContentAdmin):
             plot = vars(post)["plot"] = plots.history(scores)
         return plot
 
-    @admin.display(description="Comments stored")
+    @admin.display(description=_("Stored comments"))
     def comments_of_it(self, post: RedditPost) -> str:
         """Return a link to the stored comments on the post."""
-        return _link_to_list("redditcomment", f"link_fullname__exact={post.pk}", "Comments on it")
+        return _link_to_list(
+            "redditcomment", f"link_fullname__exact={post.pk}", gettext("Comments on this post")
+        )
 
-    @admin.display(description="Comments", ordering="num_comments")
+    @admin.display(description=_("Comments"), ordering="num_comments")
     def comments(self, post: RedditPost) -> int | None:
         """Return the number of comments, as Reddit counts them."""
         return post.num_comments
 
-    @admin.display(description="Title", ordering="title")
+    @admin.display(description=_("Title"), ordering="title")
     def title_start(self, post: RedditPost) -> str:
         """Return the start of the title that fits on a line."""
         return post.title if len(post.title) <= 90 else f"{post.title[:89]}…"
@@ -238,23 +250,23 @@ class RedditCommentAdmin(ContentAdmin):
                 ]
             },
         ),
-        ("Score", {"fields": [("score", "score_hidden", "controversiality")]}),
+        (_("Score"), {"fields": [("score", "score_hidden", "controversiality")]}),
         AUTHOR,
-        ("Kind", {"fields": [("is_submitter", "stickied"), ("locked", "archived")]}),
+        (_("Kind"), {"fields": [("is_submitter", "stickied"), ("locked", "archived")]}),
         STORED,
     ]
 
-    @admin.display(description="Post", ordering="link_fullname")
+    @admin.display(description=_("Post"), ordering="link_fullname")
     def post(self, comment: RedditComment) -> str:
         """Return a link to the comment's post."""
         return link_to_item(comment.link_fullname)
 
-    @admin.display(description="Answers")
+    @admin.display(description=_("Answers"))
     def answers(self, comment: RedditComment) -> str:
         """Return a link to the post or comment that the comment answers."""
         return link_to_item(comment.parent_fullname)
 
-    @admin.display(description="Comment")
+    @admin.display(description=_("Comment"))
     def body_start(self, comment: RedditComment) -> str:
         """Return the start of the comment that fits on a line."""
         return comment.body if len(comment.body) <= 90 else f"{comment.body[:89]}…"

@@ -1,5 +1,6 @@
 """Coverage in the admin: how complete each stream is in its last week, and its gaps."""
 
+from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
@@ -43,26 +47,34 @@ def strip_of(figures: Coverage, *, size: tuple[float, float] = SMALL) -> SafeStr
         begins, ends = (
             timezone.localtime(first + hours * HOUR) for hours in (number, number + length)
         )
-        told = "not collected yet" if value is None else f"{_percent(value)} complete"
-        pieces.append((number, length, height, _colour(value), begins, ends, told))
+        pieces.append((number, length, height, _colour(value), _title(value, begins, ends)))
         number += length
     return format_html(
         '<svg width="{}" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" '
-        'aria-label="{} of the last 7 days complete">{}</svg>',
+        'aria-label="{}">{}</svg>',
         round(number * hour_width),
         height,
         number,
         height,
-        _percent(figures.week),
+        gettext("%(share)s of the last 7 days complete") % {"share": _percent(figures.week)},
         format_html_join(
             "",
-            '<rect x="{}" width="{}" height="{}" fill="{}"><title>{} to {}: {}</title></rect>',
-            (
-                (x, width, high, fill, f"{begins:%a %d %b %H:%M}", f"{ends:%a %H:%M}", told)
-                for x, width, high, fill, begins, ends, told in pieces
-            ),
+            '<rect x="{}" width="{}" height="{}" fill="{}"><title>{}</title></rect>',
+            pieces,
         ),
     )
+
+
+def _title(value: float | None, begins: datetime, ends: datetime) -> str:
+    if value is None:
+        told = gettext("not collected yet")
+    else:
+        told = gettext("%(share)s complete") % {"share": _percent(value)}
+    return gettext("%(start)s to %(end)s: %(state)s") % {
+        "start": date_format(begins, "D d M H:i"),
+        "end": date_format(ends, "D H:i"),
+        "state": told,
+    }
 
 
 def _colour(value: float | None) -> str:
@@ -81,12 +93,12 @@ def _percent(value: float) -> str:
 class OpenGapsFilter(admin.SimpleListFilter):
     """Streams with and without open gaps."""
 
-    title = "open gaps"
+    title = _("open gaps")
     parameter_name = "gaps"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the choices of the filter."""
-        return [("open", "With open gaps"), ("none", "Without")]
+        return [("open", _("With open gaps")), ("none", _("Without open gaps"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Stream]) -> QuerySet[Stream]:
         """Filter the list; open gaps have an index by stream."""
@@ -99,12 +111,12 @@ class OpenGapsFilter(admin.SimpleListFilter):
 class ClosedFilter(admin.SimpleListFilter):
     """Open and closed gaps."""
 
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the choices of the filter."""
-        return [("open", "Open"), ("closed", "Closed")]
+        return [("open", _("Open")), ("closed", _("Closed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Gap]) -> QuerySet[Gap]:
         """Filter the list; open gaps have an index by time."""
@@ -134,15 +146,17 @@ class StreamAdmin(EvidenceAdmin):
         (
             None,
             {
-                "description": "Green hours are complete: everything that Reddit then showed is "
-                "stored. Yellow ones are so in part, red ones not at all; before the grey ones end, "
-                "the stream was not collected.",
+                "description": _(
+                    "Green hours are complete: every item that Reddit showed is stored. Yellow hours "
+                    "are partly complete. Red hours are missing. Grey hours lie before the collection "
+                    "of the stream began."
+                ),
                 "fields": ["subreddit", "kind", "whole_week", ("day_share", "week_share")],
             },
         ),
-        ("Known", {"fields": [("complete_since", "watermark"), "gaps"]}),
+        (_("Completeness"), {"fields": [("complete_since", "watermark"), "gaps"]}),
         (
-            "Read",
+            _("Reads"),
             {
                 "fields": [
                     ("last_fetch_at", "previous_fetch_at"),
@@ -162,27 +176,27 @@ class StreamAdmin(EvidenceAdmin):
         """Return the streams with the data for their figures, in two statements for a page."""
         return with_gaps(super().get_queryset(request))
 
-    @admin.display(description="Last 7 days")
+    @admin.display(description=_("Last 7 days"))
     def last_week(self, stream: "WithAnnotations[Stream, StreamGaps]") -> SafeString:
         """Return a strip for the list."""
         return strip_of(_figures(stream))
 
-    @admin.display(description="Last 7 days, hour by hour")
+    @admin.display(description=_("Last 7 days, hour by hour"))
     def whole_week(self, stream: "WithAnnotations[Stream, StreamGaps]") -> SafeString:
         """Return a larger strip for the stream's own page."""
         return strip_of(_figures(stream), size=LARGE)
 
-    @admin.display(description="24 h")
+    @admin.display(description=_("24 h"))
     def day_share(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """Return the share of the last 24 hours that is complete."""
         return _percent(_figures(stream).day)
 
-    @admin.display(description="7 days")
+    @admin.display(description=_("7 days"))
     def week_share(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """Return the share of the last 7 days that is complete."""
         return _percent(_figures(stream).week)
 
-    @admin.display(description="Open gaps")
+    @admin.display(description=_("Open gaps"))
     def open_gaps(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """Return the number of open gaps, with a link to them."""
         if not stream.open_gaps:
@@ -196,13 +210,13 @@ class StreamAdmin(EvidenceAdmin):
             stream.open_gaps,
         )
 
-    @admin.display(description="Items an hour", ordering="arrivals_per_hour")
+    @admin.display(description=_("Items an hour"), ordering="arrivals_per_hour")
     def arrivals(self, stream: Stream) -> str:
         """Return the learned rate of arrivals."""
         rate = stream.arrivals_per_hour
         return "-" if rate is None else f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"
 
-    @admin.display(description="Open gaps")
+    @admin.display(description=_("Open gaps"))
     def gaps(self, stream: "WithAnnotations[Stream, StreamGaps]") -> str:
         """Return the open gaps as the list shows them."""
         return self.open_gaps(stream)
@@ -240,12 +254,14 @@ class GapAdmin(EvidenceAdmin):
         """Allow the filter by stream, because the list of streams links here with it."""
         return lookup == "stream__id__exact" or super().lookup_allowed(lookup, value, request)
 
-    @display(description="State", label={"open": "danger", "closed": "success"})
+    @display(description=_("State"), label={"open": "danger", "closed": "success"})
     def state(self, gap: Gap) -> tuple[str, str]:
         """Return whether the gap is open or closed."""
-        return ("open", "Open") if gap.closed_at is None else ("closed", "Closed")
+        if gap.closed_at is None:
+            return "open", gettext("Open")
+        return "closed", gettext("Closed")
 
-    @admin.display(description="Length")
+    @admin.display(description=_("Length"))
     def length(self, gap: Gap) -> str:
         """Return the length of the gap, such as "3 h 20 min"."""
         seconds = int((gap.ends_at - gap.starts_at).total_seconds())
@@ -256,7 +272,7 @@ class GapAdmin(EvidenceAdmin):
         parts = ((days, "d"), (hours, "h"), (minutes, "min"))
         return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
-    @admin.display(description="Why", ordering="reason")
+    @admin.display(description=_("Reason"), ordering="reason")
     def why(self, gap: Gap) -> str:
         """Return the reason for the gap, and since when the stream had not been read before."""
         return gap.explanation

@@ -2,10 +2,15 @@
 
 from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from scraping.admin.evidence import EvidenceAdmin
 from scraping.models import DumpImport
+
+# The filters of an import, by their keys in `DumpImport.filters`.
+FILTERS = {"subreddits": _("subreddits"), "since": _("since"), "until": _("until")}
 
 
 @admin.register(DumpImport)
@@ -19,14 +24,16 @@ class DumpImportAdmin(EvidenceAdmin):
         (
             None,
             {
-                "description": "An import that was interrupted goes on where it stopped when the "
-                "same file is imported again.",
+                "description": _(
+                    "If an import was interrupted, import the same file again. The import then "
+                    "continues where it stopped."
+                ),
                 "fields": ["path", "file_size", "state", "asked_for"],
             },
         ),
-        ("Time", {"fields": [("started_at", "updated_at", "finished_at")]}),
+        (_("Time"), {"fields": [("started_at", "updated_at", "finished_at")]}),
         (
-            "Counts",
+            _("Counts"),
             {
                 "fields": [
                     ("read", "lines", "rejected"),
@@ -36,39 +43,44 @@ class DumpImportAdmin(EvidenceAdmin):
                 ]
             },
         ),
-        ("Coverage", {"fields": ["streams"]}),
+        (_("Coverage"), {"fields": ["streams"]}),
     ]
 
     @display(
-        description="State",
+        description=_("State"),
         ordering="state",
         label={"running": "info", "truncated": "warning", "finished": "success"},
     )
     def stands(self, row: DumpImport) -> tuple[str, str]:
         """Return the state in a word; the import's own page has the details."""
-        return row.state, row.state.capitalize()
+        states = {
+            DumpImport.State.RUNNING: gettext("Running"),
+            DumpImport.State.TRUNCATED: gettext("Truncated"),
+            DumpImport.State.FINISHED: gettext("Finished"),
+        }
+        return row.state, states[DumpImport.State(row.state)]
 
-    @admin.display(description="Size")
+    @admin.display(description=_("Size"))
     def file_size(self, row: DumpImport) -> str:
         """Return the size of the file, as it lies on disk."""
         return filesizeformat(row.size)
 
-    @admin.display(description="Read")
+    @admin.display(description=_("Read"))
     def read(self, row: DumpImport) -> str:
         """Return how much of the file is done, in decompressed bytes."""
-        return f"{filesizeformat(row.position)}, decompressed"
+        return gettext("%(size)s, decompressed") % {"size": filesizeformat(row.position)}
 
-    @admin.display(description="Asked for")
+    @admin.display(description=_("Filters"))
     def asked_for(self, row: DumpImport) -> str:
         """Return the subreddits and times that were asked for, or everything."""
         asked = [
-            f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"
+            f"{FILTERS.get(name, name)}: {', '.join(value) if isinstance(value, list) else value}"
             for name, value in row.filters.items()
             if value
         ]
-        return "; ".join(asked) or "everything in it"
+        return "; ".join(asked) or gettext("none: the import stores all items of the file")
 
-    @admin.display(description="Streams with open gaps in it")
+    @admin.display(description=_("Streams with open gaps"))
     def streams(self, row: DumpImport) -> str:
         """Return the streams with open gaps for which the file has items."""
-        return ", ".join(row.seen_streams) or "none"
+        return ", ".join(row.seen_streams) or gettext("none")

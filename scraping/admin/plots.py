@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from scraping.models import PostScore
 
@@ -13,7 +15,7 @@ WIDTH, HEIGHT, MARGIN = 320, 60, 4
 def history(scores: Sequence[PostScore]) -> str:
     """Draw a post's score over time above a table of its entries, the oldest first."""
     if not scores:
-        return "none yet"
+        return _("none yet")
     rows = format_html_join(
         "",
         '<tr><td style="padding-right: 1em">{}</td><td style="padding-right: 1em">{}</td>'
@@ -21,13 +23,21 @@ def history(scores: Sequence[PostScore]) -> str:
         (
             (
                 f"{timezone.localtime(entry.at):%Y-%m-%d %H:%M}",
-                "hidden" if entry.score is None else f"{entry.score:,} points",
-                "" if entry.num_comments is None else f"{entry.num_comments:,} comments",
+                _("hidden") if entry.score is None else _points(entry.score),
+                "" if entry.num_comments is None else _comments(entry.num_comments),
             )
             for entry in scores
         ),
     )
     return format_html("{}<table>{}</table>", sparkline(scores), rows)
+
+
+def _points(score: int) -> str:
+    return ngettext("%(score)s point", "%(score)s points", score) % {"score": f"{score:,}"}
+
+
+def _comments(number: int) -> str:
+    return ngettext("%(number)s comment", "%(number)s comments", number) % {"number": f"{number:,}"}
 
 
 def sparkline(scores: Sequence[PostScore]) -> str:
@@ -41,12 +51,13 @@ def sparkline(scores: Sequence[PostScore]) -> str:
         for moment, value in known
     )
     return format_html(
-        '<svg width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="Score over time">'
+        '<svg width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
         '<polyline points="{}" fill="none" stroke="currentColor" stroke-width="2"/></svg>',
         WIDTH,
         HEIGHT,
         WIDTH,
         HEIGHT,
+        _("Score over time"),
         points,
     )
 

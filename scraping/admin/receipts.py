@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
 
@@ -21,7 +22,7 @@ class DeletionReceiptAdmin(EvidenceAdmin):
     actions = ["export_csv", "export_ndjson"]
 
     @display(
-        description="Why",
+        description=_("Reason"),
         ordering="reason",
         label=dict.fromkeys(["deleted", "gone", "account"], "info") | {"removed": "warning"},
     )
@@ -29,19 +30,19 @@ class DeletionReceiptAdmin(EvidenceAdmin):
         """Return what happened to the item on Reddit."""
         return receipt.reason, receipt.get_reason_display()
 
-    @admin.display(description="Purged")
+    @admin.display(description=_("Purged parts"))
     def purged_parts(self, receipt: DeletionReceipt) -> str:
         """Return the parts that were purged."""
         return ", ".join(receipt.parts)
 
-    @action(description="Export as CSV", permissions=["view"])
+    @action(description=_("Export as CSV"), permissions=["view"])
     def export_csv(
         self, request: HttpRequest, queryset: QuerySet[DeletionReceipt]
     ) -> StreamingHttpResponse:
         """Return the selected receipts as a file."""
         return _download(queryset, "csv")
 
-    @action(description="Export as NDJSON", permissions=["view"])
+    @action(description=_("Export as NDJSON"), permissions=["view"])
     def export_ndjson(
         self, request: HttpRequest, queryset: QuerySet[DeletionReceipt]
     ) -> StreamingHttpResponse:

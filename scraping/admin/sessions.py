@@ -9,6 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
@@ -22,9 +24,9 @@ from scraping.sessions import batches, lifecycle
 
 # The most sessions that a batch's page shows.
 SHOWN_SESSIONS = 200
-ENDS = (
-    "Sessions that wait never start. Those that go on end after the page that they are reading: what "
-    "they have stored stays, and the next session goes on from there. What has ended stays as it is."
+ENDS = _(
+    "Waiting sessions never start. Running sessions end after the page that they are reading. Their "
+    "stored items stay, and the next session continues from there. Ended sessions stay as they are."
 )
 OUTCOME_COLOURS = {"ok": "green", "empty": "green", "gap": "orange"}
 
@@ -52,9 +54,9 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     change_form_outer_before_template = "admin/scraping/scrapesession/buttons.html"
     fieldsets = [
         (None, {"fields": ["bot", "kind", "status", "trigger", "error", "resumes", "run"]}),
-        ("Time", {"fields": ["queued_at", "started_at", "ended_at", "took", "continues_at"]}),
+        (_("Time"), {"fields": ["queued_at", "started_at", "ended_at", "took", "continues_at"]}),
         (
-            "Counts",
+            _("Counts"),
             {
                 "fields": [
                     ("posts_seen", "comments_seen"),
@@ -67,7 +69,7 @@ class ScrapeSessionAdmin(EvidenceAdmin):
                 ]
             },
         ),
-        ("Streams", {"fields": ["streams"]}),
+        (_("Streams"), {"fields": ["streams"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScrapeSession]:
@@ -93,13 +95,14 @@ class ScrapeSessionAdmin(EvidenceAdmin):
     def _action_for(
         self, request: HttpRequest, session: ScrapeSession | None
     ) -> tuple[str, str] | None:
+        """Return the action that is possible, and the text of its button."""
         if session is None or not self.has_run_permission(request):
             return None
         if session.is_open:
-            return "cancel_sessions", "Cancel this session"
-        return ("run_again", "Run again") if session.status in lifecycle.AGAIN else None
+            return "cancel_sessions", gettext("Cancel this session")
+        return ("run_again", gettext("Run again")) if session.status in lifecycle.AGAIN else None
 
-    @admin.action(description="Cancel", permissions=["run"])
+    @admin.action(description=_("Cancel"), permissions=["run"])
     @asks_first(ENDS)
     def cancel_sessions(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
         """Cancel the selected sessions that have not ended."""
@@ -111,11 +114,17 @@ class ScrapeSessionAdmin(EvidenceAdmin):
                 messages.error(request, str(error))
         messages.success(
             request,
-            f"{cancelled} session(s) cancelled: what waited does not start, what runs ends at its "
-            "next safe point.",
+            ngettext(
+                "%(count)d session cancelled. A waiting session does not start. A running session ends "
+                "at its next safe point.",
+                "%(count)d sessions cancelled. Waiting sessions do not start. Running sessions end at "
+                "their next safe point.",
+                cancelled,
+            )
+            % {"count": cancelled},
         )
 
-    @admin.action(description="Run again", permissions=["run"])
+    @admin.action(description=_("Run again"), permissions=["run"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[ScrapeSession]) -> None:
         """Request a session for each selected session that ended before its work was done."""
         requested = 0
@@ -126,38 +135,42 @@ class ScrapeSessionAdmin(EvidenceAdmin):
                 messages.warning(request, str(error))
             else:
                 requested += 1
-        messages.success(request, f"{requested} session(s) requested.")
+        messages.success(
+            request,
+            ngettext("%(count)d session requested.", "%(count)d sessions requested.", requested)
+            % {"count": requested},
+        )
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Allow the filter by bot, because the list of bots links here with it."""
         return lookup == "bot__id__exact" or super().lookup_allowed(lookup, value, request)
 
-    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    @display(description=_("Status"), ordering="status", label=STATUS_COLOURS)
     def outcome(self, session: ScrapeSession) -> tuple[str, str]:
         """Return the state of the session, or how it ended."""
         return session.status, session.get_status_display()
 
-    @admin.display(description="Took")
+    @admin.display(description=_("Duration"))
     def took(self, session: ScrapeSession) -> str:
         """Return how long the session ran."""
         return f"{session.duration.total_seconds():.1f} s" if session.duration else "-"
 
-    @admin.display(description="Waited for the budget", ordering="wait_seconds")
+    @admin.display(description=_("Waited for the budget"), ordering="wait_seconds")
     def waited(self, session: ScrapeSession) -> str:
         """Return how long the session waited for the budget of its app."""
         return f"{session.wait_seconds:.1f} s" if session.wait_seconds >= 0.05 else "-"
 
-    @admin.display(description="Posts", ordering="posts_seen")
+    @admin.display(description=_("Posts"), ordering="posts_seen")
     def posts(self, session: ScrapeSession) -> int:
         """Return how many posts the session read."""
         return session.posts_seen
 
-    @admin.display(description="Comments", ordering="comments_seen")
+    @admin.display(description=_("Comments"), ordering="comments_seen")
     def comments(self, session: ScrapeSession) -> int:
         """Return how many comments the session read."""
         return session.comments_seen
 
-    @admin.display(description="Run")
+    @admin.display(description=_("Run"))
     def run(self, session: ScrapeSession) -> str:
         """Return a link to the run of the session's task, with attempts and traceback."""
         if not session.task_id:
@@ -170,19 +183,19 @@ class ScrapeSessionAdmin(EvidenceAdmin):
             session.task_id,
         )
 
-    @admin.display(description="By kind")
+    @admin.display(description=_("Requests by kind"))
     def by_kind(self, session: ScrapeSession) -> str:
         """Return the number of requests of each kind, the most frequent first."""
         kinds = sorted(session.requests_by_kind.items(), key=lambda kind: -kind[1])
         return ", ".join(f"{count} {kind}" for kind, count in kinds) or "-"
 
-    @admin.display(description="Longest time between reads", ordering="freshness_seconds")
+    @admin.display(description=_("Longest time between reads"), ordering="freshness_seconds")
     def freshness(self, session: ScrapeSession) -> str:
         """Return the longest time that any of the bot's streams went unread, at the session's end."""
         seconds = session.freshness_seconds
         return "-" if seconds is None else freshness.in_words(seconds)
 
-    @admin.display(description="What came of each")
+    @admin.display(description=_("Outcomes"))
     def streams(self, session: ScrapeSession) -> str:
         """Return the outcome of each stream, with its reason."""
         if not session.outcomes:
@@ -229,40 +242,43 @@ class ScrapeBatchAdmin(EvidenceAdmin):
         return request.user.has_perm("bots.change_botconfig")
 
     @display(
-        description="Status",
+        description=_("Status"),
         ordering="batch__status",
         label={"running": "info", "completed": "success", "cancelled": "warning"},
     )
     def state(self, batch: ScrapeBatch) -> tuple[str, str]:
         """Return the state of the batch."""
-        return batch.batch.status, Batch.Status(batch.batch.status).label
+        return batch.batch.status, str(Batch.Status(batch.batch.status).label)
 
-    @admin.display(description="Status")
+    @admin.display(description=_("Status"))
     def state_of_one(self, batch: ScrapeBatch) -> str:
         """Return the same for the batch's own page, which has no labels."""
         return self.state(batch)[1]
 
-    @admin.display(description="Done")
+    @admin.display(description=_("Ended sessions"))
     def progress(self, batch: ScrapeBatch) -> str:
         """Return how many of the batch's sessions have ended."""
-        return f"{batch.batch.done} of {batch.batch.total}"
+        return gettext("%(done)d of %(total)d") % {
+            "done": batch.batch.done,
+            "total": batch.batch.total,
+        }
 
-    @admin.display(description="Asked for", ordering="batch__created_at")
+    @admin.display(description=_("Requested at"), ordering="batch__created_at")
     def asked_at(self, batch: ScrapeBatch) -> Any:
         """Return when the batch was asked for."""
         return batch.batch.created_at
 
-    @admin.display(description="Asked for")
+    @admin.display(description=_("Requested at"))
     def asked_at_of_one(self, batch: ScrapeBatch) -> str:
         """Return the same for the batch's own page, which does not format moments by itself."""
         return date_format(timezone.localtime(batch.batch.created_at), "DATETIME_FORMAT")
 
-    @admin.display(description="Summary")
+    @admin.display(description=_("Summary"))
     def came_of_it(self, batch: ScrapeBatch) -> str:
         """Return the result of the batch, after all its sessions have ended."""
         return batches.told(batch.summary) if batch.summary else "-"
 
-    @admin.display(description="Sessions")
+    @admin.display(description=_("Sessions"))
     def sessions_of_it(self, batch: ScrapeBatch) -> str:
         """Return the sessions of the batch, with the result of each."""
         rows = batches.sessions_of(batch.pk)[:SHOWN_SESSIONS]
@@ -280,7 +296,7 @@ class ScrapeBatchAdmin(EvidenceAdmin):
             ),
         )
 
-    @admin.action(description="Cancel", permissions=["run"])
+    @admin.action(description=_("Cancel"), permissions=["run"])
     @asks_first(ENDS)
     def cancel_batches(self, request: HttpRequest, queryset: QuerySet[ScrapeBatch]) -> None:
         """Cancel all sessions of the selected batches that have not ended."""
@@ -288,5 +304,9 @@ class ScrapeBatchAdmin(EvidenceAdmin):
             waiting, running = batches.cancel(batch, by=request.user)
             messages.success(
                 request,
-                f"{batch}: {waiting} will not start; {running} end at their next safe point.",
+                gettext(
+                    "%(batch)s: waiting sessions that will not start: %(waiting)d; running sessions "
+                    "that end at their next safe point: %(running)d."
+                )
+                % {"batch": batch, "waiting": waiting, "running": running},
             )

@@ -5,6 +5,8 @@ from datetime import datetime
 from django.contrib import admin
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from scraping.admin.evidence import EvidenceAdmin
@@ -30,7 +32,7 @@ class SubredditAdmin(EvidenceAdmin):
     search_fields = ["name"]
 
     @display(
-        description="State",
+        description=_("State"),
         ordering="status",
         label={"ok": "success", "unknown": "info"}
         | dict.fromkeys(
@@ -41,20 +43,23 @@ class SubredditAdmin(EvidenceAdmin):
         """Return the state, as Reddit last said."""
         return subreddit.status, subreddit.get_status_display()
 
-    @admin.display(description="Asked again from")
+    @admin.display(description=_("Next probe at"))
     def next_probe(self, subreddit: Subreddit) -> datetime | None:
         """Return when Reddit is next asked about a subreddit that cannot be read."""
         return None if subreddit.is_readable else subreddit.next_probe_at
 
-    @admin.display(description="Coverage")
+    @admin.display(description=_("Coverage"))
     def streams(self, subreddit: Subreddit) -> str:
         """Return a link to the subreddit's streams."""
         url = reverse("admin:scraping_stream_changelist")
         return format_html(
-            '<a class="text-link" href="{}?subreddit__id__exact={}">Streams</a>', url, subreddit.pk
+            '<a class="text-link" href="{}?subreddit__id__exact={}">{}</a>',
+            url,
+            subreddit.pk,
+            gettext("Streams"),
         )
 
-    @admin.display(description="Content")
+    @admin.display(description=_("Content"))
     def posts(self, subreddit: Subreddit) -> str:
         """Return links to the subreddit's stored posts and comments."""
         urls = [
@@ -62,10 +67,12 @@ class SubredditAdmin(EvidenceAdmin):
             for model in ("redditpost", "redditcomment")
         ]
         return format_html(
-            '<a class="text-link" href="{}?subreddit__id__exact={}">Posts</a>, '
-            '<a class="text-link" href="{}?subreddit__id__exact={}">comments</a>',
+            '<a class="text-link" href="{}?subreddit__id__exact={}">{}</a>, '
+            '<a class="text-link" href="{}?subreddit__id__exact={}">{}</a>',
             urls[0],
             subreddit.pk,
+            gettext("posts"),
             urls[1],
             subreddit.pk,
+            gettext("comments"),
         )

@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.ownership import owned_by
@@ -28,7 +29,7 @@ def preview(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
     """
     _require_editor(request)
     form = PreviewForm.of(request.user)(request.POST)
-    context = site.each_context(request) | {"title": "Preview of matches"}
+    context = site.each_context(request) | {"title": _("Preview of matches")}
     if form.is_valid():
         found = matching.preview(form.instance)
         context |= {
@@ -76,7 +77,7 @@ def _require_editor(request: HttpRequest) -> None:
 def _faults(form: BaseForm) -> list[tuple[str, list[str]]]:
     return [
         (
-            str(form.fields[name].label) if name in form.fields else "Form",
+            str(form.fields[name].label) if name in form.fields else _("Form"),
             [str(message) for message in messages],
         )
         for name, messages in form.errors.items()

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from bots import services as bot_services
@@ -19,9 +20,11 @@ from jobs.models import Batch, BatchRun
 from jobs.runs.batches import cancel_batch
 from scraping.models import ScrapeBatch, ScrapeSession
 from scraping.sessions import lifecycle
+from scraping.sessions.counts import in_words
 
 logger = logging.getLogger(__name__)
 
+TOLD = ("posts_seen", "comments_seen", "new", "matched", "requests")
 ADDED_UP = ("posts_seen", "comments_seen", "new", "updated", "matched", "requests")
 
 
@@ -71,7 +74,7 @@ def summarise(batch_id: int) -> bool:
     summary: dict[str, Any] = {"sessions": dict(Counter(last.values())), **counts}
     if not waiting.update(summary=summary):
         return False
-    logger.info("Batch %s of sessions has ended: %s", batch_id, told(summary))
+    logger.info("Batch %s of sessions has ended: %s", batch_id, summary)
     return True
 
 
@@ -85,8 +88,9 @@ def settle() -> int:
 
 def told(summary: dict[str, Any]) -> str:
     """Return a summary in one line."""
-    ends = ", ".join(f"{number} {status}" for status, number in sorted(summary["sessions"].items()))
-    return (
-        f"{ends or 'no session'}; {summary['posts_seen']} posts, {summary['comments_seen']} comments, "
-        f"{summary['new']} new, {summary['matched']} matched, {summary['requests']} requests"
+    ends = ", ".join(
+        _("%(number)d %(status)s")
+        % {"number": number, "status": str(ScrapeSession.Status(status).label).lower()}
+        for status, number in sorted(summary["sessions"].items())
     )
+    return f"{ends or _('no session')}; {in_words({name: summary[name] for name in TOLD})}"

@@ -88,7 +88,7 @@ def run(
         finish(Status.CANCELLED, str(reason))
         raise
     except SoftTimeLimitExceeded:
-        finish(Status.PARTIAL, "The time limit of the task was reached.")
+        finish(Status.PARTIAL, "The session reached the time limit of its task.")
     except BaseException as error:
         # This also catches the end of the process, so that the session does not seem to run on.
         finish(*lifecycle.end_by(error))

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from bots.models import BotConfig
 from bots.services import SCRAPE_TASK
@@ -18,6 +19,7 @@ from jobs.runs.requests import RunRequest
 from jobs.runs.transitions import one_line
 from scraping.models import BotItem, ScrapeSession
 from scraping.sessions import failures
+from scraping.sessions.counts import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,9 @@ COUNTS = (
     "gaps_opened",
     "gaps_closed",
 )
+
+# The columns that the summary of a session tells.
+TOLD = ("posts_seen", "comments_seen", "new", "matched")
 
 THREADS_TASK = "scraping.read_threads"
 TASKS = {Kind.LISTINGS: SCRAPE_TASK, Kind.THREADS: THREADS_TASK}
@@ -64,6 +69,14 @@ class CannotRunAgain(Exception):
 LOCK = "scrape-bot:{bot_id}"
 THREADS_LOCK = "read-threads:{bot_id}"
 LOCKS = {Kind.LISTINGS: LOCK, Kind.THREADS: THREADS_LOCK}
+
+# The jobs that open sessions without a run of their own, by the beginning of the session's lock. All
+# other sessions without a run belong to a command in a terminal.
+JOBS_BY_LOCK = {
+    "deep-walk": "scraping.deep_walk",
+    "search-gaps": "scraping.deep_walk",
+    "read-early": "scraping.read_early",
+}
 
 
 def lock_key(bot_id: int, kind: str = Kind.LISTINGS) -> str:
@@ -158,7 +171,7 @@ def end_by(error: BaseException) -> tuple[str, str]:
     the database is back, and says nothing against its bot.
     """
     if execution.is_away(error):
-        return Status.INTERRUPTED, one_line(f"The database broke it off: {error}")
+        return Status.INTERRUPTED, one_line(f"The database went away during the session: {error}")
     return Status.FAILED, f"{type(error).__name__}: {error}"
 
 
@@ -240,21 +253,32 @@ def cancel(session: ScrapeSession, *, by: object) -> bool:
     """Cancel a session on behalf of `by`; return False when it has ended.
 
     A queued session never starts. A running session ends at its next safe point, between two requests.
-    Raises `CannotCancel` for a session without a run, such as a command's. The caller checks the
-    permission.
+    Raises `CannotCancel` for a session without a run of its own: a command's session, or a session that
+    a system job opened. The caller checks the permission.
     """
     if not session.is_open:
         return False
     if not session.task_id:
-        raise CannotCancel(
-            f"The session of {session.bot_name} runs in a terminal: press Ctrl-C there."
-        )
+        raise CannotCancel(_how_to_cancel(session))
     reason = f"Cancelled by {by}."
     with transaction.atomic():
         if any(runs.cancel([session.task_id], reason=reason)):
             return True
         # The run is gone or has ended, so no worker will start the session.
         return bool(cancel_queued(session.task_id, reason=reason))
+
+
+def _how_to_cancel(session: ScrapeSession) -> str:
+    """Return where a session without a run of its own can be cancelled."""
+    job = JOBS_BY_LOCK.get(session.lock_key.partition(":")[0])
+    if job is None:
+        return _(
+            "The session “%(session)s” belongs to a command in a terminal. Press Ctrl-C there."
+        ) % {"session": session.bot_name}
+    return _(
+        "The session “%(session)s” belongs to a run of the job %(job)s. Cancel the run on the page "
+        "“Runs”."
+    ) % {"session": session.bot_name, "job": job}
 
 
 def run_again(session: ScrapeSession) -> RunRequest:
@@ -265,14 +289,20 @@ def run_again(session: ScrapeSession) -> RunRequest:
     """
     if session.status not in AGAIN:
         raise CannotRunAgain(
-            f"The session of {session.bot_name} is {session.get_status_display().lower()}: only "
-            "one that ended before its work was done runs again."
+            _(
+                "The session “%(session)s” has the status “%(status)s”. Only a session that ended "
+                "before its work was done can run again."
+            )
+            % {"session": session.bot_name, "status": session.get_status_display()}
         )
     bot = session.bot
     if bot is None or not bot.is_active:
         raise CannotRunAgain(
-            f"{session.bot_name}: the bot is gone or inactive, or there was none. Activate it, or "
-            "run manage.py scrape."
+            _(
+                "The session “%(session)s” has no active bot. Activate the bot, or collect with "
+                "manage.py scrape."
+            )
+            % {"session": session.bot_name}
         )
     task = TASKS[Kind(session.kind)]
     trigger = ScrapeSession.Trigger.MANUAL
@@ -301,7 +331,7 @@ def interrupt(sessions: Iterable[ScrapeSession]) -> int:
     for session in sessions:
         session.ended_at = timezone.now()
         session.status = Status.INTERRUPTED
-        session.error = "The process that ran it ended without a word."
+        session.error = "The process of the session ended without reporting an error."
         changed = ScrapeSession.objects.filter(pk=session.pk, status=Status.RUNNING).update(
             status=session.status, ended_at=session.ended_at, error=session.error
         )
@@ -313,18 +343,16 @@ def interrupt(sessions: Iterable[ScrapeSession]) -> int:
 
 
 def summary(session: ScrapeSession) -> str:
-    """Return the result of a session in one line."""
+    """Return the result of a session in one line, in English: the line is stored with the bot."""
     if session.error:
         return session.error
-    counts = (
-        f"{session.posts_seen} posts, {session.comments_seen} comments, {session.new} new, "
-        f"{session.matched} matched"
-    )
+    with translation.override("en"):
+        told = in_words({name: getattr(session, name) for name in TOLD})
     faults: dict[str, list[str]] = {}
     for stream, outcome in session.outcomes.items():
         if outcome["outcome"] not in GOOD_OUTCOMES:
             faults.setdefault(outcome["outcome"], []).append(stream)
-    return "; ".join([counts, *(f"{name}: {', '.join(of)}" for name, of in faults.items())])
+    return "; ".join([told, *(f"{name}: {', '.join(of)}" for name, of in faults.items())])
 
 
 def _tell_bots(sessions: Iterable[ScrapeSession]) -> None:

@@ -98,14 +98,16 @@ def _startable_bot(bot_id: int, task_id: str) -> BotConfig:
     bot = BotConfig.objects.select_related("reddit_app").filter(pk=bot_id).first()
     if bot is None or not bot.is_active:
         reason = (
-            f"bot {bot_id} does not exist any more" if bot is None else f"bot “{bot}” is inactive"
+            f"bot {bot_id} does not exist any more"
+            if bot is None
+            else f"bot “{bot}” is inactive: activate the bot"
         )
         lifecycle.cancel_queued(task_id, reason=reason)
         raise SessionSkipped(reason)
     if not refusals.may_try(bot.reddit_app):
         reason = (
             f"Reddit refuses the app “{bot.reddit_app}”: {bot.reddit_app.refusal} "
-            "Correct its credentials."
+            "Correct the credentials of the app."
         )
         lifecycle.cancel_queued(task_id, reason=reason)
         raise SessionSkipped(reason)
@@ -190,7 +192,9 @@ def read_early(app_id: int) -> ScrapeSession:
     if app is None:
         raise SessionSkipped(f"app {app_id} does not exist any more")
     if app.is_refused:
-        raise SessionSkipped(f"Reddit refuses the app “{app}”: {app.refusal}")
+        raise SessionSkipped(
+            f"Reddit refuses the app “{app}”: {app.refusal} Correct the credentials of the app."
+        )
     streams = early_reads.overflowing_streams(app)
     if not streams:
         raise SessionSkipped(f"no stream of the app “{app}” is about to overflow")

@@ -141,7 +141,7 @@ class TestRefusedCredentials:
         before = sum(requests_seen(simulator).values())
         skipped = []
         for bot in bots:
-            with pytest.raises(services.SessionSkipped, match="Correct its credentials") as skip:
+            with pytest.raises(services.SessionSkipped, match="Correct the credentials") as skip:
                 run(bot)
             skipped.append(skip)
 

@@ -44,8 +44,8 @@ WRITES = {
 }
 
 # The words of a session that was ended by its process, and of one that was found dead.
-OF_DATABASE = "The database broke it off"
-OF_PROCESS = "ended without a word"
+OF_DATABASE = "The database went away"
+OF_PROCESS = "ended without reporting an error"
 
 
 class Server:

@@ -146,7 +146,7 @@ class TestItsEnd:
     def test_a_time_limit(self, door, end_by):
         end_by(SoftTimeLimitExceeded())
 
-        assert self.ended() == ("partial", "The time limit of the task was reached.")
+        assert self.ended() == ("partial", "The session reached the time limit of its task.")
 
     def test_its_run_was_cancelled(self, door, end_by):
         with pytest.raises(Cancelled):

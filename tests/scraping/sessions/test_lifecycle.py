@@ -101,7 +101,7 @@ class TestAWholeLife:
 
         assert (session.status, session.error) == (
             "partial",
-            "The time limit of the task was reached.",
+            "The session reached the time limit of its task.",
         )
         assert session.posts_seen > 0
 
@@ -243,7 +243,7 @@ class TestInterrupted:
         wait_until(lambda: lifecycle.close_interrupted() == 1, what="the session is closed")
         session = ScrapeSession.objects.get()
         assert session.status == "interrupted"
-        assert "ended without a word" in session.error
+        assert "ended without reporting an error" in session.error
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ class TestAStorm:
                     try:
                         run(bot)
                     except scraping_services.SessionSkipped as reason:
-                        skipped += "Correct its credentials" in str(reason)
+                        skipped += "Correct the credentials" in str(reason)
             asked = server.control("requests")["total"]
 
         assert (skipped, ScrapeSession.objects.count()) == (59, 1)

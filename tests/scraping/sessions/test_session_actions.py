@@ -11,6 +11,7 @@ from django_celery_results.models import TaskResult
 
 from bots import services as bot_services
 from jobs import locks
+from scraping.completing import deep_walks, gap_searches
 from scraping.models import ScrapeSession
 from scraping.sessions import batches, lifecycle, services
 from tests.factories import BotFactory, SuperuserFactory, UserFactory
@@ -77,7 +78,7 @@ class TestCancelling:
 
         told = run_action(admin, SESSIONS, "cancel_sessions", session)
 
-        assert "1 session(s) cancelled" in told
+        assert "1 session cancelled" in told
         session.refresh_from_db()
         assert session.status == "cancelled"
         assert session.error == f"Cancelled by {admin.user}."
@@ -103,9 +104,26 @@ class TestCancelling:
             session = lifecycle.start(bot, trigger="command")
             told = run_action(admin, SESSIONS, "cancel_sessions", session)
 
-        assert "press Ctrl-C there" in told
+        assert "Press Ctrl-C there" in told
         session.refresh_from_db()
         assert session.status == "running"
+
+    @pytest.mark.parametrize(
+        ("lock", "job"),
+        [
+            (deep_walks.LOCK, "scraping.deep_walk"),
+            (gap_searches.LOCK, "scraping.deep_walk"),
+            ("read-early:session:{app_id}", "scraping.read_early"),
+        ],
+    )
+    def test_one_that_a_job_opened_names_the_run_to_cancel(self, admin, lock, job):
+        key = lock.format(app_id=1)
+        with locks.hold(key):
+            session = lifecycle.start_without_bot("A walk", trigger="backfill", lock=key)
+            told = run_action(admin, SESSIONS, "cancel_sessions", session)
+
+        assert f"belongs to a run of the job {job}. Cancel the run" in told
+        assert "Ctrl-C" not in told
 
     @pytest.mark.slow
     def test_a_running_session_ends_at_its_next_safe_point(self, reddit, processes):
@@ -132,7 +150,7 @@ class TestRunningAgain:
     def test_the_new_session_says_which_one_it_resumes(self, broker, admin, status, kind):
         session = ended(BotFactory(comments="threads"), status, kind=kind)
 
-        assert "1 session(s) requested" in run_action(admin, SESSIONS, "run_again", session)
+        assert "1 session requested" in run_action(admin, SESSIONS, "run_again", session)
 
         new = ScrapeSession.objects.exclude(pk=session.pk).get()
         assert (new.status, new.trigger, new.kind) == ("queued", "manual", kind)
@@ -145,7 +163,9 @@ class TestRunningAgain:
     def test_what_is_done_or_goes_on_does_not(self, broker, admin, status):
         session = ended(BotFactory(), status)
 
-        assert "only one that ended before" in run_action(admin, SESSIONS, "run_again", session)
+        assert "Only a session that ended before" in run_action(
+            admin, SESSIONS, "run_again", session
+        )
         assert ScrapeSession.objects.count() == 1
 
     @pytest.mark.parametrize("bot", ["inactive", "gone"])
@@ -154,7 +174,7 @@ class TestRunningAgain:
         if bot == "gone":
             session.bot.delete()
 
-        assert "the bot is gone or inactive" in run_action(admin, SESSIONS, "run_again", session)
+        assert "has no active bot" in run_action(admin, SESSIONS, "run_again", session)
         assert ScrapeSession.objects.count() == 1
 
     def test_an_interrupted_session_is_resumed_by_the_next_one(self, reddit):
@@ -208,7 +228,7 @@ class TestAskingBeforeItCancels:
 
         answer = admin.post(SESSIONS, hidden_fields(page), follow=True)
 
-        assert "2 session(s) cancelled" in answer.content.decode()
+        assert "2 sessions cancelled" in answer.content.decode()
         assert set(ScrapeSession.objects.values_list("status", flat=True)) == {"cancelled"}
 
     def test_all_that_a_filter_finds_stay_the_chosen_ones(self, broker, admin):
@@ -345,7 +365,7 @@ class TestTheAdmin:
         page = operator.get(BATCHES).content.decode()
         assert "0 of 2" in page
         batch = batches.ScrapeBatch.objects.get()
-        assert "2 will not start" in run_action(operator, BATCHES, "cancel_batches", batch)
+        assert "will not start: 2;" in run_action(operator, BATCHES, "cancel_batches", batch)
         assert "2 cancelled; 0 posts" in operator.get(BATCHES).content.decode()
         detail = operator.get(reverse("admin:scraping_scrapebatch_change", args=[batch.pk]))
         assert bots[0].name in detail.content.decode()

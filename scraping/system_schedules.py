@@ -12,7 +12,8 @@ register(
         kwargs={},
         queue="cleanup",
         every=timedelta(minutes=1),
-        description="Ends sessions whose process died, so that none seems to run for ever.",
+        description="Ends each session whose process died, so that no such session seems to run for "
+        "ever.",
     )
 )
 register(
@@ -22,8 +23,9 @@ register(
         kwargs={},
         queue="scraping",
         every=timedelta(minutes=2),
-        description="Looks stored items up on Reddit: new scores, edits, and whether they still "
-        "stand. What is gone is purged.",
+        description="Asks Reddit about stored items: new scores, edits, and whether the items still "
+        "stand. Purges items that are deleted or gone. The setting REMOVED_CONTENT says whether removed "
+        "items are purged, too.",
     )
 )
 register(
@@ -33,8 +35,8 @@ register(
         kwargs={},
         queue="cleanup",
         crontab="41 2 * * *",
-        description="Plans checks of stored items that have none, which the other runs, that look "
-        "at the last hours only, have missed.",
+        description="Plans a check for each stored item that has no check. The job refresh-and-verify "
+        "looks for such items among the items of the last hours only.",
     )
 )
 register(
@@ -44,7 +46,8 @@ register(
         kwargs={},
         queue="cleanup",
         every=timedelta(minutes=1),
-        description="Reads streams that would outrun what Reddit lists before their bots come to them.",
+        description="Requests reads of streams that would outrun Reddit's listings before their bots "
+        "read them.",
     )
 )
 register(
@@ -54,8 +57,8 @@ register(
         kwargs={},
         queue="scraping",
         every=timedelta(minutes=5),
-        description="Asks about subreddits that cannot be read, so that they come back by "
-        "themselves: each after an hour at first, later once a day.",
+        description="Asks Reddit whether unreadable subreddits can be read again. The first probe of a "
+        "subreddit comes after an hour. The pauses grow to one day.",
     )
 )
 register(
@@ -65,7 +68,7 @@ register(
         kwargs={},
         queue="cleanup",
         crontab="0 2 * * *",
-        description="Deletes sessions that are older than SESSION_RETENTION_DAYS.",
+        description="Deletes ended sessions that were requested more than SESSION_RETENTION_DAYS ago.",
     )
 )
 register(
@@ -75,8 +78,9 @@ register(
         kwargs={},
         queue="cleanup",
         crontab="30 2 * * 0",
-        description="Deletes posts and comments that are older than CONTENT_RETENTION_DAYS, or than "
-        "the bots that watch them wish to keep them.",
+        description="Deletes posts and comments that were created more than CONTENT_RETENTION_DAYS "
+        "ago. If a bot names the subreddit and asks for more days, the longest such time counts. Imported "
+        "content that Reddit has not confirmed is kept for that long, counted from the import.",
     )
 )
 register(
@@ -86,8 +90,10 @@ register(
         kwargs={},
         queue="cleanup",
         every=timedelta(hours=6),
-        description="Starts bots on schedule whose last good session is older than twice their "
-        "interval.",
+        description="Starts each bot on schedule whose last good session ended more than two intervals "
+        "ago. For a crontab, two firings must have passed since then. If the bot has had no good session, "
+        "the time counts from its creation. A bot is not started while one of its sessions is open or "
+        "continues later, or while Reddit refuses its app.",
     )
 )
 register(
@@ -97,7 +103,8 @@ register(
         kwargs={},
         queue="scraping",
         every=timedelta(hours=1),
-        description="Reads streams anew, further down: finds what moderators let through late and "
-        "closes gaps. How often each stream has its turn is the setting DEEP_WALK_INTERVAL_HOURS.",
+        description="Reads streams again, further down than sessions do. The deep walk finds items that "
+        "moderators approved late, and closes gaps. The setting DEEP_WALK_INTERVAL_HOURS says how often "
+        "each stream is read in this way.",
     )
 )

@@ -102,7 +102,9 @@ def read_blocks(
 
 
 def _unreadable(path: Path, error: OSError) -> DumpFileError:
-    return DumpFileError(f"{path}: {error.strerror or error}. Check the path and its permissions.")
+    return DumpFileError(
+        f"{path}: {error.strerror or error}. Check the path and the permissions of the file."
+    )
 
 
 class _Lines:
@@ -213,7 +215,7 @@ def _gunzip(stream: BinaryIO, size: int) -> Iterator[bytes]:
         is_over = False
         while not is_over:
             if not data:
-                raise DamagedDump("the gzip file ends in the middle: it was cut off")
+                raise DamagedDump("the gzip file is cut off")
             try:
                 piece = member.decompress(data, size)
             # isal's annotation takes the class for an instance.
@@ -237,7 +239,7 @@ def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
         is_over = False
         while not is_over:
             if not data:
-                raise DamagedDump("the zstd file ends in the middle of a frame: it was cut off")
+                raise DamagedDump("the zstd file is cut off in the middle of a frame")
             try:
                 piece = frame.decompress(data)
             except zstandard.ZstdError as error:

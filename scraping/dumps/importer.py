@@ -16,6 +16,8 @@ import orjson
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from scraping import intake
 from scraping.content.rows import PackedItems
@@ -107,8 +109,14 @@ def close_gaps(
     """
     if record.rejected:
         return gaps.ClosedGaps(), (
-            f"{record.rejected:,} lines were rejected and may hold what is missing: mend them and "
-            "import them with --restart"
+            ngettext(
+                "%(number)s line was rejected and may hold a missing item. Mend the line in the file, "
+                "and import the file with --restart.",
+                "%(number)s lines were rejected and may hold missing items. Mend the lines in the "
+                "file, and import the file with --restart.",
+                record.rejected,
+            )
+            % {"number": f"{record.rejected:,}"}
         )
     start = max(filter(None, (complete[0], filters.since)))
     end = min(filter(None, (complete[1], filters.until)))
@@ -249,8 +257,12 @@ class _Writer:
         }
         if not DumpImport.objects.filter(pk=record.pk, position=before).update(**values):
             raise ImportConflict(
-                f"{record.path} is being imported by another process, or its record was deleted "
-                "meanwhile. What is committed stands; run the command again when the other ended."
+                _(
+                    "%(path)s: another process imports the file, or the record of this import was "
+                    "deleted. Committed items stay. Run the command again when the other process has "
+                    "ended."
+                )
+                % {"path": record.path}
             )
 
     def _see(self, kind: str, items: PackedItems) -> None:
@@ -332,10 +344,10 @@ class _RejectFile:
 
     def _fail(self, error: OSError) -> None:
         # Neither bad lines nor a folder that cannot be written stop an import.
-        self.fault = (
-            f"{self._path}: {error.strerror or error}. Rejected lines are only counted; copy the "
-            "dump to a folder that can be written and import it with --restart to see them."
-        )
+        self.fault = _(
+            "%(path)s: %(error)s. The import only counts rejected lines. To see the lines, copy "
+            "the dump to a folder that can be written, and import it with --restart."
+        ) % {"path": self._path, "error": error.strerror or error}
 
 
 def _reject_line(number: int, reason: str, text: bytes) -> bytes:

@@ -145,8 +145,8 @@ class DumpReader:
         status = self._process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         return ReaderFailed(
-            f"{self._order.path}: the process that reads it {how} after line {self._lines:,}. What is "
-            "stored stays; give the same command again and the import goes on."
+            f"{self._order.path}: the process that reads the file {how} after line {self._lines:,}. Stored "
+            "items stay. Run the same command again to continue the import."
         )
 
 
@@ -186,7 +186,7 @@ def _answers(order: Order) -> Iterator[Batch | Exception | None]:
         yield error
     except Exception:  # noqa: BLE001  (told where it can be seen)
         yield ReaderFailed(
-            f"{order.path}: reading on from line {line + 1:,} failed. What is before is stored.\n"
+            f"{order.path}: reading from line {line + 1:,} failed. The items before it are stored.\n"
             f"{traceback.format_exc()}"
         )
     else:

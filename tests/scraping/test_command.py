@@ -132,7 +132,10 @@ def test_a_dry_run_tells_what_could_not_be_read(bot, reddit):
         (["Nobody"], "BOT “Nobody”: There is no such bot. Known: "),
         (["999999"], "There is no such bot"),
         (["--subreddit", "all"], "“all” is a view over other subreddits"),
-        (["--subreddit", "python", "--app", "None"], "--app: “None” names 0 apps"),
+        (
+            ["--subreddit", "python", "--app", "None"],
+            "--app “None”: There is no such Reddit app. Known: ",
+        ),
         (["Cats", "--limit", "0"], "is not a number from 1 to 1000"),
         (["Cats", "--limit", "many"], "is not a number from 1 to 1000"),
         (["--unknown"], "unrecognized arguments"),
@@ -152,7 +155,7 @@ def test_all_without_a_bot_says_what_to_do():
     error = refused("--all")
 
     assert error.returncode == 2
-    assert "Add one in the admin" in str(error)
+    assert "Add a bot in the admin" in str(error)
 
 
 def test_which_app_must_be_said_when_there_are_several(reddit):

@@ -5,6 +5,7 @@ from typing import IO, Any, cast
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.markup import escape
 
@@ -13,26 +14,41 @@ from jobs.management.output import BAD_ARGUMENTS
 from scraping.collecting.page_store import Progress
 from scraping.completing.backfill import NothingToBackfill, backfill_bot
 from scraping.models import ScrapeSession
+from scraping.sessions.counts import in_words
 
 # Reddit opened in June 2005.
 FIRST = datetime(2005, 6, 1, tzinfo=UTC)
+# What the command counts while it reads and at the end.
+TOLD = (
+    "posts_seen",
+    "comments_seen",
+    "new",
+    "matched",
+    "gaps_closed",
+    "requests",
+    "wait_seconds",
+)
 
 
 class Command(BaseCommand):
     """Runs a backfill of a bot's streams."""
 
-    help = (
-        "Read what Reddit still lists of a bot's streams, back to a day: about 1,000 items of each. "
-        "It runs beside the bot's sessions, with what they leave of the API's budget. Killed, run it "
-        "again: what is complete is not read twice. Exit code 0 when all streams reach back to the "
-        "day, 1 when one does not, 2 for bad arguments."
-    )
-
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the bot, and how far back to read."""
-        parser.add_argument("bot", metavar="BOT", help="the bot's name or number")
+        """Add the description, the bot, and how far back to read."""
+        parser.description = _(
+            "Read what Reddit still lists of a bot's streams, back to a day: about 1,000 items of each "
+            "stream. The backfill runs beside the bot's sessions and uses the budget that they leave. "
+            "If the backfill was killed, run it again: it does not read complete streams twice. The "
+            "exit code is 0 if all streams reach back to the day, 1 if a stream does not, and 2 for "
+            "bad arguments."
+        )
+        parser.add_argument("bot", metavar="BOT", help=_("the bot's name or number"))
         parser.add_argument(
-            "--since", required=True, type=_day, metavar="YYYY-MM-DD", help="midnight of it, UTC"
+            "--since",
+            required=True,
+            type=_day,
+            metavar="YYYY-MM-DD",
+            help=_("the day to read back to, from midnight UTC"),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,14 +57,16 @@ class Command(BaseCommand):
         # The output stream inside Django's wrapper; the type stubs take `_out` for a method.
         console = Console(file=cast("IO[str]", self.stdout._out))
         try:
-            with console.status("reading", spinner="line") as status:
+            with console.status(_("reading"), spinner="line") as status:
 
                 def on_page(progress: Progress) -> None:
                     status.update(_counts(progress))
 
                 session = backfill_bot(bot, options["since"], on_page=on_page)
         except NothingToBackfill as reason:
-            raise CommandError(f"Not run: {reason}") from reason
+            raise CommandError(
+                _("The backfill did not run: %(reason)s") % {"reason": reason}
+            ) from reason
         for stream, outcome in session.outcomes.items():
             line = f"{stream}: {outcome['outcome']}: {outcome['detail']}"
             console.print(escape(line), highlight=False, soft_wrap=True)
@@ -62,21 +80,22 @@ class Command(BaseCommand):
 
 
 def _counts(counted: Progress | ScrapeSession) -> str:
-    return (
-        f"{counted.posts_seen} posts, {counted.comments_seen} comments, {counted.new} new, "
-        f"{counted.matched} matched, {counted.gaps_closed} gaps closed, {counted.requests} requests, "
-        f"{counted.wait_seconds:.0f} s waited"
-    )
+    return in_words({name: getattr(counted, name) for name in TOLD})
 
 
 def _day(text: str) -> datetime:
     try:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day; write it as 2026-01-31") from None
+        raise ArgumentTypeError(
+            _("“%(text)s” is not a day. Write a day such as 2026-01-31.") % {"text": text}
+        ) from None
     if not FIRST <= day < timezone.now():
         raise ArgumentTypeError(
-            f"{text!r} is not in the past, or from before Reddit; name a day since {FIRST:%Y-%m-%d}"
+            _(
+                "“%(text)s” is not in the past, or is before Reddit. Name a past day since %(first)s."
+            )
+            % {"text": text, "first": f"{FIRST:%Y-%m-%d}"}
         )
     return day
 
@@ -88,6 +107,12 @@ def _bot(name: str) -> BotConfig:
     )
     if len(found) == 1:
         return found[0]
-    what = "There is no such bot" if not found else "Several bots go by it: give its number"
-    known = ", ".join(f"{bot.pk} “{bot.name}”" for bot in BotConfig.objects.all()[:10]) or "none"
-    raise CommandError(f"BOT “{name}”: {what}. Known: {known}.", returncode=BAD_ARGUMENTS)
+    known = ", ".join(f"{bot.pk} “{bot.name}”" for bot in BotConfig.objects.all()[:10])
+    told = {"name": name, "known": known or _("none")}
+    if found:
+        message = _(
+            "BOT “%(name)s”: Several owners have such a bot. Give its number. Known: %(known)s."
+        )
+    else:
+        message = _("BOT “%(name)s”: There is no such bot. Known: %(known)s.")
+    raise CommandError(message % told, returncode=BAD_ARGUMENTS)

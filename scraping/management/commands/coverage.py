@@ -3,6 +3,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from bots.validation import clean_subreddits
 from jobs.management.output import BAD_ARGUMENTS, RowsCommand
@@ -13,22 +14,21 @@ from scraping.models import Gap
 class Command(RowsCommand):
     """Reports how complete streams are."""
 
-    help = (
-        "Tell how complete the posts and comments of subreddits are: since when, up to when, and "
-        "which share of the last 24 hours and 7 days. With --gaps, what was not read, and why. "
-        "Exit code 1 when a subreddit that is named has never been collected."
-    )
-
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the subreddits and the choice of the report."""
+        """Add the description, the subreddits and the choice of the report."""
+        parser.description = _(
+            "Report how complete the streams of subreddits are: since when, up to when, and which "
+            "share of the last 24 hours and 7 days. With --gaps, list the spans that were not read and "
+            "the reasons. The exit code is 1 if a named subreddit has never been collected."
+        )
         super().add_arguments(parser)
         parser.add_argument(
             "subreddits",
             nargs="*",
             metavar="SUBREDDIT",
-            help="in any case; all where none is named",
+            help=_("name of a subreddit, in any case; all subreddits if you name none"),
         )
-        parser.add_argument("--gaps", action="store_true", help="list open gaps")
+        parser.add_argument("--gaps", action="store_true", help=_("list open gaps"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the streams' figures or their open gaps."""
@@ -38,11 +38,17 @@ class Command(RowsCommand):
             known = {name.lower() for name in streams.values_list("subreddit__name", flat=True)}
             unknown = [name for name in names if name.lower() not in known]
             for name in unknown:
-                self.stderr.write(f"r/{name} has never been collected: no active bot names it.")
+                self.stderr.write(
+                    _(
+                        "r/%(name)s has never been collected. Add the subreddit to an active bot to "
+                        "collect it."
+                    )
+                    % {"name": name}
+                )
         else:
             unknown = []
         rows = _gaps(streams) if options["gaps"] else _figures(streams)
-        empty = "No open gap." if options["gaps"] else "Nothing has been collected yet."
+        empty = _("No open gap.") if options["gaps"] else _("Nothing has been collected yet.")
         self.show(rows, as_json=options["json"], empty=empty)
         if unknown:
             raise SystemExit(1)

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import gettext as _
 
 from jobs.management.output import BAD_ARGUMENTS, RowsCommand
 from scraping.content import receipts
@@ -17,32 +18,44 @@ from scraping.content.receipts import Purges
 class Command(RowsCommand):
     """Reports purges and how old the oldest verification is. It only reads."""
 
-    help = (
-        "Report purges: how many, by reason and kind of item, the time from first seen to purged "
-        "(median, 95th percentile, longest), and the item that was verified longest ago."
-    )
-
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the span of time and the form of the output."""
-        super().add_arguments(parser)
-        parser.add_argument("--csv", action="store_true", help="print CSV instead of a table")
-        parser.add_argument(
-            "--since", type=_moment, metavar="TIME", help="purged at or after: 2026-01-31[T12:00]"
+        """Add the description, the span of time and the form of the output."""
+        parser.description = _(
+            "Report purges: their number by reason and kind of item, and the time from first seen to "
+            "purged (median, 95th percentile, longest). The report ends with the age of the oldest "
+            "verification."
         )
-        parser.add_argument("--until", type=_moment, metavar="TIME", help="purged before")
+        super().add_arguments(parser)
+        parser.add_argument("--csv", action="store_true", help=_("print CSV instead of a table"))
+        parser.add_argument(
+            "--since",
+            type=_moment,
+            metavar="TIME",
+            help=_("count purges at or after this time, such as 2026-01-31 or 2026-01-31T12:00"),
+        )
+        parser.add_argument(
+            "--until", type=_moment, metavar="TIME", help=_("count purges before this time")
+        )
         parser.add_argument(
             "--receipts",
             action="store_true",
-            help="each receipt instead of their counts: CSV, or with --json one object a line",
+            help=_("print the receipts instead of counts: CSV, or with --json one object a line"),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the report."""
         span = {"since": options["since"], "until": options["until"]}
         if options["json"] and options["csv"]:
-            raise CommandError("Choose --json or --csv.", returncode=BAD_ARGUMENTS)
+            raise CommandError(
+                _("--json and --csv exclude each other. Choose --json or --csv."),
+                returncode=BAD_ARGUMENTS,
+            )
         if span["since"] and span["until"] and span["since"] >= span["until"]:
-            raise CommandError("--since is not before --until.", returncode=BAD_ARGUMENTS)
+            raise CommandError(
+                _("--since %(since)s is not before --until %(until)s. Give an earlier --since.")
+                % {"since": span["since"].isoformat(), "until": span["until"].isoformat()},
+                returncode=BAD_ARGUMENTS,
+            )
         if options["receipts"]:
             form = "ndjson" if options["json"] else "csv"
             for line in receipts.export(receipts.between(**span), form):
@@ -65,16 +78,23 @@ class Command(RowsCommand):
             writer.writeheader()
             writer.writerows(rows)
         else:
-            self.show(rows, as_json=False, empty="Nothing was purged.")
+            self.show(rows, as_json=False, empty=_("Nothing was purged."))
             self.stdout.write(_sentence(state))
 
 
 def _sentence(state: receipts.Verification) -> str:
     if state.oldest_hours is None:
-        told = "No item is to be verified."
+        told = _("No item needs a verification.")
     else:
-        told = f"The item verified longest ago was verified {state.oldest_hours:.1f} hours ago."
-    return f"{told} Overdue: {state.overdue}. In unreadable subreddits: {state.unreadable}."
+        told = _(
+            "The oldest verification of an item was %(hours).1f hours ago: Reddit or a dump last showed "
+            "the item then."
+        ) % {"hours": state.oldest_hours}
+    counts = _("Overdue items: %(overdue)d. Items in unreadable subreddits: %(unreadable)d.") % {
+        "overdue": state.overdue,
+        "unreadable": state.unreadable,
+    }
+    return f"{told} {counts}"
 
 
 def _moment(text: str) -> datetime:
@@ -82,9 +102,15 @@ def _moment(text: str) -> datetime:
         moment = parse_datetime(text)
         day = None if moment else parse_date(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}") from None
+        raise ArgumentTypeError(_bad_moment(text)) from error
     if day is not None:
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
     if moment is None:
-        raise ArgumentTypeError(f"{text!r} is no time: give 2026-01-31 or 2026-01-31T12:00 (UTC)")
+        raise ArgumentTypeError(_bad_moment(text))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _bad_moment(text: str) -> str:
+    return _(
+        "“%(text)s” is not a time. Write a time such as 2026-01-31 or 2026-01-31T12:00 (UTC)."
+    ) % {"text": text}

@@ -1,5 +1,8 @@
 from typing import Any
 
+from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
+
 from bots.models import BotConfig
 from jobs.management.output import RowsCommand
 from scraping.planning.freshness import achieved
@@ -8,10 +11,14 @@ from scraping.planning.freshness import achieved
 class Command(RowsCommand):
     """Lists the promised and achieved freshness of scheduled bots."""
 
-    help = (
-        "Of each scheduled bot: the freshness that its schedule promises and what its streams had in "
-        "the last 24 hours, in seconds. Those without a session that can tell are left out."
-    )
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the description and the form of the output."""
+        parser.description = _(
+            "List the freshness of each bot on schedule in seconds: what its schedule promises, and "
+            "what its sessions of the last 24 hours achieved. A bot without a session that measured "
+            "the freshness is left out."
+        )
+        super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a row for each bot, by name."""
@@ -31,5 +38,5 @@ class Command(RowsCommand):
             if bot.pk in told
         ]
         self.show(
-            rows, as_json=options["json"], empty="No bot has had two reads in the last 24 hours."
+            rows, as_json=options["json"], empty=_("No bot has two reads in the last 24 hours.")
         )

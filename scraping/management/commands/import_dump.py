@@ -5,6 +5,9 @@ from typing import IO, Any, cast
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -44,41 +47,53 @@ COLUMNS = (
 class Command(BaseCommand):
     """Imports dumps of Reddit."""
 
-    help = (
-        "Import posts and comments out of dumps: NDJSON, plain, gzip or zstd. An import that was "
-        "killed goes on where it stopped. Lines that are no items are written to "
-        "FILE.rejects.ndjson with the reason. Exit code 0 when the files were read to their ends, "
-        "1 when one was cut off, damaged, is being imported by another process or could not be read "
-        "on, 2 for bad arguments."
-    )
-
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the files, and the options that choose their lines."""
-        parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
+        """Add the description, the files, and the options that choose their lines."""
+        parser.description = _(
+            "Import posts and comments from dumps in NDJSON: plain, gzip or zstd. If an import was "
+            "killed, run the command again: it continues where it stopped. The command writes lines "
+            "that hold no item to FILE.rejects.ndjson, with the reason. The exit code is 0 if all "
+            "files were read to their ends. The exit code is 1 if a file is cut off or damaged, if "
+            "another process imports it, or if it could not be read to its end. The exit code is 2 "
+            "for bad arguments."
+        )
+        parser.add_argument(
+            "files", nargs="+", metavar="FILE", type=Path, help=_("the dump to import; repeatable")
+        )
         parser.add_argument(
             "--subreddit",
             action="append",
             default=[],
             metavar="NAME",
-            help="store this subreddit's items only; repeatable, in any case",
+            help=_("store only items of this subreddit, in any case; repeatable"),
         )
         parser.add_argument(
-            "--since", type=_moment, metavar="ISO", help="written at this time or later"
+            "--since",
+            type=_moment,
+            metavar="ISO",
+            help=_("store only items created at this time or later"),
         )
-        parser.add_argument("--until", type=_moment, metavar="ISO", help="written before this time")
+        parser.add_argument(
+            "--until",
+            type=_moment,
+            metavar="ISO",
+            help=_("store only items created before this time"),
+        )
         parser.add_argument(
             "--complete",
             nargs=2,
             type=_moment,
             metavar=("FROM", "TO"),
-            help="declare that the files hold every item of their subreddits written from FROM to "
-            "TO: gaps in between are closed. Nothing but your word can close them",
+            help=_(
+                "declare that the files hold every item of their subreddits created from FROM to TO; "
+                "only this declaration closes the gaps in that span"
+            ),
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="read and count, and store nothing"
+            "--dry-run", action="store_true", help=_("read and count, and store nothing")
         )
         parser.add_argument(
-            "--restart", action="store_true", help="read from the beginning, whatever is done"
+            "--restart", action="store_true", help=_("read the files from the beginning")
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -86,10 +101,15 @@ class Command(BaseCommand):
         filters = _filters(options)
         complete = tuple(options["complete"]) if options["complete"] else None
         if complete and complete[0] >= complete[1]:
-            raise _bad("--complete: FROM must be earlier than TO.")
+            raise _bad(
+                _("--complete: FROM %(since)s is not before TO %(until)s. Give an earlier FROM.")
+                % {"since": complete[0].isoformat(), "until": complete[1].isoformat()}
+            )
         for path in options["files"]:
             if not path.is_file():
-                raise _bad(f"{path}: there is no such file. Check the path.")
+                raise _bad(
+                    _("FILE “%(path)s”: There is no such file. Check the path.") % {"path": path}
+                )
         # The output stream inside Django's wrapper; the type stubs take `_out` for a method.
         console = Console(file=cast("IO[str]", self.stdout._out))
         reports: list[tuple[Path, ImportReport]] = []
@@ -122,8 +142,15 @@ class Command(BaseCommand):
                 console.print(escape(line), highlight=False)
             if report.damage:
                 faults.append(
-                    f"{path}: after line {report.record.lines:,}, {report.damage}. What came "
-                    "before is kept. Get the file anew and import it: known items cost little."
+                    _(
+                        "%(path)s: after line %(line)s, %(damage)s. The items before it are stored. "
+                        "Get the file again and import it: known items take little time."
+                    )
+                    % {
+                        "path": path,
+                        "line": f"{report.record.lines:,}",
+                        "damage": report.damage,
+                    }
                 )
         for fault in faults:
             self.stderr.write(fault)
@@ -136,7 +163,9 @@ class _LinesPerSecond(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         lines, elapsed = task.fields["lines"], task.elapsed
-        return Text(f"{lines / elapsed:,.0f} lines/s" if lines and elapsed else "")
+        if not lines or not elapsed:
+            return Text("")
+        return Text(_("%(number)s lines/s") % {"number": f"{lines / elapsed:,.0f}"})
 
 
 def _progress_bar(console: Console) -> Progress:
@@ -146,7 +175,8 @@ def _progress_bar(console: Console) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[lines]:,} lines"),
+        # `rich` fills in the number, so the placeholder is in its syntax.
+        TextColumn(_("{number} lines").format(number="{task.fields[lines]:,}")),
         _LinesPerSecond(),
         TimeRemainingColumn(),
         console=console,
@@ -163,7 +193,10 @@ def _filters(options: dict[str, Any]) -> Filters:
             raise _bad(f"--subreddit: {' '.join(error.messages)}") from error
     since, until = options["since"], options["until"]
     if since and until and since >= until:
-        raise _bad("--since must be earlier than --until.")
+        raise _bad(
+            _("--since %(since)s is not before --until %(until)s. Give an earlier --since.")
+            % {"since": since.isoformat(), "until": until.isoformat()}
+        )
     return Filters(frozenset(name.lower() for name in names), since, until)
 
 
@@ -172,7 +205,11 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(
-            f"{text!r} is no time; write 2023-01-31 or 2023-01-31T12:00:00+00:00"
+            _(
+                "“%(text)s” is not a time. Write a time such as 2023-01-31 or "
+                "2023-01-31T12:00:00+00:00."
+            )
+            % {"text": text}
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -184,30 +221,46 @@ def _bad(message: str) -> CommandError:
 def _notes(path: Path, report: ImportReport, *, dry_run: bool) -> list[str]:
     notes = []
     if report.was_finished:
-        notes.append(f"{path} was imported before; --restart reads it again.")
+        notes.append(
+            _("%(path)s was imported before. To read it again, give --restart.") % {"path": path}
+        )
     if report.record.rejected and not dry_run and not report.was_finished:
-        notes.append(f"Rejected lines: {report.rejects}")
+        notes.append(_("Rejected lines: %(path)s") % {"path": report.rejects})
     if report.rejects_fault:
         notes.append(report.rejects_fault)
     if report.closed.total_closed:
-        notes.append(f"{path}: closed {report.closed.total_closed} gaps.")
+        number = report.closed.total_closed
+        told = ngettext(
+            "%(path)s: closed %(number)d gap.", "%(path)s: closed %(number)d gaps.", number
+        )
+        notes.append(told % {"path": path, "number": number})
     if report.closed.total_narrowed:
-        notes.append(f"{path}: closed a part of {report.closed.total_narrowed} gaps.")
+        number = report.closed.total_narrowed
+        told = ngettext(
+            "%(path)s: closed a part of %(number)d gap.",
+            "%(path)s: closed parts of %(number)d gaps.",
+            number,
+        )
+        notes.append(told % {"path": path, "number": number})
     if report.gaps_left:
-        notes.append(f"{path}: no gap was closed, because {report.gaps_left}.")
+        notes.append(
+            _("%(path)s: no gap was closed. %(reason)s")
+            % {"path": path, "reason": report.gaps_left}
+        )
     return notes
 
 
 def _table(reports: list[tuple[Path, ImportReport]], *, dry_run: bool) -> Table:
-    title = "Dry run: nothing was stored" if dry_run else "Imported"
+    title = _("Dry run: nothing was stored") if dry_run else _("Imported")
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("File", overflow="ellipsis", no_wrap=True)
+    table.add_column(_("File"), overflow="ellipsis", no_wrap=True)
     # Only storing the items shows which are new.
     columns = [
         name for name in COLUMNS if not dry_run or name not in ("new", "updated", "unchanged")
     ]
+    headings = {field.name: field.verbose_name for field in DumpImport._meta.fields}
     for name in columns:
-        table.add_column(name.capitalize(), justify="right")
+        table.add_column(capfirst(str(headings[name])), justify="right")
     for path, report in reports:
         numbers = [f"{getattr(report.record, name):,}" for name in columns]
         table.add_row(escape(path.name), *numbers)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from scraping.simulator.config import add_arguments, from_options
 from scraping.simulator.server import SimulatorError, serve
@@ -11,11 +12,11 @@ from scraping.simulator.server import SimulatorError, serve
 class Command(BaseCommand):
     """Serves until interrupted. The options are those of ``python -m scraping.simulator``."""
 
-    help = "Serve a simulated Reddit API over HTTP."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the simulator's own options."""
+        """Add the description and the simulator's own options."""
+        parser.description = _("Serve a simulated Reddit API over HTTP.")
         add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

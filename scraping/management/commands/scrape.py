@@ -7,6 +7,8 @@ from typing import IO, Any, cast
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -20,11 +22,14 @@ from scraping.collecting.collector import Progress as SessionProgress
 from scraping.models import ScrapeBatch, ScrapeSession
 from scraping.reddit.errors import RedditError
 from scraping.sessions import batches, lifecycle, services
+from scraping.sessions.counts import in_words
 from scraping.threads import due_threads
 
 BAD_ARGUMENTS = 2
 POLL_SECONDS = 0.5
 COLUMNS = ("posts_seen", "comments_seen", "new", "matched", "requests")
+# What the progress bar counts.
+TOLD = ("posts_seen", "comments_seen", "new", "requests")
 
 Row = tuple[str, str, SessionProgress | ScrapeSession | None, list[str]]
 
@@ -32,41 +37,42 @@ Row = tuple[str, str, SessionProgress | ScrapeSession | None, list[str]]
 class Command(BaseCommand):
     """Runs sessions in the foreground by the workers' code, or requests a batch from the workers."""
 
-    help = (
-        "Collect now, in this process: the bots named (by name or number), all active bots, or "
-        "subreddits that need no bot. A bot that reads full trees has a second session for them. "
-        "With --batch the workers run the bots, and this waits for the summary. Exit code 0 when "
-        "everything was read, 1 when something was not, 2 for bad arguments."
-    )
-
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the options: what to scrape, and how far."""
-        parser.add_argument("bots", nargs="*", metavar="BOT", help="a bot's name or number")
-        parser.add_argument("--all", action="store_true", help="every active bot")
+        """Add the description and the options: what to scrape, and how far."""
+        parser.description = _(
+            "Collect now, in this process: named bots, all active bots, or subreddits without a bot. A "
+            "bot that reads full comment trees has a second session for the trees. With --batch, the "
+            "workers run the bots, and the command waits for the summary. The exit code is 0 if "
+            "everything was read, 1 if something was not read, and 2 for bad arguments."
+        )
+        parser.add_argument("bots", nargs="*", metavar="BOT", help=_("a bot's name or number"))
+        parser.add_argument("--all", action="store_true", help=_("run every active bot"))
         parser.add_argument(
             "--subreddit",
             action="append",
             default=[],
             metavar="NAME",
-            help="without a bot; repeatable",
+            help=_("collect this subreddit without a bot; repeatable"),
         )
-        parser.add_argument("--app", metavar="NAME", help="the Reddit app for --subreddit")
+        parser.add_argument("--app", metavar="NAME", help=_("the Reddit app for --subreddit"))
         parser.add_argument(
             "--limit",
             type=_limit,
             metavar="N",
-            help="read at most N items of each subreddit's listing",
+            help=_("read at most N items of each subreddit's listing"),
         )
-        parser.add_argument("--dry-run", action="store_true", help="read, and store nothing")
+        parser.add_argument("--dry-run", action="store_true", help=_("read, and store nothing"))
         parser.add_argument(
-            "--batch", action="store_true", help="hand the bots to the workers, as one batch"
+            "--batch", action="store_true", help=_("let the workers run the bots as one batch")
         )
         parser.add_argument(
             "--timeout",
             type=_seconds,
             default=3600,
             metavar="SECONDS",
-            help="how long to wait for a batch (3600); it goes on afterwards",
+            help=_(
+                "how long to wait for the end of a batch (3600); the batch continues after that time"
+            ),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -82,35 +88,47 @@ class Command(BaseCommand):
             for name, run in work:
                 rows.append(_run(name, run, advance))
         self._tell(console, rows, dry_run=options["dry_run"])
-        if any(status != ScrapeSession.Status.COMPLETED for _, status, _, _ in rows):
+        if any(
+            status != ScrapeSession.Status.COMPLETED for _name, status, _result, _faults in rows
+        ):
             raise SystemExit(1)
 
     def _work(self, options: dict[str, Any]) -> list[tuple[str, Callable[..., Any]]]:
         ways = [bool(options["bots"]), options["all"], bool(options["subreddit"])]
         if sum(ways) != 1:
-            raise _bad("Name bots, or give --all, or --subreddit NAME: one of the three.")
+            raise _bad(_("Name bots, or give --all, or give --subreddit NAME: one of the three."))
         if options["subreddit"]:
             return [self._subreddits(options)]
         work = []
         for bot in _chosen(options):
             work.append((bot.name, self._bot_run(bot, options)))
             if bot.comments == BotConfig.Comments.THREADS and not options["dry_run"]:
-                work.append((f"{bot.name}: trees", self._trees_run(bot)))
+                work.append((_("%(bot)s: trees") % {"bot": bot.name}, self._trees_run(bot)))
         return work
 
     def _batch(self, console: Console, options: dict[str, Any]) -> None:
         """Request a batch, wait for its end, and print its summary."""
         if options["subreddit"] or options["dry_run"] or options["limit"]:
-            raise _bad("--batch: only for bots, without --subreddit, --dry-run and --limit.")
+            raise _bad(
+                _(
+                    "--batch runs only bots. Leave out --subreddit, --dry-run and --limit, or leave "
+                    "out --batch."
+                )
+            )
         if bool(options["bots"]) == options["all"]:
-            raise _bad("--batch: name bots, or give --all.")
+            raise _bad(_("--batch needs bots. Name bots, or give --all, but not both."))
         try:
             asked = batches.scrape_batch(_chosen(options))
         except ValueError as error:
             raise _bad(str(error)) from error
         for bot in asked.inactive:
-            console.print(f"[yellow]{escape(bot.name)}[/yellow]: inactive, left out")
-        told = f"Batch {asked.batch.pk} of {asked.batch.total} session(s)"
+            told = _("the bot is inactive, and the batch leaves it out")
+            console.print(f"[yellow]{escape(bot.name)}[/yellow]: {escape(told)}")
+        told = ngettext(
+            "Batch %(batch)d of %(count)d session",
+            "Batch %(batch)d of %(count)d sessions",
+            asked.batch.total,
+        ) % {"batch": asked.batch.pk, "count": asked.batch.total}
         console.print(told, highlight=False)
         batch = ScrapeBatch.objects.get(pk=asked.batch.pk)
         deadline = time.monotonic() + options["timeout"]
@@ -120,8 +138,13 @@ class Command(BaseCommand):
         rows = [(session.bot_name, *_told(session)) for session in batches.sessions_of(batch.pk)]
         self._tell(console, rows, dry_run=False)
         if batch.summary is None:
-            message = "It goes on: see Batches of sessions in the admin. Does a worker run?"
-            raise CommandError(f"{told} has not ended within {options['timeout']} s. {message}")
+            raise CommandError(
+                _(
+                    "%(batch)s has not ended within %(seconds)d s. The batch continues: see the page "
+                    "“Batches of sessions” in the admin. Does a worker run?"
+                )
+                % {"batch": told, "seconds": options["timeout"]}
+            )
         console.print(batches.told(batch.summary), highlight=False)
         if set(batch.summary["sessions"]) != {ScrapeSession.Status.COMPLETED}:
             raise SystemExit(1)
@@ -140,7 +163,7 @@ class Command(BaseCommand):
     @staticmethod
     def _tell(console: Console, rows: list[Row], *, dry_run: bool) -> None:
         console.print(_table(rows, dry_run=dry_run))
-        for name, _, _, faults in rows:
+        for name, _status, _result, faults in rows:
             for fault in faults:
                 console.print(f"[yellow]{escape(name)}[/yellow]: {escape(fault)}", highlight=False)
 
@@ -211,7 +234,7 @@ def _chosen(options: dict[str, Any]) -> list[BotConfig]:
         return _bots(options["bots"])
     chosen = list(BotConfig.objects.select_related("reddit_app").filter(is_active=True))
     if not chosen:
-        raise _bad("--all: there is no active bot. Add one in the admin.")
+        raise _bad(_("--all: There is no active bot. Add a bot in the admin, or activate a bot."))
     return chosen
 
 
@@ -223,9 +246,15 @@ def _bots(names: list[str]) -> list[BotConfig]:
             BotConfig.objects.select_related("reddit_app").filter(Q(name=name) | by_number)
         )
         if len(found) != 1:
-            what = "There is no such bot" if not found else "Several owners have such a bot"
             known = ", ".join(f"{bot.pk} “{bot.name}”" for bot in BotConfig.objects.all()[:10])
-            raise _bad(f"BOT “{name}”: {what}. Known: {known or 'none'}.")
+            told = {"name": name, "known": known or _("none")}
+            if found:
+                message = _(
+                    "BOT “%(name)s”: Several owners have such a bot. Give its number. Known: %(known)s."
+                )
+            else:
+                message = _("BOT “%(name)s”: There is no such bot. Known: %(known)s.")
+            raise _bad(message % told)
         chosen += found
     return chosen
 
@@ -234,20 +263,32 @@ def _app(name: str | None) -> RedditApp:
     apps = list(RedditApp.objects.filter(name=name) if name else RedditApp.objects.all()[:2])
     if len(apps) == 1:
         return apps[0]
-    known = ", ".join(f"“{app.name}”" for app in RedditApp.objects.all()[:10]) or "none"
-    what = f"“{name}” names {len(apps)} apps" if name else "say which Reddit app asks"
-    raise _bad(f"--app: {what}. Known: {known}.")
+    known = ", ".join(f"“{app.name}”" for app in RedditApp.objects.all()[:10]) or _("none")
+    if name and not apps:
+        message = _("--app “%(name)s”: There is no such Reddit app. Known: %(known)s.")
+    elif name:
+        message = _(
+            "--app “%(name)s”: Several Reddit apps have this name. Rename an app in the admin. Known: "
+            "%(known)s."
+        )
+    else:
+        message = _("--app: Name the Reddit app that collects. Known: %(known)s.")
+    raise _bad(message % {"name": name, "known": known})
 
 
 def _limit(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= LISTING_CAP:
-        raise ArgumentTypeError(f"{text!r} is not a number from 1 to {LISTING_CAP}")
+        raise ArgumentTypeError(
+            _("“%(text)s” is not a number from 1 to %(most)d") % {"text": text, "most": LISTING_CAP}
+        )
     return int(text)
 
 
 def _seconds(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds, 1 or more")
+        raise ArgumentTypeError(
+            _("“%(text)s” is not a number of seconds. Give 1 or more.") % {"text": text}
+        )
     return int(text)
 
 
@@ -277,20 +318,25 @@ def _progress_bar(console: Console, total: int) -> Iterator[Callable[..., None]]
 
 
 def _counts(progress: Any) -> str:
-    return (
-        f"{progress.posts_seen} posts, {progress.comments_seen} comments, {progress.new} new, "
-        f"{progress.requests} requests"
-    )
+    return in_words({name: getattr(progress, name) for name in TOLD})
 
 
 def _table(rows: list[Row], *, dry_run: bool) -> Table:
-    title = "Dry run: nothing was stored" if dry_run else "Sessions"
+    title = _("Dry run: nothing was stored") if dry_run else _("Sessions")
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Bot", overflow="ellipsis", no_wrap=True)
-    table.add_column("Status", min_width=len(ScrapeSession.Status.COMPLETED))
-    for heading in ("Posts", "Comments", "New", "Matched", "Requests", "Seconds"):
+    table.add_column(_("Bot"), overflow="ellipsis", no_wrap=True)
+    table.add_column(_("Status"), min_width=len(ScrapeSession.Status.COMPLETED))
+    headings = (
+        _("Posts"),
+        _("Comments"),
+        _("New"),
+        _("Matched"),
+        _("Requests"),
+        _("Seconds"),
+    )
+    for heading in headings:
         table.add_column(heading, justify="right", min_width=len(heading))
-    for name, status, result, _ in rows:
+    for name, status, result, _faults in rows:
         numbers = [str(getattr(result, column)) if result else "-" for column in COLUMNS]
         duration = getattr(result, "duration", None)
         seconds = f"{duration.total_seconds():.1f}" if duration else "-"

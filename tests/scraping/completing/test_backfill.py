@@ -222,7 +222,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("day", "why"),
         [
-            ("yesterday", "is no day"),
+            ("yesterday", "is not a day"),
             ("2999-01-01", "not in the past"),
             ("1999-01-01", "before Reddit"),
         ],

@@ -137,8 +137,8 @@ class TestGaps:
         midnight = self.DAY + timedelta(days=1)
         assert (later.starts_at, later.closed_at) == (midnight, None)
         assert by_start[midnight - timedelta(hours=2)].ends_at == midnight
-        assert "closed 1 gaps" in output.replace("\n", " ")
-        assert "closed a part of 1 gaps" in output.replace("\n", " ")
+        assert "closed 1 gap." in output.replace("\n", " ")
+        assert "closed a part of 1 gap." in output.replace("\n", " ")
 
     def test_a_named_subreddit_may_be_silent(self, dump, gap):
         silent = gap("django")
@@ -154,7 +154,7 @@ class TestGaps:
         _, output = command(dump(*posts(1), b"broken"), "--complete", "2026-01-15", "2026-01-16")
 
         assert self.closed() == set()
-        assert "1 lines were rejected" in output.replace("\n", " ")
+        assert "1 line was rejected" in output.replace("\n", " ")
 
     def test_times_that_were_left_out_are_not_covered(self, dump, gap):
         gap(hour=6)

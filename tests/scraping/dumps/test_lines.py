@@ -40,7 +40,7 @@ class TestLines:
 
         assert code == 0
         assert RedditPost.objects.count() == 2
-        assert "only counted" in " ".join(output.split())
+        assert "only counts rejected lines" in " ".join(output.split())
 
     def test_a_reason_that_quotes_what_cannot_be_written_is_written(self, dump):
         line = json.dumps(PostData(number=1, created_utc="\ud83d")).encode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -11,7 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
+
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import StrOrPromise
 
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
 
@@ -20,7 +24,7 @@ SHOWN = 20
 COUNTED = 10_000
 
 
-def asks_first(consequence: str) -> Callable[[Action], Action]:
+def asks_first(consequence: "StrOrPromise") -> Callable[[Action], Action]:
     """Make an action wait for a second POST from a page that shows its consequence.
 
     Both POSTs go through Django's handling of actions, which checks the CSRF token, the action's
@@ -40,11 +44,16 @@ def asks_first(consequence: str) -> Callable[[Action], Action]:
 
 
 def _page(
-    admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any], *, name: str, consequence: str
+    admin: ModelAdmin,
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    *,
+    name: str,
+    consequence: "StrOrPromise",
 ) -> HttpResponse | None:
     count = rows.order_by()[:COUNTED].count()
     if not count:
-        messages.warning(request, "None of them is there any more.")
+        messages.warning(request, _("None of the selected rows exists any more."))
         return None
     opts = admin.opts
     shown = [
@@ -56,12 +65,16 @@ def _page(
     ]
     found = admin.get_actions(request)[name]
     wanted = found[2] if found else name
+    if count == COUNTED:
+        question = _("%(action)s at least %(count)s %(rows)s?")
+    else:
+        question = _("%(action)s %(count)s %(rows)s?")
     context = {
         **admin.admin_site.each_context(request),
         "opts": opts,
-        "title": f"{wanted}: are you sure?",
-        "question": f"{wanted} {'at least ' if count == COUNTED else ''}{count:,} "
-        f"{model_ngettext(opts, count)}?",
+        "title": _("%(action)s: are you sure?") % {"action": wanted},
+        "question": question
+        % {"action": wanted, "count": f"{count:,}", "rows": model_ngettext(opts, count)},
         "consequence": consequence,
         "rows": shown,
         "more": count - len(shown),

@@ -110,7 +110,9 @@ def test_a_lost_key_is_named_with_the_remedy(settings):
     app = RedditAppFactory()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
 
-    with pytest.raises(ImproperlyConfigured, match="ENCRYPTION_KEYS: no key in the list") as refused:
+    with pytest.raises(
+        ImproperlyConfigured, match="ENCRYPTION_KEYS: no key in the list"
+    ) as refused:
         _ = app.client_secret
     assert "enter the secret again" in str(refused.value)
 

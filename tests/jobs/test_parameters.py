@@ -174,9 +174,17 @@ def test_a_run_of_an_unknown_task_or_with_wrong_arguments_cannot_be_asked_for():
     ("values", "field", "message"),
     [
         ({"task": "tests.nothing"}, "task", "No task is called 'tests.nothing'."),
-        ({"kwargs": '{"nam": "x"}'}, "kwargs", "nam: the job has no such parameter. Its parameters are name."),
+        (
+            {"kwargs": '{"nam": "x"}'},
+            "kwargs",
+            "nam: the job has no such parameter. Its parameters are name.",
+        ),
         ({"kwargs": '{"name": 3}'}, "kwargs", "name: 3 is not text. Give text."),
-        ({"args": "[1]"}, "kwargs", "name: the argument is given twice, by position and by name. Give it once."),
+        (
+            {"args": "[1]"},
+            "kwargs",
+            "name: the argument is given twice, by position and by name. Give it once.",
+        ),
     ],
 )
 def test_a_schedule_that_could_not_run_cannot_be_saved(values, field, message):

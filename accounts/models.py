@@ -5,6 +5,9 @@ from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+EMAIL_TAKEN = _("A user with this e-mail address already exists. Enter another address.")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -35,9 +38,9 @@ class User(AbstractUser):
 
     username = None  # type: ignore[assignment]  # Django's own way to leave out an inherited column
     email = models.EmailField(
-        "e-mail address",
+        _("e-mail address"),
         unique=True,
-        error_messages={"unique": "A user with this e-mail address exists already."},
+        error_messages={"unique": EMAIL_TAKEN},
     )
 
     USERNAME_FIELD = "email"
@@ -47,11 +50,13 @@ class User(AbstractUser):
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]  # see above
 
     class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),
                 name="accounts_user_email_any_case",
-                violation_error_message="A user with this e-mail address exists already.",
+                violation_error_message=EMAIL_TAKEN,
             )
         ]
 
@@ -65,15 +70,20 @@ class Token(models.Model):
     The row keeps only a digest: a reader of the table cannot use it.
     """
 
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="%(class)ss")
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    password_digest = models.CharField(
-        max_length=128, editable=False, help_text="Changes with the user's password."
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="%(class)ss", verbose_name=_("user")
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(db_index=True)
-    used_at = models.DateTimeField(null=True)
-    revoked_at = models.DateTimeField(null=True)
+    digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
+    password_digest = models.CharField(
+        _("password digest"),
+        max_length=128,
+        editable=False,
+        help_text=_("The digest changes when the user changes their password."),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires"), db_index=True)
+    used_at = models.DateTimeField(_("used"), null=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True)
 
     class Meta:
         abstract = True
@@ -85,8 +95,16 @@ class RefreshToken(Token):
     A second use shows that the token was copied: the whole family is revoked.
     """
 
-    family = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
+    family = models.UUIDField(_("family"), default=uuid.uuid4, editable=False, db_index=True)
+
+    class Meta:
+        verbose_name = _("refresh token")
+        verbose_name_plural = _("refresh tokens")
 
 
 class PasswordResetToken(Token):
     """Redeemed once, to set a new password."""
+
+    class Meta:
+        verbose_name = _("password-reset token")
+        verbose_name_plural = _("password-reset tokens")

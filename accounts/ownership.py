@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from accounts.models import User
@@ -24,7 +25,7 @@ def logged_in(user: User | AnonymousUser) -> User:
     Raises PermissionDenied for an anonymous visitor.
     """
     if not isinstance(user, User):
-        raise PermissionDenied("Log in first.")
+        raise PermissionDenied(_("Log in to see this page."))
     return user
 
 

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
 
 from accounts.models import PasswordResetToken, RefreshToken, Token, User
 
@@ -29,7 +30,7 @@ class InvalidToken(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "The token is not valid or has expired. Log in again, or ask for a new one."
+            _("The token is invalid or has expired. Log in again, or request a new token.")
         )
 
 

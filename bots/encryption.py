@@ -21,8 +21,8 @@ def decrypt(token: str) -> str:
         return _cipher().decrypt(token.encode()).decode()
     except InvalidToken as error:
         raise ImproperlyConfigured(
-            "ENCRYPTION_KEYS: none of its keys decrypts a stored secret. Put the key that encrypted "
-            "it back into the list, or enter the secret anew."
+            "ENCRYPTION_KEYS: no key in the list decrypts a stored secret. Put back the key that "
+            "encrypted the secret, or enter the secret again."
         ) from error
 
 

@@ -4,6 +4,8 @@ from typing import Any
 from django import forms
 from django.db.models import Field
 from django.utils.html import escape
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
@@ -38,8 +40,8 @@ class ListField(forms.CharField):
         return list(initial or []) != self.to_python(data)
 
 
-def _text_of(field: "Field[Any, Any]") -> dict[str, str]:
-    return {"label": str(field.verbose_name).capitalize(), "help_text": str(field.help_text)}
+def _text_of(field: "Field[Any, Any]") -> dict[str, Any]:
+    return {"label": capfirst(field.verbose_name), "help_text": field.help_text}
 
 
 _meta = BotConfig._meta
@@ -59,7 +61,7 @@ class BotConfigForm(OwnedForm):
         choices=BotConfig.MatchIn,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         initial=title_and_body,
-        label="Look in",
+        label=_("Look in"),
     )
 
     class Meta:
@@ -96,8 +98,11 @@ class RedditAppForm(OwnedForm):
     client_secret = forms.CharField(
         required=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Stored encrypted and never shown again. Leave empty to keep the present one; an "
-        "installed app has none.",
+        label=_("Client secret"),
+        help_text=_(
+            "Lurker encrypts the secret and never shows it again. Leave the field empty to keep the "
+            "present secret. An installed app has no secret."
+        ),
     )
 
     class Meta:

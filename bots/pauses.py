@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from bots.models import BotConfig
 
@@ -33,7 +34,12 @@ def session_failed(bot_id: int, *, cause: str, reason: str) -> bool:
     failing = bots.filter(paused_at=None, failures_in_a_row__gte=settings.BOT_FAILURE_LIMIT).first()
     if failing is None:
         return False
-    told = f"{failing.failures_in_a_row} sessions in a row failed: {reason}"
+    failures = failing.failures_in_a_row
+    told = ngettext(
+        "%(count)d session failed: %(reason)s",
+        "%(count)d sessions in a row failed: %(reason)s",
+        failures,
+    ) % {"count": failures, "reason": reason}
     paused = bots.filter(paused_at=None).update(
         paused_at=timezone.now(), pause_cause=cause, pause_reason=told[:REASON_LENGTH]
     )

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.dispatch import Signal
+from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from accounts.models import User
 from bots import pauses
@@ -41,7 +44,10 @@ class BotInactive(Exception):
     """An inactive bot was asked to run."""
 
     def __init__(self, bot: BotConfig) -> None:
-        super().__init__(f"Bot “{bot.name}” is inactive: activate it before it can run.")
+        super().__init__(
+            _("The bot “%(name)s” is inactive. Activate the bot before you run it.")
+            % {"name": bot.name}
+        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,12 @@ def bot_id_of(schedule: str) -> int | None:
 def schedule_spec(bot: BotConfig) -> ScheduleSpec:
     """Return the schedule that the bot should have."""
     on_crontab = bot.schedule == BotConfig.Schedule.CRONTAB
+    # The row keeps one text for all readers: `reconcile` must not find another in their language.
+    with override(settings.LANGUAGE_CODE):
+        description = _(
+            "Bot “%(name)s”: %(subreddits)s. Edit the bot, not this schedule: the schedule follows "
+            "the bot."
+        ) % {"name": bot.name, "subreddits": ", ".join(f"r/{name}" for name in bot.subreddits)}
     return ScheduleSpec(
         name=schedule_name(bot.pk),
         task=SCRAPE_TASK,
@@ -75,8 +87,7 @@ def schedule_spec(bot: BotConfig) -> ScheduleSpec:
         crontab=bot.crontab if on_crontab else None,
         timezone=str(bot.timezone),
         enabled=bot.is_scheduled,
-        description=f"Bot “{bot.name}”: {', '.join(f'r/{name}' for name in bot.subreddits)}. "
-        "Follows the bot: edit the bot, not this schedule.",
+        description=description,
     )
 
 
@@ -127,10 +138,13 @@ def run_batch(bots: Iterable[BotConfig], *, by: User | None = None) -> BatchOfBo
     chosen = list(bots)
     active = [bot for bot in chosen if bot.is_active]
     if not active:
-        raise ValueError("A batch needs at least one active bot. Activate those that are to run.")
+        raise ValueError(
+            _("A batch needs at least one active bot. Activate a selected bot, or select others.")
+        )
     names = ", ".join(bot.name for bot in active[:NAMED_BOTS])
     more = len(active) - NAMED_BOTS
-    name = f"{names} and {more} more" if more > 0 else names
+    if more > 0:
+        names = _("%(names)s and %(count)d more") % {"names": names, "count": more}
     requests = [
         RunRequest(
             task=SCRAPE_TASK,
@@ -141,6 +155,6 @@ def run_batch(bots: Iterable[BotConfig], *, by: User | None = None) -> BatchOfBo
         for bot in active
     ]
     with transaction.atomic():
-        batch = batches.run_batch(requests, name=name[: Batch._meta.get_field("name").max_length])
+        batch = batches.run_batch(requests, name=names[: Batch._meta.get_field("name").max_length])
         batch_requested.send(sender=BotConfig, batch=batch, by=by)
     return BatchOfBots(batch=batch, inactive=[bot for bot in chosen if not bot.is_active])

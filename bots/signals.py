@@ -6,6 +6,7 @@ from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django_celery_beat.models import PeriodicTask
 
 from bots import services
@@ -53,13 +54,13 @@ def schedule_follows_bot(instance: BotConfig, raw: bool, **kwargs: Any) -> None:
 
 
 @receiver(scheduling_changed, dispatch_uid="bots.schedules_follow_bulk_writes")
-def schedules_follow_bulk_writes(bot_ids: Sequence[int], **_: Any) -> None:
+def schedules_follow_bulk_writes(bot_ids: Sequence[int], **kwargs: Any) -> None:
     """Correct the schedules of bots after a bulk write, in its transaction."""
     services.sync_schedules(BotConfig.objects.filter(pk__in=bot_ids))
 
 
 @receiver(bots_removed, dispatch_uid="bots.schedules_go_with_bots")
-def schedules_go_with_bots(bot_ids: Sequence[int], **_: Any) -> None:
+def schedules_go_with_bots(bot_ids: Sequence[int], **kwargs: Any) -> None:
     """Remove the schedules of all bots that a queryset deletes, in one statement."""
     services.remove_schedules(bot_ids)
 
@@ -75,28 +76,32 @@ def schedule_goes_with_bot(instance: BotConfig, origin: object, **kwargs: Any) -
 
 
 @receiver(schedule_diagnosed, dispatch_uid="bots.explain_schedule")
-def explain_bot_schedule(row: PeriodicTask, **_: Any) -> Iterator[Finding]:
+def explain_bot_schedule(row: PeriodicTask, **kwargs: Any) -> Iterator[Finding]:
     """Explain why a bot's schedule is off; `jobs` cannot, because it does not know bots."""
     bot_id = services.bot_id_of(row.name)
     if bot_id is None:
         return
     bot = BotConfig.objects.filter(pk=bot_id).first()
     if bot is None:
-        yield Finding("Its bot is gone.", "./manage.py reconcile_schedules removes it.")
+        yield Finding(
+            _("The bot of this schedule does not exist any more."),
+            _("Run ./manage.py reconcile_schedules. It removes the schedule."),
+        )
     elif not bot.is_active:
-        yield Finding(f"The bot “{bot}” is inactive.", "Activate it.")
+        yield Finding(_("The bot “%(name)s” is inactive.") % {"name": bot}, _("Activate the bot."))
     elif not bot.auto_scrape_enabled:
-        yield Finding(f"The bot “{bot}” is paused.", "Resume it.")
+        yield Finding(_("The bot “%(name)s” is paused.") % {"name": bot}, _("Resume the bot."))
     elif bot.paused_at is not None:
         since = f"{timezone.localtime(bot.paused_at):%Y-%m-%d %H:%M}"
         yield Finding(
-            f"The bot “{bot}” is paused since {since}: {bot.pause_reason}",
-            "Mend what is told there, then resume the bot.",
+            _("Lurker paused the bot “%(name)s” on %(since)s: %(reason)s")
+            % {"name": bot, "since": since, "reason": bot.pause_reason},
+            _("Remove the cause, then resume the bot."),
         )
 
 
 @receiver(owner_sought, dispatch_uid="bots.find_bot")
-def find_bot(schedule: str | None, kwargs: Mapping[str, Any], **_: Any) -> Owner | None:
+def find_bot(schedule: str | None, kwargs: Mapping[str, Any], **others: Any) -> Owner | None:
     """Return the bot to which a schedule belongs by its name, or the bot in a job's arguments."""
     bot_id = services.bot_id_of(schedule) if schedule else None
     if bot_id is None:
@@ -106,4 +111,6 @@ def find_bot(schedule: str | None, kwargs: Mapping[str, Any], **_: Any) -> Owner
     bot = BotConfig.objects.filter(pk=bot_id).first()
     if bot is None:
         return None
-    return Owner(f"Bot “{bot}”", reverse("admin:bots_botconfig_change", args=[bot.pk]))
+    return Owner(
+        _("Bot “%(name)s”") % {"name": bot}, reverse("admin:bots_botconfig_change", args=[bot.pk])
+    )

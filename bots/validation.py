@@ -7,6 +7,8 @@ import re2
 from celery.schedules import ParseException as CrontabParseException
 from celery.schedules import crontab
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 # Reddit's own rule for names, and its two kinds of exception: reddit.com and profiles.
 SUBREDDIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{1,20}|u_[A-Za-z0-9_-]{3,23}|reddit\.com")
@@ -26,11 +28,11 @@ PATTERN_MEMORY_BYTES = 1 << 20
 
 # The fields, each with the number of characters that django-celery-beat can store.
 CRONTAB_FIELDS = {
-    "minute": 240,
-    "hour": 96,
-    "day of month": 124,
-    "month": 64,
-    "day of week": 64,
+    gettext_lazy("minute"): 240,
+    gettext_lazy("hour"): 96,
+    gettext_lazy("day of month"): 124,
+    gettext_lazy("month"): 64,
+    gettext_lazy("day of week"): 64,
 }
 
 
@@ -53,15 +55,22 @@ def clean_subreddits(names: Iterable[str]) -> list[str]:
         name = link[1] if link else given.strip()
         if not SUBREDDIT_NAME.fullmatch(name):
             faults.append(
-                f"“{given}” is not a subreddit's name: 2 to 21 letters, digits and underscores, "
-                "without r/ or with it."
+                _(
+                    "“%(name)s” is not a subreddit's name. Enter 2 to 21 letters, digits and "
+                    "underscores, with or without r/."
+                )
+                % {"name": given}
             )
         elif name.lower() in AGGREGATES:
             faults.append(
-                f"“{given}” is a view over other subreddits, not a subreddit: name its members."
+                _(
+                    "“%(name)s” is a view over other subreddits, not a subreddit. Enter the "
+                    "subreddits that you want."
+                )
+                % {"name": given}
             )
         elif name.lower() in cleaned:
-            faults.append(f"“{given}” is listed twice: remove one.")
+            faults.append(_("“%(name)s” is listed twice. Remove it once.") % {"name": given})
         else:
             cleaned[name.lower()] = name
     if faults:
@@ -84,8 +93,11 @@ def clean_terms(terms: Iterable[str]) -> list[str]:
                 reason = error.args[0]
                 reason = reason.decode() if isinstance(reason, bytes) else reason
                 faults.append(
-                    f"“{term}” does not compile: {reason}. Patterns follow RE2, which has no "
-                    "look-around and no back-references."
+                    _(
+                        "The pattern “%(term)s” does not compile: %(reason)s. Correct the pattern: "
+                        "RE2 has no look-around and no back-references."
+                    )
+                    % {"term": term, "reason": reason}
                 )
     if faults:
         raise ValidationError(faults)
@@ -102,7 +114,7 @@ def compile_pattern(pattern: str | bytes, *, case_sensitive: bool = False) -> "r
     options.max_mem = PATTERN_MEMORY_BYTES
     options.log_errors = False
     if not pattern:
-        raise re2.error("the pattern is empty")
+        raise re2.error(_("the pattern is empty"))
     compiled: re2._Regexp = re2.compile(pattern, options)
     return compiled
 
@@ -112,18 +124,37 @@ def clean_crontab(expression: str) -> str:
     fields = expression.split()
     if len(fields) != len(CRONTAB_FIELDS):
         raise ValidationError(
-            f"“{expression}” has {len(fields)} fields, a crontab has five: {', '.join(CRONTAB_FIELDS)}. "
-            "Every day at 09:30 is “30 9 * * *”."
+            ngettext(
+                "“%(crontab)s” has %(count)d field, but a crontab has five: %(fields)s. Enter all "
+                "five, for example “30 9 * * *” for every day at 09:30.",
+                "“%(crontab)s” has %(count)d fields, but a crontab has five: %(fields)s. Enter all "
+                "five, for example “30 9 * * *” for every day at 09:30.",
+                len(fields),
+            )
+            % {
+                "crontab": expression,
+                "count": len(fields),
+                "fields": ", ".join(map(str, CRONTAB_FIELDS)),
+            }
         )
     minute, hour, day_of_month, month_of_year, day_of_week = fields
     try:
         crontab(minute, hour, day_of_week, day_of_month, month_of_year)
     except (CrontabParseException, ValueError) as error:
-        raise ValidationError(f"“{expression}” is not a crontab: {error}") from error
+        raise ValidationError(
+            _(
+                "“%(crontab)s” is not a crontab: %(error)s. Correct the crontab, for example "
+                "“30 9 * * *” for every day at 09:30."
+            )
+            % {"crontab": expression, "error": error}
+        ) from error
     for (name, room), text in zip(CRONTAB_FIELDS.items(), fields, strict=True):
         if len(text) > room:
             raise ValidationError(
-                f"“{text}” ({name}) has {len(text)} characters, at most {room} can be stored: write "
-                "it shorter, for example with a range."
+                _(
+                    "The crontab's field %(field)s, “%(value)s”, has %(length)d characters, and "
+                    "the limit is %(limit)d. Shorten the field, for example with a range."
+                )
+                % {"field": name, "value": text, "length": len(text), "limit": room}
             )
     return " ".join(fields)

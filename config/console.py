@@ -1,13 +1,20 @@
 """The admin's navigation and front page."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
+    from django_stubs_ext import StrOrPromise
 
 
-def _link(title: str, icon: str, model: str, permission: str | None = None) -> dict[str, Any]:
+def _link(
+    title: "StrOrPromise", icon: str, model: str, permission: str | None = None
+) -> dict[str, Any]:
     app, name = model.split(".")
     permission = permission or f"{app}.view_{name}"
     return {
@@ -21,7 +28,7 @@ def _link(title: str, icon: str, model: str, permission: str | None = None) -> d
 UNFOLD = {
     "SITE_TITLE": "Lurker",
     "SITE_HEADER": "Lurker",
-    "SITE_SUBHEADER": "Reddit, collected completely",
+    "SITE_SUBHEADER": _("Reddit, collected completely"),
     "SITE_SYMBOL": "radar",
     "SITE_FAVICONS": [
         {
@@ -56,50 +63,50 @@ UNFOLD = {
         "show_all_applications": False,
         "navigation": [
             {
-                "title": "Collect",
+                "title": _("Collect"),
                 "items": [
-                    _link("Bots", "smart_toy", "bots.botconfig"),
-                    _link("Sessions", "history", "scraping.scrapesession"),
-                    _link("Batches of sessions", "stacks", "scraping.scrapebatch"),
-                    _link("Reddit apps", "key", "bots.redditapp"),
+                    _link(_("Bots"), "smart_toy", "bots.botconfig"),
+                    _link(_("Sessions"), "history", "scraping.scrapesession"),
+                    _link(_("Batches of sessions"), "stacks", "scraping.scrapebatch"),
+                    _link(_("Reddit apps"), "key", "bots.redditapp"),
                 ],
             },
             {
-                "title": "Content",
+                "title": _("Content"),
                 "items": [
-                    _link("Posts", "article", "scraping.redditpost"),
-                    _link("Comments", "forum", "scraping.redditcomment"),
-                    _link("Matches", "target", "scraping.botitem"),
-                    _link("Dump imports", "upload_file", "scraping.dumpimport"),
+                    _link(_("Posts"), "article", "scraping.redditpost"),
+                    _link(_("Comments"), "forum", "scraping.redditcomment"),
+                    _link(_("Matches"), "target", "scraping.botitem"),
+                    _link(_("Dump imports"), "upload_file", "scraping.dumpimport"),
                 ],
             },
             {
-                "title": "Coverage",
+                "title": _("Coverage"),
                 "items": [
-                    _link("Streams", "calendar_view_week", "scraping.stream"),
-                    _link("Gaps", "report", "scraping.gap"),
-                    _link("Subreddits", "groups", "scraping.subreddit"),
-                    _link("Deletions", "delete_sweep", "scraping.deletionreceipt"),
+                    _link(_("Streams"), "calendar_view_week", "scraping.stream"),
+                    _link(_("Gaps"), "report", "scraping.gap"),
+                    _link(_("Subreddits"), "groups", "scraping.subreddit"),
+                    _link(_("Deletions"), "delete_sweep", "scraping.deletionreceipt"),
                 ],
             },
             {
-                "title": "Schedules and runs",
+                "title": _("Schedules and runs"),
                 "collapsible": True,
                 "items": [
-                    _link("Schedules", "schedule", "django_celery_beat.periodictask"),
-                    _link("Runs", "list_alt", "django_celery_results.taskresult"),
-                    _link("Failed runs", "error", "jobs.deadletter"),
-                    _link("Batches of runs", "dynamic_feed", "jobs.batch"),
-                    _link("Intervals", "timer", "django_celery_beat.intervalschedule"),
-                    _link("Crontabs", "calendar_month", "django_celery_beat.crontabschedule"),
+                    _link(_("Schedules"), "schedule", "django_celery_beat.periodictask"),
+                    _link(_("Runs"), "list_alt", "django_celery_results.taskresult"),
+                    _link(_("Failed runs"), "error", "jobs.deadletter"),
+                    _link(_("Batches of runs"), "dynamic_feed", "jobs.batch"),
+                    _link(_("Intervals"), "timer", "django_celery_beat.intervalschedule"),
+                    _link(_("Crontabs"), "calendar_month", "django_celery_beat.crontabschedule"),
                 ],
             },
             {
-                "title": "People",
+                "title": _("Accounts"),
                 "collapsible": True,
                 "items": [
-                    _link("Users", "person", "accounts.user"),
-                    _link("Groups", "group", "auth.group"),
+                    _link(_("Users"), "person", "accounts.user"),
+                    _link(_("Groups"), "group", "auth.group"),
                 ],
             },
         ],
@@ -114,7 +121,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     from scraping.sessions import selectors
 
     return context | {
-        "title": "Overview",
+        "title": gettext("Overview"),
         "overview": selectors.overview(logged_in(request.user)),
         "verification": receipts.verification(),
     }

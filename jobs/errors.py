@@ -1,6 +1,7 @@
 """The exceptions of jobs, and the result of a run that neither succeeds nor fails."""
 
 from celery.exceptions import CeleryError
+from django.utils.translation import gettext as _
 
 
 class JobError(Exception):
@@ -13,8 +14,11 @@ class UnknownJob(JobError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
-            f"No task is called {name!r}. `manage.py jobs` lists those there are; a new one needs "
-            "a restart of this process."
+            _(
+                "No task is called %(name)r. Choose a task from the list of ./manage.py jobs. If the "
+                "task is new, restart this process."
+            )
+            % {"name": name}
         )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg2
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.utils.translation import gettext as _
 from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
 
 # PostgreSQL cuts application_name at 63 bytes.
@@ -57,12 +58,17 @@ class LockHeld(Exception):
     def __init__(self, key: str, holder: LockHolder | None) -> None:
         self.key = key
         self.holder = holder
-        by = (
-            f" by {holder.application_name} since {holder.since:%Y-%m-%d %H:%M:%S %Z}"
-            if holder
-            else ""
+        if holder is None:
+            super().__init__(_("The lock %(key)s is held.") % {"key": key})
+            return
+        super().__init__(
+            _("The lock %(key)s is held by %(holder)s since %(since)s.")
+            % {
+                "key": key,
+                "holder": holder.application_name,
+                "since": f"{holder.since:%Y-%m-%d %H:%M:%S %Z}",
+            }
         )
-        super().__init__(f"{key} is held{by}")
 
 
 def lock_id(key: str) -> int:

@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from jobs.errors import InvalidJob
 
 MISSING = inspect.Parameter.empty
-PLAIN_TYPES: dict[type, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
+PLAIN_TYPES: dict[type, Any] = {
+    int: gettext_lazy("a whole number"),
+    float: gettext_lazy("a number"),
+    str: gettext_lazy("text"),
+    bool: gettext_lazy("true or false"),
+    list: gettext_lazy("a list"),
+    dict: gettext_lazy("an object"),
 }
 SHOWN_CHARACTERS = 80
 
@@ -49,8 +51,11 @@ class Parameter:
     def kind(self) -> str:
         """The values that the parameter accepts, in words."""
         choices = ", ".join(map(repr, self.choices))
-        words = f"one of {choices}" if choices else PLAIN_TYPES[self.json_type]
-        return f"{words}, or null" if self.optional else words
+        if choices:
+            words = _("one of %(choices)s") % {"choices": choices}
+        else:
+            words = str(PLAIN_TYPES[self.json_type])
+        return _("%(kind)s, or null") % {"kind": words} if self.optional else words
 
     def check(self, value: Any) -> Any:
         """Return the value as JSON carries it; raise ValidationError if it does not fit."""
@@ -72,7 +77,10 @@ class Parameter:
             shown = repr(value)
             if len(shown) > SHOWN_CHARACTERS:
                 shown = f"{shown[:SHOWN_CHARACTERS]}…"
-            raise ValidationError(f"{self.name}: {shown} is not {self.kind}. Give {self.kind}.")
+            raise ValidationError(
+                _("%(name)s: %(value)s is not %(kind)s. Give %(kind)s.")
+                % {"name": self.name, "value": shown, "kind": self.kind}
+            )
         return value
 
 
@@ -103,19 +111,29 @@ class Parameters:
         names = list(self.by_name)
         if len(args) > len(names):
             raise ValidationError(
-                f"{len(args)} positional arguments where there are {len(names)} parameters"
-                f"{_listed(names)}. Leave out those beyond."
+                ngettext(
+                    "%(count)d positional argument is too many: the job's parameters are %(names)s. "
+                    "Leave out the surplus arguments.",
+                    "%(count)d positional arguments are too many: the job's parameters are "
+                    "%(names)s. Leave out the surplus arguments.",
+                    len(args),
+                )
+                % {"count": len(args), "names": _listed(names)}
             )
         named = dict(zip(names, args, strict=False))
         if twice := sorted(named.keys() & kwargs.keys()):
-            raise ValidationError(f"{twice[0]}: given twice, by position and by name. Give one.")
+            raise ValidationError(
+                _("%(name)s: the argument is given twice, by position and by name. Give it once.")
+                % {"name": twice[0]}
+            )
         return self.validate(named | dict(kwargs))
 
     def validate(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as a run records them; raise ValidationError naming every fault."""
         if not isinstance(kwargs, Mapping):
             raise ValidationError(
-                f'Arguments are {kwargs!r}, not an object. Give {{"name": value}}.'
+                _('The arguments are %(value)r, not an object. Give {"name": value}.')
+                % {"value": kwargs}
             )
         faults: list[ValidationError] = []
         valid = {}
@@ -123,7 +141,10 @@ class Parameters:
             if name not in self.by_name:
                 known = list(self.by_name)
                 faults.append(
-                    ValidationError(f"{name}: there is no such parameter. Known{_listed(known)}.")
+                    ValidationError(
+                        _("%(name)s: the job has no such parameter. Its parameters are %(names)s.")
+                        % {"name": name, "names": _listed(known)}
+                    )
                 )
                 continue
             try:
@@ -131,7 +152,10 @@ class Parameters:
             except ValidationError as error:
                 faults.append(error)
         faults += [
-            ValidationError(f"{p.name}: is missing. Give {p.kind}.")
+            ValidationError(
+                _("%(name)s: the argument is missing. Give %(kind)s.")
+                % {"name": p.name, "kind": p.kind}
+            )
             for p in self.by_name.values()
             if p.required and p.name not in kwargs
         ]
@@ -155,7 +179,7 @@ class Parameters:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f": {', '.join(names)}" if names else ": none"
+    return ", ".join(names) or _("none")
 
 
 def _parameter(

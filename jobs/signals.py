@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs.schedules import system
@@ -18,7 +19,9 @@ system.register(
         kwargs={},
         queue="default",
         every=timedelta(seconds=15),
-        description="Sends runs whose message was lost, and ends or repeats those whose worker died.",
+        description=gettext_noop(
+            "Sends runs whose message was lost, and ends or retries runs whose worker died."
+        ),
     )
 )
 system.register(
@@ -28,7 +31,7 @@ system.register(
         kwargs={},
         queue="cleanup",
         crontab="17 3 * * *",
-        description="Removes runs that ended longer ago than RUN_HISTORY_DAYS.",
+        description=gettext_noop("Deletes runs that ended more than RUN_HISTORY_DAYS ago."),
     )
 )
 
@@ -39,7 +42,7 @@ system.register(
         kwargs={},
         queue="cleanup",
         crontab="45 * * * *",
-        description="Removes refresh and password-reset tokens that have expired.",
+        description=gettext_noop("Deletes refresh and password-reset tokens that have expired."),
     )
 )
 

@@ -17,6 +17,7 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from celery.result import AsyncResult
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError as BrokerError
 
 from jobs import locks
@@ -96,13 +97,13 @@ class JobTask(Job):
         eta: object = None,
         countdown: float | None = None,
         max_retries: object = None,
-        **_: object,
+        **options: object,
     ) -> NoReturn:
         """End this attempt and retry after the job's back-off, or after `countdown` seconds.
 
         Raises `Retry`; raises `exc` if no attempts are left.
         """
-        error = exc or OperationalError("The job asked for another try.")
+        error = exc or OperationalError(_("The job asked for a retry."))
         claim: Claim | None = getattr(self.request, "claim", None)
         if claim is None or claim.failures >= self.max_retries:
             raise error
@@ -137,7 +138,7 @@ class JobTask(Job):
         except Cancelled as reason:
             return Ended(states.REVOKED, str(reason))
         except Ignore as reason:
-            return Ended(transitions.SKIPPED, str(reason) or "ignored")
+            return Ended(transitions.SKIPPED, str(reason) or _("ignored"))
         except (Retry, Reject, SoftTimeLimitExceeded):
             raise
         except transient as error:
@@ -261,6 +262,6 @@ def _check_lock(name: str, lock: str | None, parameters: Parameters) -> None:
             f"{name}: the lock {lock!r} must begin with a word of its own and a colon, as in "
             f"scrape-bot:{{bot_id}}; {locks.RESERVED_PREFIX!r} is taken."
         )
-    for _, field, _, _ in string.Formatter().parse(lock):
+    for _text, field, _spec, _conversion in string.Formatter().parse(lock):
         if field is not None and field not in parameters.by_name:
             raise InvalidJob(f"{name}: the lock {lock!r} names {field!r}, which is no parameter.")

@@ -13,6 +13,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timeuntil
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.views import ChangeList
@@ -26,6 +28,14 @@ from jobs.schedules import services as schedules
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
+# The statuses of sessions, which `scraping` writes.
+SESSION_LABELS = {
+    "completed": _("completed"),
+    "partial": _("partial"),
+    "failed": _("failed"),
+    "interrupted": _("interrupted"),
+    "cancelled": _("cancelled"),
+}
 SESSION_COLOURS = {
     "completed": "success",
     "partial": "warning",
@@ -84,19 +94,23 @@ class BotConfigAdmin(OwnedModelAdmin):
     fieldsets = [
         (None, {"fields": ["name", "reddit_app", "is_active"]}),
         (
-            "What to collect",
+            _("What to collect"),
             {
-                "description": "With the listing “New”, every post is collected, and a span that "
-                "could not be read is recorded as a gap. The other listings are samples: they "
-                "show what Reddit chooses to show.",
+                "description": _(
+                    "With the listing “New”, the bot collects every post and records each unread "
+                    "span as a gap. The other listings are samples: they show what Reddit chooses "
+                    "to show."
+                ),
                 "fields": ["subreddits", "listing", "search_query", "comments", "item_limit"],
             },
         ),
         (
-            "What counts as a match",
+            _("What counts as a match"),
             {
-                "description": "Everything in these subreddits is stored; terms decide which items "
-                "are marked as this bot's.",
+                "description": _(
+                    "Lurker stores everything that it collects in these subreddits. The terms "
+                    "decide which items become matches of this bot."
+                ),
                 "fields": [
                     "include_terms",
                     "exclude_terms",
@@ -108,10 +122,12 @@ class BotConfigAdmin(OwnedModelAdmin):
             },
         ),
         (
-            "When",
+            _("When"),
             {
-                "description": "Saving the bot writes its schedule; beat follows within seconds. "
-                "Give an interval or a crontab; the other is not used.",
+                "description": _(
+                    "Choose an interval or a crontab; the bot ignores the fields of the other. Beat "
+                    "applies a saved schedule within seconds."
+                ),
                 "fields": [
                     "auto_scrape_enabled",
                     "schedule",
@@ -120,9 +136,9 @@ class BotConfigAdmin(OwnedModelAdmin):
                 ],
             },
         ),
-        ("How long", {"fields": ["retention_days"]}),
+        (_("Retention"), {"fields": ["retention_days"]}),
         (
-            "Last session",
+            _("Last session"),
             {
                 "fields": [
                     "pause_of_one",
@@ -151,15 +167,20 @@ class BotConfigAdmin(OwnedModelAdmin):
             kwargs["queryset"] = owned_by(RedditApp.objects.all(), request.user)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    @display(description="Bot", ordering="name", header=True)
+    @display(description=_("Bot"), ordering="name", header=True)
     def name_and_subreddits(self, bot: BotConfig) -> list[str]:
         """The name, and below it the subreddits."""
         shown = ", ".join(f"r/{name}" for name in bot.subreddits[:4])
         more = len(bot.subreddits) - 4
-        return [bot.name, f"{shown} and {more} more" if more > 0 else shown]
+        if more > 0:
+            shown = gettext("%(subreddits)s and %(count)d more") % {
+                "subreddits": shown,
+                "count": more,
+            }
+        return [bot.name, shown]
 
     @display(
-        description="State",
+        description=_("State"),
         ordering="auto_scrape_enabled",
         label={
             "scheduled": "success",
@@ -171,40 +192,43 @@ class BotConfigAdmin(OwnedModelAdmin):
     def state(self, bot: BotConfig) -> tuple[str, str]:
         """Whether the bot collects on its schedule."""
         if not bot.is_active:
-            return "inactive", "Inactive"
+            return "inactive", gettext("Inactive")
         if not bot.auto_scrape_enabled:
-            return "paused", "Paused"
+            return "paused", gettext("Paused")
         if bot.paused_at:
-            return "failing", f"Paused: {bot.get_pause_cause_display()}"
-        return "scheduled", "On schedule"
+            return "failing", gettext("Paused: %(cause)s") % {
+                "cause": bot.get_pause_cause_display()
+            }
+        return "scheduled", gettext("On schedule")
 
-    @admin.display(description="Schedule")
+    @admin.display(description=_("Schedule"))
     def timing(self, bot: BotConfig) -> str:
         """The schedule in words."""
         return bot.timing
 
-    @admin.display(description="Freshness in 24 h")
+    @admin.display(description=_("Freshness in 24 h"))
     def freshness(self, bot: BotConfig) -> str:
         """How long the bot's streams went unread in 24 h: median, 95th percentile, maximum."""
         if not hasattr(bot, "freshness"):
             services.bots_listed.send(sender=BotConfig, bots=[bot])
         return getattr(bot, "freshness", "-")
 
-    @display(description="Last session", ordering="last_session_at", label=SESSION_COLOURS)
+    @display(description=_("Last session"), ordering="last_session_at", label=SESSION_COLOURS)
     def last_session(self, bot: BotConfig) -> tuple[str, str] | None:
         """How the last session ended, and how long ago."""
         if not bot.last_session_at:
             return None
         ago = naturaltime(bot.last_session_at)
-        return bot.last_session_status, f"{bot.last_session_status}, {ago}"
+        status = SESSION_LABELS.get(bot.last_session_status, bot.last_session_status)
+        return bot.last_session_status, f"{status}, {ago}"
 
-    @admin.display(description="Status")
+    @admin.display(description=_("Status"))
     def last_session_of_one(self, bot: BotConfig) -> str:
         """The last session on the bot's own page, which shows no coloured labels."""
         shown = self.last_session(bot)
-        return shown[1] if shown else "none yet"
+        return shown[1] if shown else gettext("none yet")
 
-    @admin.display(description="Result")
+    @admin.display(description=_("Result"))
     def result(self, bot: BotConfig) -> str:
         """The result of the last session, or why the bot is paused; links to the bot's sessions."""
         told = bot.pause_reason or bot.last_session_summary
@@ -217,43 +241,51 @@ class BotConfigAdmin(OwnedModelAdmin):
             told,
         )
 
-    @admin.display(description="Paused")
+    @admin.display(description=_("Paused"))
     def pause_of_one(self, bot: BotConfig) -> str:
         """When and why the bot was paused, and how the pause ends."""
         if not bot.paused_at:
-            return "no"
-        ends = (
-            "It ends by itself when one of them can be read again"
+            return gettext("no")
+        told = (
+            gettext(
+                "Since %(since)s: %(reason)s The pause ends when one of the subreddits can be read "
+                "again, or when you choose “Save and resume”."
+            )
             if bot.pause_cause == BotConfig.PauseCause.CLOSED
-            else "It ends with a session that reads something"
+            else gettext(
+                "Since %(since)s: %(reason)s The pause ends when a session reads something, or "
+                "when you choose “Save and resume”."
+            )
         )
-        return (
-            f"Since {timezone.localtime(bot.paused_at):%Y-%m-%d %H:%M}: {bot.pause_reason} {ends}, "
-            "or when you choose “Save and resume”."
-        )
+        since = f"{timezone.localtime(bot.paused_at):%Y-%m-%d %H:%M}"
+        return told % {"since": since, "reason": bot.pause_reason}
 
-    @admin.display(description="Next run")
+    @admin.display(description=_("Next run"))
     def next_run(self, bot: BotConfig) -> str:
         """When beat fires the bot next, from the schedule's row."""
         row = bot.periodic_task
         if row is None:
-            return "no schedule: run reconcile_schedules" if bot.is_scheduled else "-"
+            if not bot.is_scheduled:
+                return "-"
+            return gettext("No schedule. Run ./manage.py reconcile_schedules.")
         at = schedules.next_run_at(row)
         if at is None:
             return "-"
         wait = at - timezone.now()
         local = timezone.localtime(at)
         moment = date_format(local, "H:i:s" if wait < DAY else "DATETIME_FORMAT")
-        return f"{moment}, in {timeuntil(at)}" if wait > MINUTE else moment
+        if wait <= MINUTE:
+            return moment
+        return gettext("%(moment)s, in %(wait)s") % {"moment": moment, "wait": timeuntil(at)}
 
-    @admin.display(description="Next run")
+    @admin.display(description=_("Next run"))
     def next_run_of_one(self, bot: BotConfig) -> str:
         """The next run on the bot's own page."""
         name = services.schedule_name(bot.pk)
         bot.periodic_task = schedules.find([name]).get(name)
         return self.next_run(bot)
 
-    @action(description="Run now", permissions=["change"])
+    @action(description=_("Run now"), permissions=["change"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
         """Request one session of each selected bot."""
         requested = 0
@@ -265,9 +297,13 @@ class BotConfigAdmin(OwnedModelAdmin):
             else:
                 requested += 1
         if requested:
-            messages.success(request, f"{requested} session(s) requested.")
+            messages.success(
+                request,
+                ngettext("%(count)d session requested.", "%(count)d sessions requested.", requested)
+                % {"count": requested},
+            )
 
-    @action(description="Run selected as one batch", permissions=["change"])
+    @action(description=_("Run as one batch"), permissions=["change"])
     def run_as_batch(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
         """Request one session of each selected bot, as one batch with one summary at the end."""
         try:
@@ -275,11 +311,19 @@ class BotConfigAdmin(OwnedModelAdmin):
         except ValueError as error:
             messages.error(request, str(error))
             return
-        messages.success(request, f"A batch of {requested.batch.total} session(s) was requested.")
+        messages.success(
+            request,
+            ngettext(
+                "A batch of %(count)d session requested.",
+                "A batch of %(count)d sessions requested.",
+                requested.batch.total,
+            )
+            % {"count": requested.batch.total},
+        )
         for bot in requested.inactive:
             messages.warning(request, str(services.BotInactive(bot)))
 
-    @action(description="Save and run now", permissions=["change"])
+    @action(description=_("Save and run now"), permissions=["change"])
     def save_and_run(self, request: HttpRequest, bot: BotConfig) -> None:
         """Request one session of the open bot, which the form has just saved.
 
@@ -287,7 +331,7 @@ class BotConfigAdmin(OwnedModelAdmin):
         """
         self.run_now(request, self.get_queryset(request).filter(pk=bot.pk))
 
-    @action(description="Save and resume", permissions=["change"])
+    @action(description=_("Save and resume"), permissions=["change"])
     def save_and_resume(self, request: HttpRequest, bot: BotConfig) -> None:
         """Put the open bot, which the form has just saved, back on its schedule."""
         self.resume(request, self.get_queryset(request).filter(pk=bot.pk))
@@ -304,12 +348,21 @@ class BotConfigAdmin(OwnedModelAdmin):
             return buttons
         return [button for button in buttons if not button.action_name.endswith("save_and_resume")]
 
-    @action(description="Pause", permissions=["change"])
+    @action(description=_("Pause"), permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
         """Take the selected bots off their schedules."""
-        messages.success(request, f"{services.pause(queryset)} bot(s) paused.")
+        paused = services.pause(queryset)
+        messages.success(
+            request,
+            ngettext("%(count)d bot paused.", "%(count)d bots paused.", paused) % {"count": paused},
+        )
 
-    @action(description="Resume", permissions=["change"])
+    @action(description=_("Resume"), permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[BotConfig]) -> None:
         """Put the selected bots back on their schedules."""
-        messages.success(request, f"{services.resume(queryset)} bot(s) resumed.")
+        resumed = services.resume(queryset)
+        messages.success(
+            request,
+            ngettext("%(count)d bot resumed.", "%(count)d bots resumed.", resumed)
+            % {"count": resumed},
+        )

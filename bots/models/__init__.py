@@ -1,16 +1,18 @@
 from bots.models.bot_config import (
     LISTING_CAP,
-    MATCHING_FIELDS,
     MAX_INTERVAL,
     MAX_RETENTION_DAYS,
     MIN_INTERVAL,
-    SCHEDULING_FIELDS,
     BotConfig,
     BotConfigQuerySet,
+    title_and_body,
+)
+from bots.models.changes import (
+    MATCHING_FIELDS,
+    SCHEDULING_FIELDS,
     bots_removed,
     matching_changed,
     scheduling_changed,
-    title_and_body,
 )
 from bots.models.reddit_app import REDDIT_REQUESTS_PER_MINUTE, RedditApp
 

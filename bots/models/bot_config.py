@@ -7,11 +7,20 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
-from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 from timezone_field import TimeZoneField
 
+from bots.models import choices
+from bots.models.changes import (
+    MATCHING_FIELDS,
+    SCHEDULING_FIELDS,
+    bots_removed,
+    matching_changed,
+    scheduling_changed,
+)
 from bots.models.marking import alters_data, queryset_only
 from bots.models.reddit_app import RedditApp
 from bots.validation import clean_crontab, clean_subreddits, clean_terms
@@ -22,15 +31,6 @@ MAX_INTERVAL = timedelta(days=31)
 LISTING_CAP = 1_000
 # Ten years. An upper limit ensures that content is deleted at some time.
 MAX_RETENTION_DAYS = 3_653
-
-# Sent with `bot_ids`, in the transaction of the change, when the matches of bots may change.
-matching_changed = Signal()
-
-# Sent with `bot_ids`, in the transaction of a bulk write that may change the schedules of bots.
-scheduling_changed = Signal()
-
-# Sent with `bot_ids`, in the transaction of a queryset's `delete`, before it deletes the bots.
-bots_removed = Signal()
 
 
 def title_and_body() -> list[str]:
@@ -88,161 +88,167 @@ class BotConfigQuerySet(models.QuerySet["BotConfig"]):
 class BotConfig(models.Model):
     """A bot: content to collect, and schedule."""
 
-    class Listing(models.TextChoices):
-        """The source of posts. Only `new` can be complete; the others are samples."""
-
-        NEW = "new", "New: every post"
-        HOT = "hot", "Hot: a sample"
-        TOP = "top", "Top of the day: a sample"
-        RISING = "rising", "Rising: a sample"
-        SEARCH = "search", "Search: what Reddit finds"
-
-    class Comments(models.TextChoices):
-        """The comments that the bot collects."""
-
-        NONE = "none", "None"
-        STREAM = "stream", "Every new comment of the subreddits"
-        THREADS = "threads", "Full trees of matched posts"
-
-    class MatchIn(models.TextChoices):
-        """The parts of an item in which the bot looks for terms."""
-
-        TITLE = "title", "Title"
-        BODY = "body", "Body"
-        URL = "url", "URL"
-        AUTHOR = "author", "Author"
-        FLAIR = "flair", "Flair"
-
-    class Schedule(models.TextChoices):
-        """The kind of a bot's schedule."""
-
-        INTERVAL = "interval", "Every …"
-        CRONTAB = "crontab", "Crontab"
-
-    class Period(models.TextChoices):
-        """Units of an interval."""
-
-        SECONDS = "seconds", "seconds"
-        MINUTES = "minutes", "minutes"
-        HOURS = "hours", "hours"
-        DAYS = "days", "days"
-
-    class PauseCause(models.TextChoices):
-        """Why a bot failed so often that it was paused."""
-
-        CLOSED = "closed", "None of its subreddits can be read"
-        ERRORS = "errors", "Errors"
+    Listing = choices.Listing
+    Comments = choices.Comments
+    MatchIn = choices.MatchIn
+    Schedule = choices.Schedule
+    Period = choices.Period
+    PauseCause = choices.PauseCause
 
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="bots"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="bots",
+        verbose_name=_("owner"),
     )
-    name = models.CharField(max_length=100)
+    name = models.CharField(_("name"), max_length=100)
     reddit_app = models.ForeignKey(
-        RedditApp, on_delete=models.PROTECT, related_name="bots", verbose_name="Reddit app"
+        RedditApp, on_delete=models.PROTECT, related_name="bots", verbose_name=_("Reddit app")
     )
 
     subreddits = ArrayField(
         models.CharField(max_length=25),
-        help_text="One a line or separated by commas, with or without r/.",
+        verbose_name=_("subreddits"),
+        help_text=_("Enter one name per line, or separate names by commas. “r/” is optional."),
     )
-    listing = models.CharField(max_length=10, choices=Listing, default=Listing.NEW)
+    listing = models.CharField(_("listing"), max_length=10, choices=Listing, default=Listing.NEW)
     search_query = models.CharField(
+        _("search query"),
         max_length=512,
         blank=True,
-        help_text="For the listing “Search” only: the query, in Reddit's search syntax.",
+        help_text=_("Only the listing “Search” uses the query. It follows Reddit's search syntax."),
     )
     comments = models.CharField(
+        _("comments"),
         max_length=10,
         choices=Comments,
         default=Comments.NONE,
-        help_text="A full tree costs about one request for each hundred comments of a matched post, "
-        "and is read again when it has grown.",
+        help_text=_(
+            "A full tree costs about one request per hundred comments of a matched post. "
+            "The bot reads a tree again when it has grown."
+        ),
     )
     item_limit = models.PositiveIntegerField(
+        _("item limit"),
         default=LISTING_CAP,
         validators=[MinValueValidator(1), MaxValueValidator(LISTING_CAP)],
-        help_text="How many items of a listing one session reads at most. A session that stops here "
-        "before it reaches what is known records a gap.",
+        help_text=_(
+            "One session reads at most this many items of a listing. A session that stops at the "
+            "limit, before it reaches known ground, records a gap."
+        ),
     )
 
     include_terms = ArrayField(
         models.CharField(max_length=500),
         default=list,
         blank=True,
-        help_text="One a line: an item matches when any is found. None: every item matches. "
-        "re: before a term makes it an RE2 pattern.",
+        verbose_name=_("include terms"),
+        help_text=_(
+            "Enter one term per line. An item matches if it contains any of the terms. Without "
+            "terms, every item matches. “re:” before a term makes the term an RE2 pattern."
+        ),
     )
     exclude_terms = ArrayField(
         models.CharField(max_length=500),
         default=list,
         blank=True,
-        help_text="One a line: an item in which any is found does not match.",
+        verbose_name=_("exclude terms"),
+        help_text=_(
+            "Enter one term per line. An item that contains any of the terms does not match."
+        ),
     )
     match_in = ArrayField(
         models.CharField(max_length=10, choices=MatchIn),
         default=title_and_body,
-        verbose_name="look in",
+        verbose_name=_("look in"),
     )
-    case_sensitive = models.BooleanField(default=False)
+    case_sensitive = models.BooleanField(_("case sensitive"), default=False)
     whole_words = models.BooleanField(
-        default=True, help_text="“cat” is not found in “concatenate”. Patterns are left alone."
+        _("whole words"),
+        default=True,
+        help_text=_(
+            "The term “cat” does not match “concatenate”. The option does not change patterns."
+        ),
     )
     min_score = models.PositiveIntegerField(
-        "least score",
+        _("minimum score"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Only items that reach this score soon (by default, within 36 hours) are matches. "
-        "Until they do, or the time is over, they wait.",
+        help_text=_(
+            "An item is a match only if it reaches this score in time (by default, within 36 "
+            "hours). Until then the item is pending."
+        ),
     )
     min_comments = models.PositiveIntegerField(
-        "least comments",
+        _("minimum comments"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="The same for the number of comments on a post. Comments are not asked for it.",
+        help_text=_(
+            "A post is a match only if it gets this many comments in time. The option does not "
+            "apply to comments."
+        ),
     )
 
-    schedule = models.CharField(max_length=10, choices=Schedule, default=Schedule.INTERVAL)
-    every = models.PositiveIntegerField(default=5, validators=[MinValueValidator(1)])
-    period = models.CharField(max_length=10, choices=Period, default=Period.MINUTES)
+    schedule = models.CharField(
+        _("schedule"), max_length=10, choices=Schedule, default=Schedule.INTERVAL
+    )
+    every = models.PositiveIntegerField(_("every"), default=5, validators=[MinValueValidator(1)])
+    period = models.CharField(_("period"), max_length=10, choices=Period, default=Period.MINUTES)
     crontab = models.CharField(
+        _("crontab"),
         max_length=200,
         blank=True,
-        help_text="Minute, hour, day of month, month, day of week: “30 9 * * 1-5” is 09:30 on weekdays.",
+        help_text=_(
+            "Enter minute, hour, day of month, month and day of week. “30 9 * * 1-5” means 09:30 "
+            "on weekdays."
+        ),
     )
     timezone = TimeZoneField(
-        "time zone", default="UTC", help_text="The zone in which the crontab's times are read."
+        _("time zone"), default="UTC", help_text=_("The crontab's times are in this zone.")
     )
 
     is_active = models.BooleanField(
-        "active", default=True, help_text="An inactive bot does nothing, not even when asked to."
+        _("active"),
+        default=True,
+        help_text=_("An inactive bot never collects, not even when somebody runs it."),
     )
     auto_scrape_enabled = models.BooleanField(
-        "runs on schedule",
+        _("on schedule"),
         default=True,
-        help_text="Off: the bot collects only when somebody runs it.",
+        help_text=_("A bot that is not on schedule is paused: it collects only on request."),
     )
 
     retention_days = models.PositiveIntegerField(
-        "keep content for",
+        _("keep content for"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_RETENTION_DAYS)],
-        help_text="Days. Empty, or fewer than CONTENT_RETENTION_DAYS: for as many as that says. "
-        "Of the bots that watch a subreddit, the longest wish counts.",
+        help_text=_(
+            "Enter a number of days. If the number is empty or below CONTENT_RETENTION_DAYS, "
+            "CONTENT_RETENTION_DAYS applies. If several bots watch a subreddit, the longest time "
+            "applies."
+        ),
     )
 
     # Written by collection at the end of each session, read by the lists, never edited.
-    last_session_at = models.DateTimeField(null=True, editable=False)
-    last_session_status = models.CharField(max_length=20, blank=True, editable=False)
+    last_session_at = models.DateTimeField(_("last session"), null=True, editable=False)
+    last_session_status = models.CharField(
+        _("status of the last session"), max_length=20, blank=True, editable=False
+    )
     last_session_summary = models.CharField(max_length=300, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, editable=False)
     # Written by `bots.pauses`.
     failures_in_a_row = models.PositiveIntegerField(default=0, editable=False)
-    paused_at = models.DateTimeField(null=True, editable=False)
+    paused_at = models.DateTimeField(_("paused"), null=True, editable=False)
     pause_cause = models.CharField(
-        max_length=10, choices=PauseCause, blank=True, default="", editable=False
+        _("cause of the pause"),
+        max_length=10,
+        choices=PauseCause,
+        blank=True,
+        default="",
+        editable=False,
     )
     pause_reason = models.CharField(max_length=300, blank=True, default="", editable=False)
 
@@ -257,13 +263,16 @@ class BotConfig(models.Model):
     matching_differs: bool
 
     class Meta:
-        verbose_name = "bot"
+        verbose_name = _("bot")
+        verbose_name_plural = _("bots")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
                 fields=["owner", "name"],
                 name="bots_botconfig_name",
-                violation_error_message="This owner has a bot of this name already.",
+                violation_error_message=_(
+                    "A bot of this owner already has this name. Enter another name."
+                ),
             ),
             models.CheckConstraint(
                 condition=models.Q(every__gte=1), name="bots_botconfig_every_positive"
@@ -300,10 +309,7 @@ class BotConfig(models.Model):
         """The schedule in words."""
         if self.schedule == self.Schedule.CRONTAB:
             return f"{self.crontab} ({self.timezone})"
-        unit = self.get_period_display()
-        return (
-            f"every {unit.removesuffix('s')}" if self.every == 1 else f"every {self.every} {unit}"
-        )
+        return choices.interval_in_words(self.every, self.period)
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         """Normalise lists before their lengths are checked, because a link is longer than its name."""
@@ -324,11 +330,13 @@ class BotConfig(models.Model):
         """Check the fields together; raise a ValidationError that names every field at fault."""
         faults: dict[str, Any] = {}
         if not self.subreddits:
-            faults["subreddits"] = "Name at least one subreddit."
+            faults["subreddits"] = gettext("Enter at least one subreddit.")
         if self.listing == self.Listing.SEARCH and not self.search_query.strip():
-            faults["search_query"] = "The listing “Search” needs a query."
+            faults["search_query"] = gettext(
+                "The listing “Search” needs a query. Enter a query, or choose another listing."
+            )
         if not self.match_in:
-            faults["match_in"] = "Choose at least one part of an item to look in."
+            faults["match_in"] = gettext("Choose at least one part of an item.")
         faults |= self._schedule_faults()
         if faults:
             raise ValidationError(faults)
@@ -336,7 +344,7 @@ class BotConfig(models.Model):
     def _schedule_faults(self) -> dict[str, Any]:
         if self.schedule == self.Schedule.CRONTAB:
             if not self.crontab.strip():
-                return {"crontab": "A bot on a crontab needs one, for example “30 9 * * *”."}
+                return {"crontab": gettext("Enter a crontab, for example “30 9 * * *”.")}
             try:
                 self.crontab = clean_crontab(self.crontab)
             except ValidationError as error:
@@ -352,8 +360,15 @@ class BotConfig(models.Model):
             interval = timedelta.max
         if not MIN_INTERVAL <= interval <= MAX_INTERVAL:
             return {
-                "every": f"Every {self.every} {self.period} is outside what a bot may do: from "
-                f"{MIN_INTERVAL.seconds} seconds to {MAX_INTERVAL.days} days."
+                "every": gettext(
+                    "The interval “%(interval)s” is out of range. Choose an interval from "
+                    "%(shortest)d seconds to %(longest)d days."
+                )
+                % {
+                    "interval": self.timing,
+                    "shortest": MIN_INTERVAL.seconds,
+                    "longest": MAX_INTERVAL.days,
+                }
             }
         return {}
 
@@ -363,34 +378,3 @@ FIELD_CLEANERS = {
     "include_terms": clean_terms,
     "exclude_terms": clean_terms,
 }
-
-# The fields that decide which items a bot matches.
-MATCHING_FIELDS = frozenset(
-    {
-        "subreddits",
-        "include_terms",
-        "exclude_terms",
-        "match_in",
-        "case_sensitive",
-        "whole_words",
-        "min_score",
-        "min_comments",
-        "is_active",
-    }
-)
-
-# The fields that decide a bot's schedule or its description.
-SCHEDULING_FIELDS = frozenset(
-    {
-        "name",
-        "subreddits",
-        "schedule",
-        "every",
-        "period",
-        "crontab",
-        "timezone",
-        "is_active",
-        "auto_scrape_enabled",
-        "paused_at",
-    }
-)

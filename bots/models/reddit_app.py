@@ -4,6 +4,7 @@ import hmac
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from bots import encryption
 
@@ -17,41 +18,62 @@ class RedditApp(models.Model):
     class Service(models.TextChoices):
         """The API that the app calls. Settings hold the URLs: no token goes to a URL from a user."""
 
-        REDDIT = "reddit", "Reddit"
-        SIMULATOR = "simulator", "Simulator"
+        REDDIT = "reddit", _("Reddit")
+        SIMULATOR = "simulator", _("Simulator")
 
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reddit_apps"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="reddit_apps",
+        verbose_name=_("owner"),
     )
-    name = models.CharField(max_length=100)
+    name = models.CharField(_("name"), max_length=100)
     service = models.CharField(
+        _("service"),
         max_length=20,
         choices=Service,
         default=Service.REDDIT,
-        help_text="The simulator is bundled, speaks the same API and needs no account.",
+        help_text=_(
+            "The simulator comes with Lurker. It offers the same API and needs no account."
+        ),
     )
     client_id = models.CharField(
-        "client id",
+        _("client id"),
         max_length=100,
-        validators=[RegexValidator(r"^[\w-]+$", "Letters, digits, _ and -, as Reddit shows it.")],
-        help_text="Under the app's name on Reddit's page of your apps.",
+        validators=[
+            RegexValidator(
+                r"^[\w-]+$",
+                _(
+                    "“%(value)s” is not a client id. Enter letters, digits, _ and - exactly as "
+                    "Reddit shows them."
+                ),
+            )
+        ],
+        help_text=_("Reddit shows the client id under the app's name on the page of your apps."),
     )
     encrypted_secret = models.TextField(editable=False, blank=True, default="")
     user_agent = models.CharField(
+        _("user agent"),
         max_length=200,
         validators=[
             RegexValidator(
                 r"^[^:\s]+:[^:\s]+:\S+ \(by /u/[\w-]+\)$",
-                "Reddit asks for <platform>:<app id>:<version> (by /u/<name>), for example "
-                "linux:org.example.lurker:1.0 (by /u/someone).",
+                _(
+                    "“%(value)s” does not follow Reddit's rules. Enter <platform>:<app id>:"
+                    "<version> (by /u/<name>), for example linux:org.example.lurker:1.0 (by "
+                    "/u/someone)."
+                ),
             )
         ],
-        help_text="As Reddit's rules ask: <platform>:<app id>:<version> (by /u/<name>).",
+        help_text=_("Reddit's rules require <platform>:<app id>:<version> (by /u/<name>)."),
     )
     requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"),
         default=REDDIT_REQUESTS_PER_MINUTE,
         validators=[MinValueValidator(1), MaxValueValidator(REDDIT_REQUESTS_PER_MINUTE)],
-        help_text="What Reddit grants this client id; 100 unless agreed otherwise.",
+        help_text=_(
+            "Reddit grants each client id 100 requests per minute, unless you agreed on fewer."
+        ),
     )
     # Written when Reddit refuses the credentials; valid while the credentials stay the same.
     refusal = models.CharField(max_length=300, blank=True, editable=False)
@@ -63,13 +85,17 @@ class RedditApp(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        verbose_name = "Reddit app"
+        verbose_name = _("Reddit app")
+        verbose_name_plural = _("Reddit apps")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
                 fields=["service", "client_id"],
                 name="bots_redditapp_client_id",
-                violation_error_message="An app with this client id exists already: its budget is one.",
+                violation_error_message=_(
+                    "An app with this client id already exists. Use that app: each client id has "
+                    "one budget."
+                ),
             )
         ]
 

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 if TYPE_CHECKING:  # the package comes with mypy's stubs, and only with them
@@ -52,7 +53,7 @@ def _page(
 ) -> HttpResponse | None:
     count = rows.order_by()[:COUNTED].count()
     if not count:
-        messages.warning(request, "None of them is there any more.")
+        messages.warning(request, _("None of the selected rows exists any more."))
         return None
     opts = admin.opts
     shown = [
@@ -64,12 +65,16 @@ def _page(
     ]
     found = admin.get_actions(request)[name]
     wanted = found[2] if found else name
+    if count == COUNTED:
+        question = _("%(action)s at least %(count)s %(rows)s?")
+    else:
+        question = _("%(action)s %(count)s %(rows)s?")
     context = {
         **admin.admin_site.each_context(request),
         "opts": opts,
-        "title": f"{wanted}: are you sure?",
-        "question": f"{wanted} {'at least ' if count == COUNTED else ''}{count:,} "
-        f"{model_ngettext(opts, count)}?",
+        "title": _("%(action)s: are you sure?") % {"action": wanted},
+        "question": question
+        % {"action": wanted, "count": f"{count:,}", "rows": model_ngettext(opts, count)},
         "consequence": consequence,
         "rows": shown,
         "more": count - len(shown),

@@ -1,7 +1,6 @@
 """The admin of runs. Runs are evidence: nobody adds, edits or deletes them."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 from celery import states
@@ -10,17 +9,23 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from django_celery_results.models import GroupResult, TaskResult
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import TextFilter
 from unfold.decorators import display
 
-from jobs import registry
 from jobs.admin.confirmation import asks_first
+from jobs.admin.run_filters import (
+    AskedForFilter,
+    OutcomeFilter,
+    ScheduleFilter,
+    TaskFilter,
+    WorkerFilter,
+)
 from jobs.errors import UnknownJob
 from jobs.models import Batch, BatchRun, DeadLetter
 from jobs.runs import batches
@@ -33,15 +38,6 @@ from jobs.schedules import owners
 # database backend cannot count a chord's tasks reliably.
 admin.site.unregister([GroupResult, TaskResult])
 
-STATES = [
-    states.PENDING,
-    states.STARTED,
-    states.RETRY,
-    states.SUCCESS,
-    SKIPPED,
-    states.FAILURE,
-    states.REVOKED,
-]
 LABELS = {
     states.SUCCESS: "success",
     states.FAILURE: "danger",
@@ -51,83 +47,20 @@ LABELS = {
     states.STARTED: "info",
 }
 SHOWN_REASON = 80
-ENDS = (
-    "Runs that wait never start, those that go on end at their next safe point, and what has ended "
-    "stays as it is."
+ENDS = _(
+    "Waiting runs never start. Running runs end at their next safe point. Ended runs do not change."
 )
-
-
-class _Choices(admin.SimpleListFilter):
-    """A filter whose choices come from the code, so that it does not read the whole history."""
-
-    field = ""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows with the chosen value, using the column's index."""
-        return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
-
-
-class OutcomeFilter(_Choices):
-    """Filters runs by state."""
-
-    title = "state"
-    parameter_name = field = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the states."""
-        return [(state, state.capitalize()) for state in STATES]
-
-
-class TaskFilter(_Choices):
-    """Filters runs by task."""
-
-    title = "task"
-    parameter_name = field = "task_name"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the registered jobs."""
-        return [(name, job.title) for name, job in registry.all_jobs().items()]
-
-
-class _Exactly(TextFilter):
-    """A filter for a value that is typed in full, because there may be a hundred thousand values."""
-
-    field = ""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows with this value, using an index."""
-        return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
-
-
-class ScheduleFilter(_Exactly):
-    """Filters runs by schedule."""
-
-    title = "full name of the schedule"
-    parameter_name = field = "periodic_task_name"
-
-
-class WorkerFilter(_Exactly):
-    """Filters runs by worker."""
-
-    title = "full name of the worker"
-    parameter_name = field = "worker"
-
-
-class AskedForFilter(_Choices):
-    """Filters runs by the time of their request."""
-
-    title = "asked for"
-    parameter_name = field = "date_created"
-    SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the spans of time, which end now."""
-        return [(name, f"In the last {name}") for name in self.SPANS]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows in the chosen span, using the column's index."""
-        span = self.SPANS.get(self.value() or "")
-        return queryset.filter(date_created__gte=timezone.now() - span) if span else queryset
+# Help texts for another package's fields.
+HELP_TEXTS = {
+    "task_id": _("The id of the run and of its message."),
+    "task_name": _("The job that the run executes."),
+    "periodic_task_name": _("The schedule that fired the run, if there is one."),
+    "date_created": _("When the run was requested."),
+    "date_started": _("When the last attempt started."),
+    "date_done": _("When the run ended."),
+    "worker": _("The worker that claimed the last attempt."),
+    "traceback": _("The traceback of the error, if the run failed."),
+}
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at runtime
@@ -186,7 +119,7 @@ class TaskResultAdmin(_ReadOnly):
     list_filter_submit = True
     # `exact` also matches the case (`=` does not), so that an index finds the value.
     search_fields = ["task_id__exact", "periodic_task_name__exact", "worker__exact"]
-    search_help_text = "A task id, or the full name of a schedule or worker."
+    search_help_text = _("Enter a task id, or the full name of a schedule or worker.")
     date_hierarchy = None
     ordering = ["-date_created"]
     actions = ["run_again", "cancel_runs"]
@@ -204,93 +137,114 @@ class TaskResultAdmin(_ReadOnly):
                 ]
             },
         ),
-        ("Time", {"fields": ["date_created", "date_started", "date_done", "waited", "ran"]}),
-        ("Arguments", {"fields": ["arguments"]}),
-        ("Result", {"fields": ["pretty_result", "traceback"]}),
-        ("Attempts", {"fields": ["attempts", "worker", "history", "details"]}),
+        (_("Time"), {"fields": ["date_created", "date_started", "date_done", "waited", "ran"]}),
+        (_("Arguments"), {"fields": ["arguments"]}),
+        (_("Result"), {"fields": ["pretty_result", "traceback"]}),
+        (_("Attempts"), {"fields": ["attempts", "worker", "history", "details"]}),
     ]
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return the form with this project's help texts of another package's fields."""
+        return super().get_form(request, *args, help_texts=HELP_TEXTS, **kwargs)
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Allow a user with the permission to change runs to run them again and cancel them."""
         return request.user.has_perm("django_celery_results.change_taskresult")
 
-    @display(description="State", ordering="status", label=LABELS)
+    @display(description=_("State"), ordering="status", label=LABELS)
     def outcome(self, run: TaskResult) -> str:
         """The state of the run."""
         return run.status
 
-    @admin.display(description="Why")
+    @admin.display(description=_("Reason"))
     def reason(self, run: TaskResult) -> str:
         """Why the run ended in its state, in one line."""
         text = _meta(run).get("reason", "")
         return text if len(text) <= SHOWN_REASON else f"{text[: SHOWN_REASON - 1]}…"
 
-    @admin.display(description="Belongs to")
+    @admin.display(description=_("Owner"))
     def belongs_to(self, run: TaskResult) -> str:
         """A link to the run's owner."""
         return link_to_owner(run.periodic_task_name, run.task_kwargs)
 
-    @admin.display(description="Waited")
+    @admin.display(description=_("Waited"))
     def waited(self, run: TaskResult) -> str:
         """The time from the request to the start of the last attempt."""
         if run.date_started is None:
             return "-"
         return f"{(run.date_started - run.date_created).total_seconds():.1f} s"
 
-    @admin.display(description="Ran")
+    @admin.display(description=_("Duration"))
     def ran(self, run: TaskResult) -> str:
         """How long the last attempt took."""
         duration = _meta(run).get("duration")
         return "-" if duration is None else f"{duration:.1f} s"
 
-    @admin.display(description="Attempts")
+    @admin.display(description=_("Attempts"))
     def attempts(self, run: TaskResult) -> int:
         """How often the run was started."""
         attempts: int = _meta(run).get("attempts", 0)
         return attempts
 
-    @admin.display(description="Arguments")
+    @admin.display(description=_("Arguments"))
     def arguments(self, run: TaskResult) -> SafeString:
         """The arguments, by name."""
         return _pretty(run.task_kwargs)
 
-    @admin.display(description="Result")
+    @admin.display(description=_("Result"))
     def pretty_result(self, run: TaskResult) -> SafeString:
         """The result or the error of the run."""
         return _pretty(run.result)
 
-    @admin.display(description="Earlier attempts")
+    @admin.display(description=_("Earlier attempts"))
     def history(self, run: TaskResult) -> SafeString:
         """How earlier attempts ended."""
         return _pretty(json.dumps(_meta(run).get("history", [])))
 
-    @admin.display(description="Details")
+    @admin.display(description=_("Details"))
     def details(self, run: TaskResult) -> SafeString:
         """All other values of the run's `meta`."""
         return _pretty(json.dumps({k: v for k, v in _meta(run).items() if k != "history"}))
 
-    @admin.action(description="Run again with the same arguments", permissions=["run"])
+    @admin.action(description=_("Run again with the same arguments"), permissions=["run"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> None:
         """Request one new run for each ended run that was not run again before."""
         try:
             again = runs.rerun(queryset.values_list("task_id", flat=True))
         except (UnknownJob, ValidationError) as error:
             told = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-            messages.error(request, f"Nothing was requested. {told}")
+            messages.error(request, gettext("No run was requested. %(error)s") % {"error": told})
             return
-        messages.success(request, f"{len(again)} run(s) requested.")
+        messages.success(
+            request,
+            ngettext("%(count)d run requested.", "%(count)d runs requested.", len(again))
+            % {"count": len(again)},
+        )
         if left := len(queryset) - len(again):
-            messages.warning(request, f"{left} have not ended, or were run again before.")
+            messages.warning(
+                request,
+                ngettext(
+                    "%(count)d run was left out: it has not ended, or was run again before.",
+                    "%(count)d runs were left out: they have not ended, or were run again before.",
+                    left,
+                )
+                % {"count": left},
+            )
 
-    @admin.action(description="Cancel", permissions=["run"])
+    @admin.action(description=_("Cancel"), permissions=["run"])
     @asks_first(ENDS)
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> None:
         """Cancel the selected runs that have not ended."""
         waiting, running = runs.cancel(
-            list(queryset.values_list("task_id", flat=True)), reason=f"Cancelled by {request.user}."
+            list(queryset.values_list("task_id", flat=True)), reason=_cancelled_by(request)
         )
         messages.success(
-            request, f"{waiting} will not start; {running} end at their next safe point."
+            request,
+            gettext(
+                "Waiting runs cancelled: %(waiting)d. Running runs that end at their next safe "
+                "point: %(running)d."
+            )
+            % {"waiting": waiting, "running": running},
         )
 
 
@@ -332,18 +286,26 @@ class BatchAdmin(_ReadOnly):
         """Allow a user with the permission to change batches to cancel them."""
         return request.user.has_perm("jobs.change_batch")
 
-    @admin.display(description="Done")
+    @admin.display(description=_("Progress"))
     def progress(self, batch: Batch) -> str:
         """How many runs of the batch have ended."""
-        return f"{batch.done} of {batch.total}"
+        return gettext("%(done)d of %(total)d") % {"done": batch.done, "total": batch.total}
 
-    @admin.action(description="Cancel", permissions=["run"])
+    @admin.action(description=_("Cancel"), permissions=["run"])
     @asks_first(ENDS)
     def cancel_batches(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
         """Cancel all unfinished runs of the selected batches."""
         for batch in queryset:
-            batches.cancel_batch(batch.pk, reason=f"Cancelled by {request.user}.")
-        messages.success(request, f"{len(queryset)} batch(es) cancelled.")
+            batches.cancel_batch(batch.pk, reason=_cancelled_by(request))
+        messages.success(
+            request,
+            ngettext(
+                "%(count)d batch of runs cancelled.",
+                "%(count)d batches of runs cancelled.",
+                len(queryset),
+            )
+            % {"count": len(queryset)},
+        )
 
 
 def link_to_owner(schedule: str | None, kwargs: str | None) -> SafeString | str:
@@ -352,6 +314,10 @@ def link_to_owner(schedule: str | None, kwargs: str | None) -> SafeString | str:
     if owner is None:
         return "-"
     return format_html('<a class="text-link" href="{}">{}</a>', owner.url, owner.name)
+
+
+def _cancelled_by(request: HttpRequest) -> str:
+    return gettext("Cancelled by %(user)s.") % {"user": request.user}
 
 
 def _meta(run: TaskResult) -> dict[str, Any]:

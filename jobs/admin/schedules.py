@@ -7,11 +7,12 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from django_celery_beat import admin as beat_admin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -30,6 +31,7 @@ from jobs.errors import UnknownJob
 from jobs.job import Job
 from jobs.models import SchedulePolicy
 from jobs.runs import statistics
+from jobs.runs.titles import crontab_in_words
 from jobs.schedules import diagnosis
 from jobs.schedules import services as schedules
 
@@ -45,17 +47,23 @@ for model in (
 
 
 HELP_TEXTS = {
-    "name": "Each schedule has its own; runs are recorded under it.",
-    "enabled": "While it is off, nothing is run by this schedule.",
-    "description": "What it is for.",
-    "interval": "So long after each run.",
-    "crontab": "At these times of the clock.",
-    "solar": "At sunrise, at sunset and the like.",
-    "clocked": "Once, at this moment.",
-    "start_time": "Nothing is run before.",
-    "one_off": "Run once only, then switch the schedule off.",
-    "kwargs": 'By name, for example {"bot_id": 1}.',
-    "args": "By position, for example [1]. Names are easier to read.",
+    "name": _("Each schedule has its own name. The history lists runs by this name."),
+    "enabled": _("A disabled schedule does not run."),
+    "description": _("The purpose of the schedule."),
+    "interval": _("The schedule runs this long after its previous run."),
+    "crontab": _("The schedule runs at these times."),
+    "solar": _("The schedule runs at this event, for example at sunrise."),
+    "clocked": _("The schedule runs once, at this moment."),
+    "start_time": _("The schedule does not run before this moment."),
+    "expires": _("The schedule does not run from this moment on."),
+    "expire_seconds": _("A run that has not started after so many seconds is revoked."),
+    "one_off": _("The schedule runs once; then beat disables it."),
+    "last_run_at": _("Beat counts the next run from this moment."),
+    "kwargs": _('Give arguments by name, for example {"bot_id": 1}.'),
+    "args": _("Give arguments by position, for example [1]. Names are easier to read."),
+    "queue": _("If the field is empty, the job's own queue receives the runs."),
+    "priority": _("The broker's priority of the runs; with Redis, 0 is the highest."),
+    "headers": _("Headers of each message, as a JSON object."),
 }
 
 
@@ -66,27 +74,35 @@ class _TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
 class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
     """django-celery-beat's form with themed widgets; it accepts only schedules that can run."""
 
+    class Meta:
+        model = PeriodicTask
+        exclude = ()
+        help_texts = HELP_TEXTS
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = _TaskSelect()
         # django-celery-beat always shows a schedule's task in the second field.
-        self.fields["regtask"].label = "Task"
-        self.fields["task"].label = "Another task"
-        self.fields["task"].help_text = "Its name, if it is not in the list above."
+        self.fields["regtask"].label = _("Task")
+        self.fields["task"].label = _("Another task")
+        self.fields["task"].help_text = _("Enter the task's name if the list does not contain it.")
         task = self.instance.task
         if task and task in dict(self.fields["regtask"].widget.choices):
             self.initial.update(regtask=task, task="")
-        for name, text in HELP_TEXTS.items():
-            if name in self.fields:
-                self.fields[name].help_text = text
 
     def clean(self) -> dict[str, Any]:
         """Refuse an unknown task, and arguments that do not fit the task's signature."""
         listed, typed = (self.cleaned_data.get(field) for field in ("regtask", "task"))
         if listed and typed and listed != typed:
             raise ValidationError(
-                {"task": f"Choose “{listed}” from the list or type “{typed}” here, not both."}
+                {
+                    "task": gettext(
+                        "The list says “%(listed)s”, and this field says “%(typed)s”. Clear one of "
+                        "the two fields."
+                    )
+                    % {"listed": listed, "typed": typed}
+                }
             )
         data = super().clean()
         name = data.get("task")
@@ -144,9 +160,9 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     fieldsets = [
         (None, {"fields": ["name", "belongs_to", "regtask", "task", "enabled", "description"]}),
         (
-            "When",
+            _("When"),
             {
-                "description": "Choose one of the four.",
+                "description": _("Choose an interval, a crontab, a solar event or a moment."),
                 "fields": [
                     ("interval", "crontab"),
                     ("solar", "clocked"),
@@ -155,62 +171,71 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
             },
         ),
         (
-            "Arguments",
+            _("Arguments"),
             {
-                "description": "As JSON; ./manage.py jobs lists what each job takes.",
+                "description": _(
+                    "Enter the arguments as JSON. ./manage.py jobs lists the parameters of each job."
+                ),
                 "fields": ["kwargs", "args"],
             },
         ),
         (
-            "Message",
+            _("Message"),
             {
-                "description": "A run that has not started when it expires is dropped.",
+                "description": _("Beat sends each run as a message with these options."),
                 "classes": ["collapse"],
                 "fields": [("expires", "expire_seconds"), ("queue", "priority"), "headers"],
             },
         ),
-        ("Runs", {"fields": ["last_run_at", "next_run_of_one", "run_statistics", "why"]}),
+        (_("Runs"), {"fields": ["last_run_at", "next_run_of_one", "run_statistics", "why"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
         """Join the timing, as django-celery-beat does, and the policy: they determine the next run."""
         return super().get_queryset(request).select_related("policy")
 
-    @display(description="Schedule", ordering="name", header=True)
+    @display(description=_("Schedule"), ordering="name", header=True)
     def name_and_purpose(self, row: PeriodicTask) -> list[str]:
         """The name, and below it the description."""
-        return [
-            row.name,
-            row.description if len(row.description) <= 90 else f"{row.description[:89]}…",
-        ]
+        # The descriptions of system schedules are marked where they are written.
+        told = gettext(row.description) if row.description else ""
+        return [row.name, told if len(told) <= 90 else f"{told[:89]}…"]
 
-    @admin.display(description="Belongs to")
+    @admin.display(description=_("Owner"))
     def belongs_to(self, row: PeriodicTask) -> str:
         """A link to the schedule's owner."""
         return link_to_owner(row.name, row.kwargs)
 
-    @display(description="State", ordering="enabled", label={"on": "success", "off": "warning"})
+    @display(
+        description=_("State"),
+        ordering="enabled",
+        label={"enabled": "success", "disabled": "warning"},
+    )
     def state(self, row: PeriodicTask) -> tuple[str, str]:
         """Whether beat fires the schedule."""
-        return ("on", "On") if row.enabled else ("off", "Off")
+        if row.enabled:
+            return "enabled", gettext("Enabled")
+        return "disabled", gettext("Disabled")
 
-    @admin.display(description="When")
+    @admin.display(description=_("When"))
     def timing(self, row: PeriodicTask) -> str:
         """The interval, crontab, solar event or moment."""
-        return row.crontab.human_readable if row.crontab else str(row.scheduler or "none")
+        if row.crontab:
+            return crontab_in_words(row.crontab)
+        return str(row.scheduler or gettext("none"))
 
-    @admin.display(description="Next run")
+    @admin.display(description=_("Next run"))
     def next_run(self, row: PeriodicTask) -> object:
         """When beat next fires the schedule."""
         return schedules.next_run_at(row, timezone.now())
 
-    @admin.display(description="Next run")
+    @admin.display(description=_("Next run"))
     def next_run_of_one(self, row: PeriodicTask) -> str:
         """The next run on the schedule's own page, which does not format moments by itself."""
         at = schedules.next_run_at(row, timezone.now()) if row.pk else None
         return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else "-"
 
-    @admin.action(description="Run now", permissions=["change"])
+    @admin.action(description=_("Run now"), permissions=["change"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         """Request one run of each selected schedule; each run is recorded before it is sent."""
         requested = 0
@@ -222,21 +247,35 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
                 messages.error(request, f"{row.name}: {error}")
             except ValidationError as error:
                 messages.error(request, f"{row.name}: {' '.join(error.messages)}")
-        messages.success(request, f"{requested} run(s) requested.")
+        messages.success(
+            request,
+            ngettext("%(count)d run requested.", "%(count)d runs requested.", requested)
+            % {"count": requested},
+        )
 
-    @admin.action(description="Resume", permissions=["change"])
+    @admin.action(description=_("Enable"), permissions=["change"])
     def enable_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         """Enable the selected schedules."""
         names = list(queryset.values_list("name", flat=True))
-        messages.success(request, f"{schedules.resume(names)} schedule(s) resumed.")
+        enabled = schedules.resume(names)
+        messages.success(
+            request,
+            ngettext("%(count)d schedule enabled.", "%(count)d schedules enabled.", enabled)
+            % {"count": enabled},
+        )
 
-    @admin.action(description="Pause", permissions=["change"])
+    @admin.action(description=_("Disable"), permissions=["change"])
     def disable_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         """Disable the selected schedules."""
         names = list(queryset.values_list("name", flat=True))
-        messages.success(request, f"{schedules.pause(names)} schedule(s) paused.")
+        disabled = schedules.pause(names)
+        messages.success(
+            request,
+            ngettext("%(count)d schedule disabled.", "%(count)d schedules disabled.", disabled)
+            % {"count": disabled},
+        )
 
-    @admin.display(description="Runs in 30 days")
+    @admin.display(description=_("Runs in 30 days"))
     def run_statistics(self, row: PeriodicTask) -> str:
         """How the schedule's runs ended, and how long they took."""
         if not row.pk:
@@ -244,23 +283,27 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
         found = _once(row, "statistics", lambda: statistics.of_schedule(row.name))
         runs = _link_to_runs(row, found.runs)
         if not found.ended:
-            return format_html("{}, none of which has ended", runs) if found.runs else "none"
-        told = f"{found.success_share:.0%} of {found.ended} ended well"
+            told = gettext("none has ended")
+            return format_html("{}: {}", runs, told) if found.runs else gettext("none")
+        told = gettext("%(share)s of %(ended)d ended runs succeeded.") % {
+            "share": f"{found.success_share:.0%}",
+            "ended": found.ended,
+        }
         if found.mean is not None:
-            told += (
-                f"; they took {found.mean:.1f} s on average, 95 of 100 at most {found.p95:.1f} s, "
-                f"99 of 100 at most {found.p99:.1f} s"
-            )
-        return format_html("{}, {}", runs, told)
+            told += " " + gettext(
+                "Duration: %(mean).1f s on average, 95 %% at most %(p95).1f s, 99 %% at most "
+                "%(p99).1f s."
+            ) % {"mean": found.mean, "p95": found.p95, "p99": found.p99}
+        return format_html("{}: {}", runs, told)
 
-    @admin.display(description="Why is it not running?")
+    @admin.display(description=_("What keeps the schedule from running"))
     def why(self, row: PeriodicTask) -> str:
         """The causes that keep the schedule from running, with the remedies."""
         if not row.pk:
             return "-"
         findings = _once(row, "findings", lambda: diagnosis.why(row.name))
         if not findings:
-            return "Nothing keeps it from running."
+            return gettext("Nothing keeps the schedule from running.")
         return format_html_join("", "<div>{} {}</div>", ((f.cause, f.remedy) for f in findings))
 
 
@@ -282,7 +325,10 @@ def _link_to_runs(row: PeriodicTask, count: int) -> str:
     url = reverse("admin:django_celery_results_taskresult_changelist")
     query = urlencode({"periodic_task_name": row.name})
     return format_html(
-        '<a class="text-link" href="{}?{}">{} run{}</a>', url, query, count, pluralize(count)
+        '<a class="text-link" href="{}?{}">{}</a>',
+        url,
+        query,
+        ngettext("%(count)d run", "%(count)d runs", count) % {"count": count},
     )
 
 
@@ -304,6 +350,22 @@ class CrontabScheduleAdmin(beat_admin.CrontabScheduleAdmin, ModelAdmin):
     """Crontabs that schedules share."""
 
     inlines = [_UsedBy]
+    list_display = ["__str__", "in_words"]
+    fields = [
+        "in_words",
+        "minute",
+        "hour",
+        "day_of_month",
+        "month_of_year",
+        "day_of_week",
+        "timezone",
+    ]
+    readonly_fields = ["in_words"]
+
+    @admin.display(description=_("In words"))
+    def in_words(self, row: CrontabSchedule) -> str:
+        """The times in words, with their zone."""
+        return crontab_in_words(row)
 
 
 @admin.register(SolarSchedule)

@@ -22,6 +22,7 @@ from celery import Celery
 from django.core.exceptions import ValidationError
 from django.db import DataError, connection
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -202,7 +203,9 @@ class LoadedSchedules:
         except UNREADABLE as error:
             if len(ids) == 1:
                 for schedule in map(self._schedule, self._rows(SELECTED_WITHOUT_MOMENTS, ids)):
-                    schedule.row_problem = f"Its row cannot be read ({error}): correct it."
+                    schedule.row_problem = _(
+                        "The schedule's row cannot be read (%(error)s). Correct its dates."
+                    ) % {"error": error}
                     self._take_in(schedule, found)
                 return
             middle = len(ids) // 2

@@ -5,10 +5,25 @@ from collections.abc import Iterable
 
 from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from jobs.beat.rows import Schedule
 
 logger = logging.getLogger(__name__)
+
+
+def refused(error: Exception) -> str:
+    """Return the problem of a schedule whose run the database refuses."""
+    return _("The database refuses the run: %(error)s. Beat tries again.") % {
+        "error": str(error).strip()
+    }
+
+
+def unexpected(error: Exception) -> str:
+    """Return the problem of a schedule that cannot be fired for an unforeseen reason."""
+    return _(
+        "Beat cannot fire the schedule (%(error)s). Beat tries again; its log has the traceback."
+    ) % {"error": f"{type(error).__name__}: {str(error).strip()}"}
 
 
 def report(schedules: Iterable[Schedule]) -> None:

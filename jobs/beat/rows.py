@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from celery import Celery
 from celery.exceptions import ImproperlyConfigured
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from jobs.beat.slots import (
     Crontab,
@@ -29,6 +31,12 @@ EMPTY = {list: "[]", dict: "{}"}
 KINDS = {list: "array", dict: "object"}
 
 TIMING_KINDS = ("interval", "crontab", "solar", "clocked")
+TIMING_NAMES = {
+    "interval": gettext_lazy("interval"),
+    "crontab": gettext_lazy("crontab"),
+    "solar": gettext_lazy("solar event"),
+    "clocked": gettext_lazy("moment"),
+}
 
 
 class Row(NamedTuple):
@@ -161,7 +169,9 @@ class Schedule:
                 decided = self.timing.latest(decided, moment) or decided
             return next_fire(self.timing, decided, self.jitter)
         except Exception as error:  # noqa: BLE001 - reported as the schedule's problem
-            self.timing = f"Its next run cannot be computed ({error}): choose another timing."
+            self.timing = _(
+                "The next run cannot be computed (%(error)s). Choose another timing."
+            ) % {"error": error}
             return None
 
     def take_over(self, known: "Schedule", looked_at: datetime | None) -> None:
@@ -221,7 +231,9 @@ def timing_of_row(kind: str, row: Any) -> Timing | str:
 def unusable(kind: str, error: Exception) -> str:
     """Return the problem of a timing as a text, with the remedy."""
     told = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-    return f"Its {kind} cannot be used: {told.strip()}. Correct it or choose another."
+    return _(
+        "The %(kind)s cannot be used: %(error)s. Correct the %(kind)s, or choose another one."
+    ) % {"kind": TIMING_NAMES.get(kind, kind), "error": told.strip()}
 
 
 class Registry:
@@ -236,7 +248,9 @@ class Registry:
 def examine(registry: Registry, row: Row) -> str:
     """Return why a row cannot become a run, with the remedy; empty if it can."""
     if row.task not in registry.tasks:
-        return f"No task is registered as {row.task!r}: correct its name or remove the schedule."
+        return _("No task is registered as %(task)r. Correct the task, or delete the schedule.") % {
+            "task": row.task
+        }
     for column, text, wanted in (
         ("args", row.args, list),
         ("kwargs", row.kwargs, dict),
@@ -247,14 +261,20 @@ def examine(registry: Registry, row: Row) -> str:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            return f"Its {column} are not JSON ({error}): correct them."
+            return _("The field %(field)s is not JSON (%(error)s). Correct the field.") % {
+                "field": column,
+                "error": error,
+            }
         if not isinstance(value, wanted):
-            return f"Its {column} are {value!r}, not a JSON {KINDS[wanted]}: correct them."
+            return _(
+                "The field %(field)s is %(value)r, not a JSON %(kind)s. Correct the field."
+            ) % {"field": column, "value": value, "kind": KINDS[wanted]}
     is_routed = row.exchange or row.routing_key
     if row.queue and not is_routed and registry.queues and row.queue not in registry.queues:
-        return (
-            f"There is no queue {row.queue!r}: choose one of {', '.join(sorted(registry.queues))}."
-        )
+        return _("There is no queue %(queue)r. Choose one of %(queues)s.") % {
+            "queue": row.queue,
+            "queues": ", ".join(sorted(registry.queues)),
+        }
     return ""
 
 

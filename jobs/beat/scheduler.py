@@ -261,12 +261,11 @@ class LeaderScheduler(DatabaseScheduler):
         try:
             return fire(self.app, self.loaded, batch, now)
         except (DataError, IntegrityError) as error:
-            problem = f"The database refuses its run: {str(error).strip()}. The beat tries again."
+            problem = problems.refused(error)
         except DATABASE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - logged, and reported as the schedule's problem
-            problem = f"It cannot be fired ({type(error).__name__}: {str(error).strip()})."
-            problem += " The beat tries again; its log has the traceback."
+            problem = problems.unexpected(error)
             if len(batch) == 1:
                 self._errors.failed(FIRING, error)
         if len(batch) == 1:

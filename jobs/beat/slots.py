@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from zoneinfo import ZoneInfo
 
 from celery import schedules
+from django.utils.translation import gettext as _
 
 RESOLUTION = timedelta(microseconds=1)
 ONE_DAY = timedelta(days=1)
@@ -46,7 +47,9 @@ class Interval:
 
     def __post_init__(self) -> None:
         if self.every <= timedelta(0):
-            raise ValueError(f"an interval of {self.every} is not above zero")
+            raise ValueError(
+                _("an interval of %(interval)s is not above zero") % {"interval": self.every}
+            )
 
     def next_after(self, after: datetime) -> datetime:
         """Return the slot one interval later."""
@@ -160,7 +163,7 @@ class Crontab:
         crontab = cls(fields, zone if isinstance(zone, ZoneInfo) else ZoneInfo(zone))
         # Celery rejects 31 February itself, but not a date that never falls on the given weekday.
         if crontab.next_after(datetime(2000, 1, 1, tzinfo=UTC)) is None:
-            raise ValueError("no date matches it")
+            raise ValueError(_("no date matches the crontab"))
         return crontab
 
     def next_after(self, after: datetime) -> datetime | None:

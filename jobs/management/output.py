@@ -6,6 +6,7 @@ from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.translation import gettext as _
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -19,15 +20,15 @@ class RowsCommand(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add `--json`."""
-        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        parser.add_argument("--json", action="store_true", help=_("print JSON instead of a table"))
 
-    def show(self, rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str = "None.") -> None:
+    def show(self, rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str = "") -> None:
         """Print rows that have the same keys."""
         if as_json:
             self.stdout.write(json.dumps(list(rows), cls=DjangoJSONEncoder, indent=2))
             return
         if not rows:
-            self.stdout.write(empty)
+            self.stdout.write(empty or _("None."))
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, key in enumerate(rows[0]):

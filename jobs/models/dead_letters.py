@@ -1,5 +1,6 @@
 from celery import states
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 from django_celery_results.models import TaskResult
 
 
@@ -19,5 +20,5 @@ class DeadLetter(TaskResult):
 
     class Meta:
         proxy = True
-        verbose_name = "failed run"
-        verbose_name_plural = "failed runs"
+        verbose_name = _("failed run")
+        verbose_name_plural = _("failed runs")

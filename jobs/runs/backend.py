@@ -9,6 +9,7 @@ from celery import Celery, states
 from celery.app.task import Context
 from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 from django_celery_results.backends.database import DatabaseBackend
 from kombu.utils.json import dumps
 
@@ -182,7 +183,7 @@ def _tell(task: str, task_id: str, status: str, reason: str, *, in_batch: bool) 
     told = run_ended.send_robust(
         sender=task, task_id=task_id, status=status, reason=reason, in_batch=in_batch
     )
-    for _, error in told:
+    for _receiver, error in told:
         if isinstance(error, Exception):
             logger.error("A receiver of run_ended failed for %s", task_id, exc_info=error)
 
@@ -203,12 +204,16 @@ def _reason(error: Any, job: Job, request: Context | None) -> str:
     """Return the error in one line."""
     soft, hard = _limits(job, request)
     if isinstance(error, SoftTimeLimitExceeded):
-        return f"The soft time limit of {soft} s was reached."
+        return _("The run reached the soft time limit of %(seconds)s s.") % {"seconds": soft}
     if isinstance(error, TimeLimitExceeded):
-        return f"The time limit of {hard} s was reached; its process was killed."
+        return _(
+            "The run reached the time limit of %(seconds)s s, and the worker killed its process."
+        ) % {"seconds": hard}
     if isinstance(error, TaskRevokedError):
         why = str(error)
-        return "Too late to start it." if why == "expired" else f"Revoked: {why}."
+        if why == "expired":
+            return str(sweep.TOO_LATE)
+        return _("Revoked: %(reason)s.") % {"reason": why}
     if isinstance(error, ValidationError):
         return " ".join(error.messages)
     if isinstance(error, job.throws):

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.dispatch import Signal, receiver
+from django.utils.translation import gettext as _
 
 from jobs.models import Batch, BatchRun
 from jobs.runs import requests as runs
@@ -65,14 +66,22 @@ def run_batch(requests: Iterable[RunRequest], *, name: str) -> Batch:
         for run in requests
     ]
     if not checked:
-        raise ValueError(f"Batch {name!r} has no runs. Give at least one.")
+        raise ValueError(
+            _("The batch “%(name)s” has no runs. Give at least one run.") % {"name": name}
+        )
     with transaction.atomic():
         batch = Batch.objects.create(name=name, total=len(checked), remaining=len(checked))
         members = [replace(run, notes=run.notes | {"batch": batch.pk}) for run in checked]
         recorded = runs.record(members)
         if len(recorded) < len(members):
             taken = next(run.task_id for run in members if run.task_id not in recorded)
-            raise ValueError(f"Batch {name!r}: a run {taken} is there already. Give new task ids.")
+            raise ValueError(
+                _(
+                    "The batch “%(name)s” names the run %(id)s, which already exists. Give new task "
+                    "ids."
+                )
+                % {"name": name, "id": taken}
+            )
         BatchRun.objects.bulk_create(
             [BatchRun(batch=batch, task_id=run.task_id) for run in members], batch_size=1000
         )
@@ -86,7 +95,7 @@ def cancel_batch(batch_id: int, *, reason: str) -> tuple[int, int]:
     """Cancel the unfinished runs of a batch; return how many were waiting and how many running."""
     with transaction.atomic():
         running = Batch.objects.filter(pk=batch_id, status=Batch.Status.RUNNING)
-        if not running.update(cancel_reason=one_line(reason) or "cancelled"):
+        if not running.update(cancel_reason=one_line(reason) or _("cancelled")):
             return 0, 0
         ids = BatchRun.objects.filter(batch=batch_id, status="").values_list("task_id", flat=True)
         return runs.cancel(list(ids), reason=reason)
@@ -113,7 +122,8 @@ def finish(batch_id: int) -> bool:
         return False
     summary = Batch.objects.values_list("summary", flat=True).get(pk=batch_id)
     logger.info("Batch %s has ended: %s", batch_id, summary)
-    for _, error in batch_finished.send_robust(sender=Batch, batch_id=batch_id, summary=summary):
+    told = batch_finished.send_robust(sender=Batch, batch_id=batch_id, summary=summary)
+    for _receiver, error in told:
         if isinstance(error, Exception):
             logger.error("A receiver of batch_finished failed", exc_info=error)
     return True

@@ -10,6 +10,7 @@ from typing import Any
 from celery import states
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 from django_celery_results.models import TaskResult
 
 from jobs import registry
@@ -74,7 +75,10 @@ def named_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     if isinstance(found, Job):
         return found.parameters.bind(args, kwargs)
     if args:
-        raise ValidationError(f"{task}: is no job, so its positional arguments have no names.")
+        raise ValidationError(
+            _("%(task)s is not a job. Give its arguments by name, not by position.")
+            % {"task": task}
+        )
     return dict(kwargs)
 
 

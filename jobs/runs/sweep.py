@@ -19,6 +19,8 @@ from typing import Any
 from celery import current_app, states
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from jobs.runs.liveness import SETTLE_SECONDS
 from jobs.runs.store import RunRequest, publish, run_ended
@@ -29,7 +31,8 @@ logger = logging.getLogger(__name__)
 BATCH_SIZE = 500
 LONGEST_PAUSE_SECONDS = 3600
 DEFAULT_MAX_RETRIES = 3
-DEAD_WORKER = "The process that ran it ended without a word."
+DEAD_WORKER = gettext_lazy("The process of the run ended without a word.")
+TOO_LATE = gettext_lazy("The run expired before it started.")
 
 # The query reads the held locks once, not once for each row. A server that has just restarted has
 # no locks at all: no process counts as dead until live processes had time to take their locks
@@ -82,7 +85,7 @@ UPDATE django_celery_results_taskresult r
 SET status = CASE WHEN late THEN 'REVOKED' ELSE r.status END,
     date_done = CASE WHEN late THEN clock_timestamp() ELSE r.date_done END,
     meta = (CASE WHEN late
-        THEN r.meta::jsonb - 'sweep_at' || jsonb_build_object('reason', 'Too late to start it.')
+        THEN r.meta::jsonb - 'sweep_at' || jsonb_build_object('reason', %s::text)
         ELSE r.meta::jsonb || jsonb_build_object('sends', sends + 1, 'sweep_at', ceil(LEAST(
             extract(epoch FROM clock_timestamp())
                 + LEAST(%s * 2 ^ LEAST(sends, 10), %s),
@@ -143,8 +146,10 @@ def close_lost(task_ids: Sequence[str] | None = None) -> int:
         cursor.execute(
             CLOSE_LOST, [[row[0] for row in lost], *map(list, zip(*verdicts, strict=True))]
         )
-        for row, meta, (status, _, _, reason) in zip(lost, metas, verdicts, strict=True):
-            _, task_id, task, _ = row
+        for row, meta, (status, _result, _failures, reason) in zip(
+            lost, metas, verdicts, strict=True
+        ):
+            _id, task_id, task, _meta = row
             logger.warning("Run %s of %s is %s: %s", task_id, task, status, reason)
             if status in FINAL_STATES:
                 run_ended.send(
@@ -163,8 +168,12 @@ def _verdict(task: str, meta: dict[str, Any]) -> tuple[str, str, int, str]:
     if "cancel" in meta:
         return states.REVOKED, "null", failures, meta["cancel"]
     if failures <= max_retries_of(task):
-        return states.PENDING, "null", failures, DEAD_WORKER
-    reason = f"{DEAD_WORKER} Attempt {failures} of {failures}."
+        return states.PENDING, "null", failures, str(DEAD_WORKER)
+    reason = _("%(reason)s Attempt %(number)d of %(limit)d.") % {
+        "reason": DEAD_WORKER,
+        "number": failures,
+        "limit": failures,
+    }
     error = {
         "exc_type": "WorkerLostError",
         "exc_message": [reason],
@@ -182,7 +191,9 @@ def max_retries_of(task: str) -> int:
 def _take_due() -> list[tuple[RunRequest, bool]]:
     due = []
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(TAKE_DUE, [BATCH_SIZE, LOST_AFTER_SECONDS, LONGEST_PAUSE_SECONDS])
+        cursor.execute(
+            TAKE_DUE, [BATCH_SIZE, str(TOO_LATE), LOST_AFTER_SECONDS, LONGEST_PAUSE_SECONDS]
+        )
         for task_id, task, kwargs, schedule, meta_text, late in cursor.fetchall():
             meta = json.loads(meta_text)
             expires = meta.get("expires")

@@ -10,6 +10,7 @@ from celery import current_app, states
 from django.core.exceptions import ValidationError
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django_celery_beat.models import PeriodicTask
 from django_celery_results.models import TaskResult
 
@@ -49,12 +50,17 @@ def why(name: str, *, ask_workers: bool = True) -> list[Finding]:
     """
     row = schedules.find([name]).get(name)
     if row is None:
-        return [Finding(f"There is no schedule named {name}.", "./manage.py schedules lists them.")]
+        return [
+            Finding(
+                _("There is no schedule named “%(name)s”.") % {"name": name},
+                _("Choose a schedule from the list of ./manage.py schedules."),
+            )
+        ]
     sent = schedule_diagnosed.send(sender=PeriodicTask, row=row)
     # Django's stubs type every answer as a text.
     answers = cast("list[tuple[object, Iterable[Finding]]]", sent)
     return [
-        *(finding for _, findings in answers for finding in findings),
+        *(finding for _receiver, findings in answers for finding in findings),
         *_of_row(row),
         *_of_beat(),
         *_of_lock(row),
@@ -65,26 +71,44 @@ def why(name: str, *, ask_workers: bool = True) -> list[Finding]:
 
 def _of_row(row: PeriodicTask) -> Iterable[Finding]:
     if not row.enabled:
-        yield Finding("The schedule is disabled.", "Enable it, or resume what it belongs to.")
+        yield Finding(
+            _("The schedule is disabled."),
+            _("Enable the schedule. If the schedule belongs to a bot, resume the bot instead."),
+        )
     policy = getattr(row, "policy", None)
     if policy is not None and policy.problem:
-        since = (
-            f"{policy.problem_since:%Y-%m-%d %H:%M}" if policy.problem_since else "its last edit"
-        )
-        yield Finding(f"Beat cannot use it since {since}: {policy.problem}", "Mend it and save it.")
+        if policy.problem_since:
+            told = _("Beat cannot use the schedule since %(since)s: %(problem)s") % {
+                "since": f"{policy.problem_since:%Y-%m-%d %H:%M}",
+                "problem": policy.problem,
+            }
+        else:
+            told = _("Beat cannot use the schedule: %(problem)s") % {"problem": policy.problem}
+        yield Finding(told, _("Correct the schedule and save it."))
     try:
         registry.find(row.task)
     except UnknownJob as error:
-        yield Finding(str(error), "Choose a registered task, or deploy the code that has it.")
+        yield Finding(str(error), _("Choose a registered task, or deploy the code of the task."))
     if row.start_time and row.start_time > timezone.now():
-        yield Finding(f"It starts at {row.start_time:%Y-%m-%d %H:%M:%S %Z}.", "Wait, or edit it.")
+        yield Finding(
+            _("The schedule starts at %(moment)s.")
+            % {"moment": f"{row.start_time:%Y-%m-%d %H:%M:%S %Z}"},
+            _("Wait, or choose an earlier start."),
+        )
     if row.expires and row.expires <= timezone.now():
-        yield Finding(f"It ended at {row.expires:%Y-%m-%d %H:%M:%S %Z}.", "Move its end.")
+        yield Finding(
+            _("The schedule ended at %(moment)s.")
+            % {"moment": f"{row.expires:%Y-%m-%d %H:%M:%S %Z}"},
+            _("Choose a later end."),
+        )
 
 
 def _of_beat() -> Iterable[Finding]:
     if locks.holder(LEADER_LOCK) is None:
-        yield Finding("No beat is alive: nothing is fired.", "Start one: celery -A config beat.")
+        yield Finding(
+            _("No beat is running, so no schedule is fired."),
+            _("Start a beat: celery -A config beat."),
+        )
 
 
 def _of_lock(row: PeriodicTask) -> Iterable[Finding]:
@@ -97,15 +121,30 @@ def _of_lock(row: PeriodicTask) -> Iterable[Finding]:
         key = str(task.lock_key(task.parameters.bind(args, kwargs)))
     except (ValueError, ValidationError) as error:
         told = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-        yield Finding(f"Its arguments do not fit its job: {told}", "Mend them and save it.")
+        yield Finding(
+            _("The arguments do not fit the job: %(error)s") % {"error": told},
+            _("Correct the arguments and save the schedule."),
+        )
         return
     holder = locks.holder(key)
     if holder is not None:
-        waits = f"waits {task.lock_wait:g} s for it and is then" if task.lock_wait else "is"
+        told = _("The lock %(key)s is held by %(holder)s since %(since)s.") % {
+            "key": key,
+            "holder": holder.application_name,
+            "since": _time(holder.since),
+        }
+        if task.lock_wait:
+            outcome = _("A new run waits %(seconds)g s for the lock. Then the run is SKIPPED.") % {
+                "seconds": task.lock_wait
+            }
+        else:
+            outcome = _("A new run is SKIPPED.")
         yield Finding(
-            f"Its lock {key} is held by {holder.application_name} since {_time(holder.since)}: "
-            f"a run that starts now {waits} SKIPPED.",
-            "Wait until that run ends, or cancel it. The lock is free at once when its process dies.",
+            f"{told} {outcome}",
+            _(
+                "Wait until the run that holds the lock ends, or cancel that run. If its process "
+                "dies, the lock is free at once."
+            ),
         )
 
 
@@ -115,13 +154,14 @@ def _of_workers(row: PeriodicTask) -> Iterable[Finding]:
         answers = current_app.control.inspect(timeout=INSPECT_SECONDS).active_queues() or {}
     except BROKER_ERRORS as error:
         yield Finding(
-            f"The broker does not answer: {error}", "Runs wait in the database until it does."
+            _("The broker does not answer: %(error)s") % {"error": error},
+            _("Start the broker. Until then, runs wait in the database."),
         )
         return
     if not any(entry["name"] == queue for queues in answers.values() for entry in queues):
         yield Finding(
-            f"No worker reads the queue {queue}.",
-            f"Start one: celery -A config worker --queues {queue}.",
+            _("No worker reads the queue %(queue)s.") % {"queue": queue},
+            _("Start a worker: celery -A config worker --queues %(queue)s.") % {"queue": queue},
         )
 
 
@@ -131,17 +171,26 @@ def _of_runs(row: PeriodicTask) -> Iterable[Finding]:
     running = runs.filter(status=states.STARTED)
     for run in waiting.filter(date_created__lt=timezone.now() - PATIENCE)[:SHOWN_RUNS]:
         reason = json.loads(run.meta or "{}").get("reason", "")
-        told = f": {reason}" if reason else ""
+        told = _("Run %(id)s has been waiting since %(since)s.") % {
+            "id": run.task_id,
+            "since": _time(run.date_created),
+        }
         yield Finding(
-            f"Run {run.task_id} waits since {_time(run.date_created)}{told}.",
-            "Its queue is long, or its time has not come.",
+            f"{told} {reason}".rstrip(),
+            _("Wait: the queue is long, or the run's time has not come."),
         )
     for run in running[:SHOWN_RUNS]:
-        yield Finding(f"Run {run.task_id} goes on since {_time(run.date_started)} on {run.worker}.")
+        yield Finding(
+            _("Run %(id)s has been running since %(since)s on %(worker)s.")
+            % {"id": run.task_id, "since": _time(run.date_started), "worker": run.worker}
+        )
     last = runs.first()
     if last is not None and last.status in (SKIPPED, states.FAILURE, states.REVOKED):
         reason = json.loads(last.meta or "{}").get("reason", "")
-        yield Finding(f"Its last run ended {last.status} at {_time(last.date_done)}: {reason}")
+        yield Finding(
+            _("The last run ended %(state)s at %(moment)s: %(reason)s")
+            % {"state": last.status, "moment": _time(last.date_done), "reason": reason}
+        )
 
 
 def _time(moment: datetime | None) -> str:

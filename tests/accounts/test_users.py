@@ -22,7 +22,7 @@ def test_log_in_with_the_address_in_any_case(client):
 def test_an_address_belongs_to_one_user_in_any_case():
     UserFactory(email="someone@example.org")
 
-    with pytest.raises(ValidationError, match="exists already"):
+    with pytest.raises(ValidationError, match="already exists"):
         User(email="SOMEONE@example.org", password="x").full_clean()
     with pytest.raises(IntegrityError):
         UserFactory(email="SOMEONE@example.org")

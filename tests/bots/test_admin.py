@@ -136,16 +136,16 @@ class TestForm:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"subreddits": "py-thon"}, "“py-thon” is not a subreddit's name: 2 to 21 letters"),
-            ({"subreddits": "cats r/CATS"}, "“r/CATS” is listed twice: remove one."),
+            ({"subreddits": "py-thon"}, "“py-thon” is not a subreddit's name. Enter 2 to 21 letters"),
+            ({"subreddits": "cats r/CATS"}, "“r/CATS” is listed twice. Remove it once."),
             ({"subreddits": "all"}, "“all” is a view over other subreddits"),
             ({"subreddits": ""}, "This field is required"),
             ({"include_terms": "re:("}, "“re:(” does not compile"),
             ({"exclude_terms": "re:a(?=b)"}, "“re:a(?=b)” does not compile"),
-            ({"every": "1", "period": "seconds"}, "Every 1 seconds is outside"),
+            ({"every": "1", "period": "seconds"}, "The interval “every second” is out of range"),
             ({"every": "", "period": "seconds"}, "This field is required"),
             ({"every": "99999999999999"}, "less than or equal to"),
-            ({"schedule": "crontab"}, "A bot on a crontab needs one"),
+            ({"schedule": "crontab"}, "Enter a crontab"),
             ({"schedule": "crontab", "crontab": "61 * * * *"}, "“61 * * * *” is not a crontab"),
             ({"timezone": "Mars/Olympus"}, "Select a valid choice"),
             ({"listing": "search"}, "The listing “Search” needs a query."),
@@ -173,7 +173,7 @@ class TestForm:
 
         answer = admin.post(ADD, typed(app))
 
-        assert "This owner has a bot of this name already." in text_of(answer)
+        assert "A bot of this owner already has this name." in text_of(answer)
 
     def test_deleting_removes_the_schedule(self, admin):
         bot = BotFactory()
@@ -229,7 +229,7 @@ class TestList:
         BotFactory()
         PeriodicTask.objects.filter(name__startswith="scrape-bot-").delete()
 
-        assert "no schedule: run reconcile_schedules" in text_of(admin.get(BOTS))
+        assert "No schedule. Run ./manage.py reconcile_schedules." in text_of(admin.get(BOTS))
 
     def test_what_is_typed_in_the_search_is_found(self, admin):
         BotFactory(name="Cats", subreddits=["kittens"])
@@ -257,7 +257,7 @@ class TestActions:
 
         answer = run_action(admin, "run_now", bots)
 
-        assert told(answer) == ["2 session(s) requested."]
+        assert told(answer) == ["2 sessions requested."]
         assert TaskResult.objects.filter(task_name="scraping.scrape_bot").count() == 2
         sessions = ScrapeSession.objects.all()
         assert {(s.bot, s.status, s.trigger) for s in sessions} == {
@@ -271,8 +271,8 @@ class TestActions:
         answer = run_action(admin, "run_now", [off, on])
 
         assert sorted(told(answer)) == [
-            "1 session(s) requested.",
-            "Bot “Asleep” is inactive: activate it before it can run.",
+            "1 session requested.",
+            "The bot “Asleep” is inactive. Activate the bot before you run it.",
         ]
         assert [session.bot for session in ScrapeSession.objects.all()] == [on]
 
@@ -294,9 +294,9 @@ class TestActions:
             rows = PeriodicTask.objects.filter(name__startswith="scrape-bot-").order_by("pk")
             return [row.enabled for row in rows]
 
-        assert told(run_action(admin, "pause", bots[:2])) == ["2 bot(s) paused."]
+        assert told(run_action(admin, "pause", bots[:2])) == ["2 bots paused."]
         assert enabled() == [False, False, True]
-        assert told(run_action(admin, "resume", bots))[-1] == "2 bot(s) resumed."
+        assert told(run_action(admin, "resume", bots))[-1] == "2 bots resumed."
         assert enabled() == [True, True, True]
 
     def test_deleting_many_removes_their_schedules(self, admin):

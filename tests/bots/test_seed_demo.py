@@ -68,6 +68,8 @@ def test_without_an_owner_it_says_how_to_get_one(options):
 def test_what_the_admin_would_refuse_is_refused():
     SuperuserFactory()
 
-    with pytest.raises(CommandError, match="every: Every 1 seconds is outside") as refused:
+    with pytest.raises(
+        CommandError, match="every: The interval “every second” is out of range"
+    ) as refused:
         seed("--every", "1")
     assert refused.value.returncode == 2

@@ -50,7 +50,7 @@ def test_runs_can_be_narrowed():
     assert [row["job"] for row in rows("runs", "--job", "b.job")] == ["b.job"]
     assert len(rows("runs")) == 2
     assert len(rows("runs", "--limit", "1")) == 1
-    assert "No such run." in said("runs", "--schedule", "none")
+    assert "No run found." in said("runs", "--schedule", "none")
 
 
 def test_run_records_a_run(broker):
@@ -65,7 +65,7 @@ def test_run_records_a_run(broker):
     ("arguments", "fault"),
     [
         (["no.such.job"], "no.such.job"),
-        ([JOB], "bot_id: is missing"),
+        ([JOB], "bot_id: the argument is missing"),
         ([JOB, "--param", "bot_id=seven"], "bot_id: 'seven' is not a whole number"),
         ([JOB, "--param", "bot_id"], "NAME=VALUE"),
         ([JOB, "--param", "bot_id=7", "--param", "colour=red"], "colour"),
@@ -108,8 +108,8 @@ def test_schedules_and_their_next_run():
 
 def test_why_prints_causes_and_remedies():
     (row,) = rows("why", "nothing")
-    assert row["cause"] == "There is no schedule named nothing."
-    assert "schedules lists them" in row["remedy"]
+    assert row["cause"] == "There is no schedule named “nothing”."
+    assert "list of ./manage.py schedules" in row["remedy"]
 
 
 def test_pause_resume_and_run_now(broker):

@@ -68,10 +68,10 @@ def test_what_fits_is_returned_as_json_carries_it():
             "mode: 'quick' is not one of 'fast', 'slow'. Give one of 'fast', 'slow'.",
         ),
         ({"bot_id": 3, "names": "a"}, "names: 'a' is not a list, or null. Give a list, or null."),
-        ({}, "bot_id: is missing. Give a whole number."),
+        ({}, "bot_id: the argument is missing. Give a whole number."),
         (
             {"bot_id": 3, "bot": 4},
-            "bot: there is no such parameter. Known: bot_id, ratio, mode, colour, names, dry.",
+            "bot: the job has no such parameter. Its parameters are bot_id, ratio, mode, colour, names, dry.",
         ),
     ],
 )
@@ -85,9 +85,9 @@ def test_all_faults_are_told_at_once():
 
 def test_positional_arguments_get_their_names():
     assert PARAMETERS.bind([3, 0.5], {"dry": True}) == {"bot_id": 3, "ratio": 0.5, "dry": True}
-    with pytest.raises(ValidationError, match="given twice"):
+    with pytest.raises(ValidationError, match="is given twice"):
         PARAMETERS.bind([3], {"bot_id": 4})
-    with pytest.raises(ValidationError, match="7 positional arguments where there are 6"):
+    with pytest.raises(ValidationError, match="7 positional arguments are too many"):
         PARAMETERS.bind(list(range(7)), {})
 
 
@@ -165,7 +165,7 @@ def test_the_registry_is_what_celery_has_registered():
 def test_a_run_of_an_unknown_task_or_with_wrong_arguments_cannot_be_asked_for():
     with pytest.raises(UnknownJob, match=r"No task is called 'tests\.nothing'"):
         runs.request_run("tests.nothing", {}, trigger="manual")
-    with pytest.raises(ValidationError, match="name: is missing"):
+    with pytest.raises(ValidationError, match="name: the argument is missing"):
         runs.request_run("tests.mark", {}, trigger="manual")
 
 
@@ -174,9 +174,17 @@ def test_a_run_of_an_unknown_task_or_with_wrong_arguments_cannot_be_asked_for():
     ("values", "field", "message"),
     [
         ({"task": "tests.nothing"}, "task", "No task is called 'tests.nothing'."),
-        ({"kwargs": '{"nam": "x"}'}, "kwargs", "nam: there is no such parameter. Known: name."),
+        (
+            {"kwargs": '{"nam": "x"}'},
+            "kwargs",
+            "nam: the job has no such parameter. Its parameters are name.",
+        ),
         ({"kwargs": '{"name": 3}'}, "kwargs", "name: 3 is not text. Give text."),
-        ({"args": "[1]"}, "kwargs", "name: given twice, by position and by name. Give one."),
+        (
+            {"args": "[1]"},
+            "kwargs",
+            "name: the argument is given twice, by position and by name. Give it once.",
+        ),
     ],
 )
 def test_a_schedule_that_could_not_run_cannot_be_saved(values, field, message):

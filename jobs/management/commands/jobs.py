@@ -1,5 +1,7 @@
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from jobs import registry
 from jobs.management.output import RowsCommand
 
@@ -7,14 +9,14 @@ from jobs.management.output import RowsCommand
 class Command(RowsCommand):
     """Lists the registered jobs."""
 
-    help = "List the jobs that can be scheduled and run, with their parameters."
+    help = _("List all jobs with their parameters.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the jobs."""
         rows = [
             {
                 "name": name,
-                "title": job.title,
+                "title": _(job.title),
                 "queue": job.queue_name,
                 "parameters": ", ".join(
                     f"{p.name}: {p.kind}{'' if p.required else f' = {p.default!r}'}"
@@ -25,4 +27,4 @@ class Command(RowsCommand):
             }
             for name, job in registry.all_jobs().items()
         ]
-        self.show(rows, as_json=options["json"], empty="No job is registered.")
+        self.show(rows, as_json=options["json"], empty=_("No job is registered."))

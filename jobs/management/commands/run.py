@@ -5,6 +5,7 @@ from typing import Any
 from celery import states
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 from django_celery_results.models import TaskResult
 
 from jobs import registry
@@ -20,20 +21,32 @@ POLL_SECONDS = 0.2
 class Command(RowsCommand):
     """Requests one run of a job."""
 
-    help = (
-        "Request a run of a job. With --wait the exit code says how it ended: 0 well, 1 not well or "
-        "not within --timeout seconds, 2 for bad arguments."
+    help = _(
+        "Request a run of a job. The exit code is 2 for wrong arguments. With --wait, the exit code "
+        "is 0 if the run succeeds, and 1 if it does not succeed within --timeout seconds."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the job, its parameters and the waiting options."""
         super().add_arguments(parser)
-        parser.add_argument("job", metavar="JOB", help="its name; ./manage.py jobs lists them")
         parser.add_argument(
-            "--param", action="append", default=[], metavar="NAME=VALUE", help="repeatable"
+            "job", metavar="JOB", help=_("the name of the job; ./manage.py jobs lists all jobs")
         )
-        parser.add_argument("--wait", action="store_true", help="wait until it has ended")
-        parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="(600)")
+        parser.add_argument(
+            "--param",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help=_("an argument of the job; repeat the option for more arguments"),
+        )
+        parser.add_argument("--wait", action="store_true", help=_("wait until the run has ended"))
+        parser.add_argument(
+            "--timeout",
+            type=float,
+            default=600,
+            metavar="SECONDS",
+            help=_("how long --wait waits (default: 600)"),
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Request the run, and wait for its end if asked to."""
@@ -66,7 +79,9 @@ def _parameter(job: Any, text: str) -> tuple[str, Any]:
     """Read NAME=VALUE: the value is text for a text parameter, and JSON for any other."""
     name, separator, value = text.partition("=")
     if not separator or not name:
-        raise ValidationError(f"--param: {text!r} is not of the form NAME=VALUE.")
+        raise ValidationError(
+            _("--param: “%(text)s” has no name or no value. Write NAME=VALUE.") % {"text": text}
+        )
     known = job.parameters.by_name.get(name) if isinstance(job, Job) else None
     if known is not None and known.json_type is str and not (known.optional and value == "null"):
         return name, value

@@ -3,6 +3,7 @@ from typing import Any
 
 from celery import states
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 from django_celery_results.models import TaskResult
 
 from jobs.management.output import RowsCommand
@@ -11,15 +12,21 @@ from jobs.management.output import RowsCommand
 class Command(RowsCommand):
     """Lists runs."""
 
-    help = "List runs, the latest first."
+    help = _("List runs, the latest first.")
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the filters and the limit."""
         super().add_arguments(parser)
-        parser.add_argument("--failed", action="store_true", help="only those that failed")
-        parser.add_argument("--job", metavar="NAME", help="only those of this job")
-        parser.add_argument("--schedule", metavar="NAME", help="only those of this schedule")
-        parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
+        parser.add_argument("--failed", action="store_true", help=_("list failed runs only"))
+        parser.add_argument("--job", metavar="NAME", help=_("list runs of this job only"))
+        parser.add_argument("--schedule", metavar="NAME", help=_("list runs of this schedule only"))
+        parser.add_argument(
+            "--limit",
+            type=int,
+            default=20,
+            metavar="N",
+            help=_("list at most N runs (default: 20)"),
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the runs."""
@@ -31,7 +38,7 @@ class Command(RowsCommand):
         if options["schedule"]:
             found = found.filter(periodic_task_name=options["schedule"])
         rows = [_row(run) for run in found[: max(1, options["limit"])]]
-        self.show(rows, as_json=options["json"], empty="No such run.")
+        self.show(rows, as_json=options["json"], empty=_("No run found."))
 
 
 def _row(run: TaskResult) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 from django_celery_beat.models import PeriodicTask
 
 from jobs.management.output import RowsCommand
@@ -10,13 +11,21 @@ from jobs.schedules import services as schedules
 class Command(RowsCommand):
     """Lists schedules."""
 
-    help = "List schedules with their last and next run."
+    help = _("List schedules with their last and next run.")
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the filter and the limit."""
         super().add_arguments(parser)
-        parser.add_argument("--disabled", action="store_true", help="only those that are off")
-        parser.add_argument("--limit", type=int, default=200, metavar="N", help="how many (200)")
+        parser.add_argument(
+            "--disabled", action="store_true", help=_("list disabled schedules only")
+        )
+        parser.add_argument(
+            "--limit",
+            type=int,
+            default=200,
+            metavar="N",
+            help=_("list at most N schedules (default: 200)"),
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the schedules."""
@@ -30,7 +39,7 @@ class Command(RowsCommand):
                 {
                     "name": name,
                     "job": rows[name].task,
-                    "when": str(rows[name].scheduler or "nothing"),
+                    "when": str(rows[name].scheduler or "none"),
                     "enabled": rows[name].enabled,
                     "last_run": rows[name].last_run_at,
                     "next_run": schedules.next_run_at(rows[name]),
@@ -38,5 +47,5 @@ class Command(RowsCommand):
                 for name in names
             ],
             as_json=options["json"],
-            empty="There is no schedule.",
+            empty=_("No schedule found."),
         )

@@ -106,7 +106,7 @@ def test_what_is_too_late_is_revoked_and_told():
         runs.run_ended.disconnect(listener)
 
     assert row_of(run).status == "REVOKED"
-    assert told == [(run.task_id, "REVOKED", "Too late to start it.")]
+    assert told == [(run.task_id, "REVOKED", "The run expired before it started.")]
 
 
 def test_who_lives_is_left_alone():
@@ -129,7 +129,7 @@ def test_a_dead_one_s_run_waits_again_and_fails_after_the_last_try(sent):
 
     row, meta = row_of(run), meta_of(run)
     assert row.status == "FAILURE"
-    assert meta["reason"] == "The process that ran it ended without a word. Attempt 4 of 4."
+    assert meta["reason"] == "The process of the run ended without a word. Attempt 4 of 4."
     assert [attempt["attempt"] for attempt in meta["history"]] == [1, 2, 3, 4]
     assert sweep.run() == sweep.SweepResult()
 
@@ -321,7 +321,7 @@ def test_the_sweep_s_statements_use_their_indexes():
         try:
             cursor.execute(
                 "EXPLAIN " + sweep.TAKE_DUE,
-                [10, transitions.LOST_AFTER_SECONDS, sweep.LONGEST_PAUSE_SECONDS],
+                [10, "late", transitions.LOST_AFTER_SECONDS, sweep.LONGEST_PAUSE_SECONDS],
             )
             due = "\n".join(line for (line,) in cursor.fetchall())
             cursor.execute("EXPLAIN " + sweep.FIND_LOST, [None, None, 15, 10])

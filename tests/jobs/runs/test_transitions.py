@@ -283,7 +283,7 @@ def test_the_second_under_a_lock_is_skipped_and_says_who_holds_it():
     row = row_of(run)
     assert (row.status, SEEN) == (SKIPPED, [])
     reason = meta_of(run)["reason"]
-    assert reason.startswith("tests-body:x is held by lurker ")
+    assert reason.startswith("The lock tests-body:x is held by lurker ")
     assert " since " in reason
     assert told == [(run.task_id, SKIPPED, reason)]
     assert not locks.is_held("tests-body:x")
@@ -341,7 +341,7 @@ def test_wrong_arguments_of_a_message_without_a_row_are_named():
     deliver(run)
 
     assert row_of(run).status == "FAILURE"
-    assert "nam: there is no such parameter" in meta_of(run)["reason"]
+    assert "nam: the job has no such parameter" in meta_of(run)["reason"]
 
 
 @pytest.mark.django_db(transaction=True)

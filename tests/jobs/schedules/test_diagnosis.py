@@ -55,11 +55,11 @@ def test_with_a_beat_nothing_keeps_it(hourly):
 
 
 def test_no_beat_is_alive(hourly):
-    assert causes(ask_workers=False) == ["No beat is alive: nothing is fired."]
+    assert causes(ask_workers=False) == ["No beat is running, so no schedule is fired."]
 
 
 def test_a_schedule_that_does_not_exist():
-    assert causes("nightly") == ["There is no schedule named nightly."]
+    assert causes("nightly") == ["There is no schedule named “nightly”."]
 
 
 def test_no_worker_reads_its_queue(hourly, broker):
@@ -87,8 +87,8 @@ def test_what_stands_on_the_row(hourly):
     assert "is disabled" in told
     assert "kwargs are no JSON" in told
     assert "gone.task" in told
-    assert "It starts at" in told
-    assert "It ended at" in told
+    assert "The schedule starts at" in told
+    assert "The schedule ended at" in told
 
 
 def test_its_runs_tell(hourly):
@@ -140,12 +140,12 @@ def test_the_process_that_holds_its_lock_is_named(
 
     with locks.hold(LEADER_LOCK), locks.hold("scrape-bot:8"):
         (cause,) = causes("of-a-bot", ask_workers=False)
-        assert cause.startswith("Its lock scrape-bot:7 is held by lurker ")
+        assert cause.startswith("The lock scrape-bot:7 is held by lurker ")
         assert f":{holder.pid} " in cause
         assert f"since {timezone.localtime(since):%Y-%m-%d %H:%M:%S}" in cause
         call_command("why", "of-a-bot", "--json")
         told = {row["cause"]: row["remedy"] for row in json.loads(capsys.readouterr().out)}
-        assert "cancel it" in told[cause]
+        assert "cancel that run" in told[cause]
         page = reverse("admin:django_celery_beat_periodictask_change", args=[of_a_bot.pk])
         assert cause in admin_client.get(page).content.decode()
 

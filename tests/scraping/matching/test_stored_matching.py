@@ -314,7 +314,7 @@ class TestPreviewPage:
 
         text = page.content.decode()
         assert page.status_code == 200
-        assert "1 of 2 items match" in text
+        assert "Matching items: 1 of 2" in text
         assert "a cat &lt;b&gt;bold" in text
         assert not BotConfig.objects.exists()
         assert not BotItem.objects.exists()
@@ -325,8 +325,8 @@ class TestPreviewPage:
 
         text = admin.post(PREVIEW, self.typed(min_score=least)).content.decode()
 
-        assert "1 of 1 items match" in text
-        assert ("the least score and the least number" in text) is told
+        assert "Matching items: 1 of 1" in text
+        assert ("ignores the minimum score" in text) is told
 
     def test_faults_are_named(self, admin):
         text = admin.post(PREVIEW, self.typed(include_terms="re:(", subreddits="")).content.decode()
@@ -367,4 +367,4 @@ class TestPreviewPage:
     def test_another_bots_name_is_no_fault(self, admin):
         BotFactory(name="Cats", reddit_app=RedditAppFactory())
 
-        assert b"items match" in admin.post(PREVIEW, self.typed(name="Cats")).content
+        assert b"Matching items" in admin.post(PREVIEW, self.typed(name="Cats")).content

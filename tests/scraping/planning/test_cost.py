@@ -152,7 +152,7 @@ class TestForm:
         said = text_of(editor.post(COST, typed(app)))
 
         assert (
-            "Adds about 0.2 requests/min, 0.2 of 100 used by all scheduled bots of The app." in said
+            "Adds about 0.2 requests/min. All scheduled bots of The app then use 0.2 of 100" in said
         )
         assert not BotConfig.objects.exists()
 
@@ -162,8 +162,11 @@ class TestForm:
 
         said = text_of(editor.post(COST, typed(app, every="1")))
 
-        assert "More than 80 % of its budget" in said
-        assert "1 of its streams was never read: 4 posts or 20 comments an hour" in said
+        assert "more than 80 % of the app's budget" in said
+        assert (
+            "1 stream of this bot was never read. The estimate assumes 4 posts or 20 comments"
+            in said
+        )
 
     def test_what_is_missing_is_named(self, editor, app):
         assert "Subreddits : This field is required" in text_of(

@@ -360,7 +360,7 @@ class TestTheAdmin:
 
         told = run_action(operator, BOTS, "run_as_batch", *bots, off)
 
-        assert "A batch of 2 session(s) was requested." in told
+        assert "A batch of 2 sessions requested." in told
         assert "is inactive" in told
         page = operator.get(BATCHES).content.decode()
         assert "0 of 2" in page

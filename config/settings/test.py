@@ -58,3 +58,10 @@ if "visibility_timeout" in CELERY_BROKER_TRANSPORT_OPTIONS:
     }
 # Tests of crashes let tasks outlast the visibility time-out on purpose.
 SILENCED_SYSTEM_CHECKS = ["LURKER.E004"]
+
+# Tests of half-open connections wait for missed heartbeats, so they make heartbeats come sooner.
+CELERY_BROKER_HEARTBEAT = int(os.environ.get("TEST_BROKER_HEARTBEAT", CELERY_BROKER_HEARTBEAT))
+if "health_check_interval" in CELERY_BROKER_TRANSPORT_OPTIONS:
+    CELERY_BROKER_TRANSPORT_OPTIONS["health_check_interval"] = min(
+        CELERY_BROKER_TRANSPORT_OPTIONS["health_check_interval"], CELERY_BROKER_HEARTBEAT
+    )

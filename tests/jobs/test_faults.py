@@ -19,8 +19,11 @@ pytestmark = pytest.mark.slow
 
 # Seconds by which a loaded machine may be late, beside what a time-out takes.
 SLACK = 2
-# By which a worker whose connection to the broker is half-open has another: config/settings/base.py.
-NOTICED_SECONDS = 60
+# A worker with a half-open connection to its broker has a new one after at most so many heartbeats,
+# and some seconds to connect. Each test's worker has a short heartbeat.
+NOTICED_HEARTBEATS = 3
+CONNECT_SECONDS = 12
+HEARTBEAT_SECONDS = 2
 
 
 def meta_of(run):
@@ -101,7 +104,7 @@ def test_2_the_broker_is_frozen(breakable_broker, start_worker, folder):
 
 def test_a_half_open_connection_to_the_broker_is_noticed(breakable_broker, start_worker, folder):
     """As a firewall leaves it: nothing passes, nobody is told, and new connections are welcome."""
-    worker = start_worker(breakable_broker)
+    worker = start_worker(breakable_broker, TEST_BROKER_HEARTBEAT=str(HEARTBEAT_SECONDS))
     before = request("tests.mark", {"name": "before"}, broker=breakable_broker)
     assert ended_row(before).status == "SUCCESS"
 
@@ -113,10 +116,17 @@ def test_a_half_open_connection_to_the_broker_is_noticed(breakable_broker, start
     assert took < 6 + SLACK
     assert state_of(run) == "PENDING"
     make_due(run)
-    row = sweep_until_ended(run, seconds=NOTICED_SECONDS + SLACK)
+    noticed = NOTICED_HEARTBEATS * HEARTBEAT_SECONDS + CONNECT_SECONDS
+    row = sweep_until_ended(run, seconds=noticed + SLACK)
     assert row.status == "SUCCESS"
     assert folder.count("forgotten") == 1
     assert worker.is_running
+
+
+def test_the_settings_notice_a_half_open_connection_within_a_minute(settings):
+    seconds = settings.CELERY_BROKER_HEARTBEAT
+    assert NOTICED_HEARTBEATS * seconds + CONNECT_SECONDS <= 60
+    assert settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("health_check_interval", 0) <= seconds
 
 
 def test_3_the_broker_is_down_when_a_run_is_asked_for(breakable_broker, start_worker, folder):

@@ -11,10 +11,10 @@ from scraping.coverage import gaps
 from scraping.models import BotItem, Gap, ScrapeSession, Stream
 from scraping.sessions import lifecycle, services
 from tests.factories import BotFactory
-from tests.scraping.completing.test_deep_walks import (  # fmt: skip
+from tests.scraping.bot_sessions import fill
+from tests.scraping.completing.walks import (
     HOUR,
     assert_missing_lies_in_gaps,
-    fill,
     listed,
     now,
     stored,

@@ -1,6 +1,5 @@
 """Now and then streams are read further down: late approvals are found and gaps closed."""
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -13,81 +12,37 @@ from jobs.schedules import system
 from scraping import tasks
 from scraping.completing import deep_walks
 from scraping.completing.deep_reader import SPREAD, Depth, packs
-from scraping.coverage.gaps import SECOND
-from scraping.dumps.importer import import_dump
 from scraping.models import (
     BotItem,
     Gap,
     RedditComment,
-    RedditPost,
     ScrapeSession,
     Stream,
     Subreddit,
 )
-from scraping.sessions import services
 from scraping.subreddits import ensure_streams
-from tests.factories import BotFactory, PostData, RedditAppFactory
-from tests.scraping.bot_sessions import fill
+from tests.factories import BotFactory, RedditAppFactory
+from tests.scraping.bot_sessions import advance, fill
+from tests.scraping.completing.walks import (
+    HOUR,
+    assert_missing_lies_in_gaps,
+    comment,
+    listed,
+    make_due,
+    now,
+    post,
+    scrape,
+    stored,
+    walk_deep,
+)
 
 # Pages are committed one by one, as in a worker.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-HOUR = 3600
 
 
 @pytest.fixture
 def bot(reddit):
     return BotFactory(subreddits=["python", "berlin"], comments="stream")
-
-
-def scrape(bot):
-    return services.scrape_bot(bot.pk, trigger="manual")
-
-
-def walk_deep(bot):
-    return deep_walks.walk_deep(bot.reddit_app)
-
-
-def make_due(**streams):
-    """As if the last deep walk of these streams were four days ago."""
-    chosen = Stream.objects.filter(**streams)
-    chosen.update(deep_read_at=timezone.now() - timedelta(days=4))
-
-
-def advance(reddit, seconds):
-    reddit.control("clock", {"advance": seconds})
-
-
-def post(reddit, name="python", **fields):
-    return reddit.control("items", {"subreddit": name, "title": "A post", **fields})["fullname"]
-
-
-def comment(reddit, link_id, **fields):
-    data = {"link_id": link_id, "body": "A comment", **fields}
-    return reddit.control("items", data)["fullname"]
-
-
-def now(reddit):
-    return reddit.control("")["now"]
-
-
-def listed(reddit, name, kind="t3"):
-    items = reddit.control(f"truth?subreddit={name}&kind={kind}")["items"]
-    return {item["fullname"]: item["created_utc"] for item in items if item["state"] == "live"}
-
-
-def stored(name, model=RedditPost):
-    rows = model.objects.filter(subreddit__name__iexact=name)
-    return set(rows.values_list("fullname", flat=True))
-
-
-def assert_missing_lies_in_gaps(reddit, name):
-    """What the simulator says exists = what is stored + what is recorded as a gap."""
-    gaps = Gap.objects.filter(closed_at=None, stream__subreddit__name=name, stream__kind="posts")
-    spans = [(gap.starts_at.timestamp(), gap.ends_at.timestamp()) for gap in gaps]
-    for fullname, created in listed(reddit, name).items():
-        if fullname not in stored(name):
-            assert any(starts <= created <= ends for starts, ends in spans), fullname
 
 
 class TestLateApprovals:
@@ -140,124 +95,6 @@ class TestLateApprovals:
         # A day and a half are 36 posts, and the page that is wholly older ends it: two of five.
         assert stream.deep_read_since > stream.complete_since
         assert walked.requests <= 2
-
-
-class TestGaps:
-    def test_one_left_by_a_limit_is_closed(self, reddit):
-        bot = BotFactory(subreddits=["python"], item_limit=100)
-        scrape(bot)
-        fill(reddit, "python", number=250)
-        assert scrape(bot).outcomes["r/python posts"]["outcome"] == "gap"
-
-        walked = walk_deep(bot)
-
-        gap = Gap.objects.get()
-        assert gap.closed_at is not None
-        assert gap.closed_by == "a deep walk"
-        assert walked.gaps_closed == 1
-        assert set(listed(reddit, "python")) <= stored("python")
-
-    def test_one_beyond_the_cap_stays_and_is_not_tried_again_and_again(self, reddit):
-        bot = BotFactory(subreddits=["busyplace"])
-        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", number=5)
-        scrape(bot)
-        fill(reddit, "busyplace", number=1_300, each=20)
-        scrape(bot)
-        (before,) = Gap.objects.values_list("starts_at", "ends_at")
-
-        first, second = walk_deep(bot), walk_deep(bot)
-        make_due()
-        third = walk_deep(bot)
-
-        assert Gap.objects.values_list("starts_at", "ends_at").get() == before
-        assert (first.gaps_closed, second.due, third.due) == (0, 0, 1)
-        assert_missing_lies_in_gaps(reddit, "busyplace")
-
-    def test_one_that_it_meets_itself_is_opened_and_told(self, reddit):
-        bot = BotFactory(subreddits=["busyplace"])
-        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", number=5)
-        scrape(bot)
-        fill(reddit, "busyplace", number=1_300, each=20)
-        make_due()
-
-        walked = walk_deep(bot)
-
-        assert Gap.objects.get().reason == "listing_cap"
-        assert (walked.gaps_opened, walked.gaps_closed) == (1, 0)
-        session = ScrapeSession.objects.latest()
-        assert (session.gaps_opened, session.gaps_closed) == (1, 0)
-        assert session.outcomes["r/busyplace posts"]["outcome"] == "gap"
-        assert_missing_lies_in_gaps(reddit, "busyplace")
-
-    def test_what_lies_beyond_the_cap_an_import_closes(self, reddit, tmp_path):
-        bot = BotFactory(subreddits=["busyplace"])
-        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", number=5)
-        scrape(bot)
-        fill(reddit, "busyplace", number=1_200, each=20)
-        scrape(bot)
-        walk_deep(bot)
-        gap = Gap.objects.get()
-        dump = tmp_path / "dump.ndjson"
-        posts = listed(reddit, "busyplace").items()
-        dump.write_text(
-            "\n".join(
-                json.dumps(PostData(name=name, id=name[3:], subreddit="busyplace", created_utc=at))
-                for name, at in posts
-            )
-        )
-
-        report = import_dump(dump, complete=(gap.starts_at, gap.ends_at))
-
-        gap.refresh_from_db()
-        assert report.closed.total_closed == 1
-        assert str(dump) in gap.closed_by
-        assert set(listed(reddit, "busyplace")) <= stored("busyplace")
-
-    def test_of_one_that_reaches_beyond_the_cap_the_rest_stays(self, reddit):
-        bot = BotFactory(subreddits=["busyplace"], item_limit=100)
-        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", number=5)
-        scrape(bot)
-        fill(reddit, "busyplace", number=1_300, each=20)
-        scrape(bot)
-        whole = Gap.objects.get()
-
-        walked = walk_deep(bot)
-
-        opened = Gap.objects.get(closed_at=None)
-        done = Gap.objects.exclude(closed_at=None).get()
-        assert walked.gaps_narrowed == 1
-        assert opened.starts_at == whole.starts_at
-        assert opened.ends_at == done.starts_at == Stream.objects.get().deep_read_since + SECOND
-        assert done.ends_at == whole.ends_at
-        assert set(listed(reddit, "busyplace")) - stored("busyplace")
-        assert_missing_lies_in_gaps(reddit, "busyplace")
-
-    def test_an_outage_within_reach_leaves_none_and_a_longer_one_says_so(self, reddit, no_pauses):
-        bot = BotFactory(subreddits=["busyplace"])
-        reddit.control("subreddits", {"name": "busyplace", "status": "ok"})
-        fill(reddit, "busyplace", number=10)
-        scrape(bot)
-        reddit.control("faults", {"kind": "status", "status": 503})
-        fill(reddit, "busyplace", number=200, each=20)
-        assert scrape(bot).outcomes["r/busyplace posts"]["outcome"] == "unavailable"
-        reddit.control("faults", method="DELETE")
-        scrape(bot)
-        assert not Gap.objects.exists()
-        last = Stream.objects.get().last_fetch_at
-
-        reddit.control("faults", {"kind": "status", "status": 503})
-        fill(reddit, "busyplace", number=1_200, each=20)
-        scrape(bot)
-        reddit.control("faults", method="DELETE")
-        scrape(bot)
-
-        gap = Gap.objects.get()
-        assert (gap.reason, gap.unread_since) == ("listing_cap", last)
-        assert_missing_lies_in_gaps(reddit, "busyplace")
 
 
 class TestTruth:

@@ -39,13 +39,12 @@ def fill(reddit, number, *, is_link=lambda index: index % 2):
     """Posts that come one after the other, texts and links in turn unless told otherwise."""
     began = reddit.control("")["now"]
     reddit.control("clock", {"advance": number * EACH})
-    made = []
+    items = []
     for index in range(number):
-        data = {"subreddit": NAME, "title": "A post", "created_utc": began + index * EACH}
+        items.append({"subreddit": NAME, "title": "A post", "created_utc": began + index * EACH})
         if is_link(index):
-            data["url"] = "https://example.org/"
-        made.append(reddit.control("items", data)["fullname"])
-    return made
+            items[-1]["url"] = "https://example.org/"
+    return [item["fullname"] for item in reddit.control("items", {"items": items})["items"]]
 
 
 def beyond_the_cap(reddit, bot, number=1_200, **kinds):

@@ -181,12 +181,12 @@ def test_a_worker_killed_in_mid_tree(crowded, processes, answers):
 @pytest.mark.slow
 def test_a_spent_budget_gives_the_worker_back_and_goes_on_later(crowded, processes):
     processes.environment["SIMULATOR_URL"] = crowded.url
-    processes.environment["REDDIT_BUDGET_WINDOW_SECONDS"] = "6"
+    processes.environment["REDDIT_BUDGET_WINDOW_SECONDS"] = "2"
     processes.environment["REDDIT_BUDGET_WAIT_SECONDS"] = "0"
     bot = BotFactory(
         comments="threads",
         subreddits=[NAME],
-        reddit_app__requests_per_minute=60,  # six a window, of which `refresh` leaves some
+        reddit_app__requests_per_minute=180,  # six a window, of which `refresh` leaves some
     )
     services.scrape_bot(bot.pk, trigger="manual")
     RequestBudget.objects.all().delete()

@@ -263,7 +263,7 @@ class TestAskingBeforeItCancels:
         answer = self.ask(operator, _selected_action=[ScrapeSession.objects.get().pk])
         page = operator.get(answer.url).content.decode()
 
-        assert "None of them is there any more." in page
+        assert "None of the selected rows exists any more." in page
         assert "Secret" not in page
 
 

@@ -63,7 +63,7 @@ UNFOLD = {
         "show_all_applications": False,
         "navigation": [
             {
-                "title": _("Collect"),
+                "title": _("Bots and sessions"),
                 "items": [
                     _link(_("Bots"), "smart_toy", "bots.botconfig"),
                     _link(_("Sessions"), "history", "scraping.scrapesession"),
@@ -72,7 +72,7 @@ UNFOLD = {
                 ],
             },
             {
-                "title": _("Content"),
+                "title": _("Collection"),
                 "items": [
                     _link(_("Posts"), "article", "scraping.redditpost"),
                     _link(_("Comments"), "forum", "scraping.redditcomment"),

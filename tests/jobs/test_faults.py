@@ -287,8 +287,9 @@ def test_hard_and_soft_time_limits_say_so(either_broker, start_worker):
     hard = request("tests.overtime", {"stubborn": True}, broker=either_broker)
 
     assert ended_row(soft).status == ended_row(hard).status == "FAILURE"
-    assert meta_of(soft)["reason"] == "The soft time limit of 1 s was reached."
-    assert meta_of(hard)["reason"] == "The time limit of 2 s was reached; its process was killed."
+    assert meta_of(soft)["reason"] == "The run reached the soft time limit of 1 s."
+    killed = "The run reached the time limit of 2 s, and the worker killed its process."
+    assert meta_of(hard)["reason"] == killed
 
 
 def test_a_transient_error_is_tried_again_and_then_is_a_dead_letter(

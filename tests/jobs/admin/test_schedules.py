@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from jobs.admin.schedules import PeriodicTaskForm
 from jobs.schedules import diagnosis
@@ -76,3 +76,31 @@ def test_lists_are_called_what_the_navigation_calls_them(admin_client, row):
         assert "ask results" not in page
         assert "eriodic task" not in page.lower().replace("periodictask", "")
         assert title in page
+
+
+def test_a_crontab_shows_its_zone_apart(admin_client):
+    crontab = CrontabSchedule.objects.create(
+        minute="0", hour="2", day_of_week="1", timezone="Europe/Berlin"
+    )
+    row = PeriodicTask.objects.create(name="on Mondays", task="jobs.sweep", crontab=crontab)
+
+    page = admin_client.get(
+        reverse("admin:django_celery_beat_periodictask_change", args=[row.pk])
+    ).content.decode()
+    listed = admin_client.get(
+        reverse("admin:django_celery_beat_periodictask_changelist")
+    ).content.decode()
+
+    assert "0 2 * * 1 (Europe/Berlin)" in page
+    assert "Reset to None" not in page
+    assert "only on Monday (Europe/Berlin)" in listed
+
+
+def test_an_empty_list_of_runs_offers_no_new_run(admin_client):
+    page = admin_client.get(
+        reverse("admin:django_celery_results_taskresult_changelist")
+    ).content.decode()
+
+    assert "No runs found" in page
+    assert "Add run" not in page
+    assert "Create a new item" not in page

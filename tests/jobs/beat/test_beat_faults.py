@@ -258,9 +258,9 @@ def test_a_beat_survives_its_database_and_fires_nothing_twice(processes, own_pos
         WITH timing AS (INSERT INTO django_celery_beat_intervalschedule (every, period)
                         VALUES (1, 'seconds'), (3600, 'seconds') RETURNING id, every)
         INSERT INTO django_celery_beat_periodictask
-            (name, task, interval_id, args, kwargs, headers, one_off, enabled, last_run_at,
+            (name, task, queue, interval_id, args, kwargs, headers, one_off, enabled, last_run_at,
              total_run_count, date_changed, description)
-        SELECT 'every ' || every, %s, id, '[]', '{}', '{}', false, true,
+        SELECT 'every ' || every, %s, 'scraping', id, '[]', '{}', '{}', false, true,
                now() - make_interval(secs => every + 1), 0, now(), ''
         FROM timing
         """,

@@ -172,7 +172,7 @@ def test_the_page_says_how_far_it_looked(admin, many, monkeypatch):
 
     assert found(admin, POSTS, "number 300") == {"t3_many300"}
     assert found(admin, POSTS, "number 29000") == set()
-    assert "in the newest 500 posts of this list, written since 20" in told(admin, POSTS, "number")
+    assert "the newest 500 posts of this list, created since 20" in told(admin, POSTS, "number")
     assert told(admin, POSTS, "t3_many29000") == ""
     assert told(admin, POSTS, "red r/berlin") == "", "all of them were looked through"
 

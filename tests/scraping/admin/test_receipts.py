@@ -42,7 +42,7 @@ class TestTheAdmin:
 
     def test_the_front_page_tells_how_far_behind_verification_is(self, admin, collected):
         page = admin.get("/admin/").content.decode()
-        assert "Verified longest ago" in page
+        assert "Oldest verification" in page
 
     def test_what_fell_short_is_not_among_the_matches(self, admin, collected):
         BotItem.objects.filter(fullname=collected.post_name).update(state="missed")

@@ -64,7 +64,7 @@ test: install  ## all tests (ARGS="-k words" for some); starts its own servers a
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast
-test-fast: install  ## the tests that start no processes
+test-fast: install  ## the quick tests: no processes, no long walks
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
 # Failed tests give a report, too. The exit code is the exit code of the tests.

@@ -40,6 +40,7 @@ def test_without_a_password_nobody_logs_in(client):
     assert not client.login(username=user.email, password="")
 
 
+@pytest.mark.slow
 def test_every_list_and_form_of_the_admin_opens(client):
     client.force_login(SuperuserFactory())
 

@@ -168,6 +168,7 @@ class TestList:
         assert "Cats" in text_of(admin.get(BOTS, {"q": "KITT"}))
         assert "Cats" in text_of(admin.get(BOTS, {"q": "cats"}))
 
+    @pytest.mark.slow
     def test_fifty_bots_take_as_many_queries_as_five(self, admin):
         def queries(number):
             BotFactory.create_batch(number - BotConfig.objects.count())

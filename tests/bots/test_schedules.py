@@ -213,6 +213,7 @@ class TestManyBots:
             bot.reddit_app.delete()
         assert schedule(bot) is not None
 
+    @pytest.mark.slow
     def test_two_thousand_are_deleted_in_a_bounded_number_of_statements(self):
         bots(2_000)
 
@@ -225,6 +226,7 @@ class TestManyBots:
         # Django deletes the bots themselves by the hundred.
         assert len(statements) < 60
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "change",
         [

@@ -128,6 +128,7 @@ class TestTerms:
         assert f"“re:{pattern}” does not compile: " in message
         assert "RE2 has no look-around" in message
 
+    @pytest.mark.slow
     @given(st.lists(st.text()))
     def test_anything_compiles_or_is_a_validation_error(self, typed):
         terms = [f"re:{text}" for text in typed]

@@ -145,6 +145,7 @@ def test_everything_of_ours_waits_for_the_migrations(services):
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
 
+@pytest.mark.slow
 def test_every_variable_reaches_the_containers(services):
     for name in OURS:
         passed = set(services[name]["environment"])

@@ -14,6 +14,8 @@ from config.environment import BASE_DIR
 from local.servers.secrets import generated_secret
 from tests import needs
 
+pytestmark = pytest.mark.slow
+
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
     "SECRET_KEY": secrets.token_urlsafe(48),

@@ -27,7 +27,7 @@ from tests.scraping.faults import ANSWERS
 from tests.scraping.still_reddit import still_reddit
 from tests.scraping.truth import reckon
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 NAMES = ("python", "berlin")
 HOUR = 3600

@@ -25,6 +25,7 @@ def failed(monkeypatch):
     return TaskResult.objects.get(task_id=run.task_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["django_celery_results_taskresult", "jobs_deadletter"])
 def test_a_run_is_shown_with_its_reason_and_nobody_edits_it(admin_client, failed, model):
     page = admin_client.get(reverse(f"admin:{model}_changelist"))
@@ -90,6 +91,7 @@ def history(db):
         cursor.execute("ANALYZE django_celery_results_taskresult")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -125,6 +127,7 @@ def test_no_filter_reads_the_whole_history(admin_client, history, monkeypatch, c
         assert read <= ROWS / 5, f"{read} rows are read for {sql}"
 
 
+@pytest.mark.slow
 def test_the_list_finds_what_its_filters_say(admin_client, history, failed):
     address = reverse("admin:django_celery_results_taskresult_changelist")
 

@@ -11,6 +11,8 @@ from django_celery_results.models import TaskResult
 from jobs.beat import firing
 from tests.jobs.conftest import TASK, interval, schedule
 
+pytestmark = pytest.mark.slow
+
 
 def due_rows(count):
     second = interval(3600)

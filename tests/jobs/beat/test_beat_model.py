@@ -23,6 +23,8 @@ from jobs.beat.slots import MOST_CAUGHT_UP, jitter_of
 from jobs.models import SchedulePolicy
 from tests.jobs.conftest import TASK, interval
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 3, 7, 22, tzinfo=UTC)  # New York's clocks change the night after
 
 

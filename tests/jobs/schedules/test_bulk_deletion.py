@@ -64,6 +64,7 @@ def edit(bot, problems):
         connection.close()
 
 
+@pytest.mark.slow
 def test_deleting_5000_bots_blocks_no_edit_and_leaves_no_orphans(
     admin_client, beat, broker, monkeypatch
 ):

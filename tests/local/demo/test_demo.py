@@ -77,6 +77,7 @@ def test_a_process_that_ends_again_and_again_is_given_up(processes_of_demo, line
     assert str(given_up.value).count("no port is free") == 4
 
 
+@pytest.mark.slow
 def test_a_process_that_ran_for_long_has_all_its_restarts_again(
     processes_of_demo, lines, monkeypatch
 ):

@@ -194,6 +194,7 @@ class TestClosedSubreddits:
         pass_time(timedelta(minutes=5))
         assert len(asked(reddit, lambda: run(bot))) == 1
 
+    @pytest.mark.slow
     def test_the_pause_grows_to_a_day(self, reddit):
         close(reddit, "berlin", "private")
         bot = BotFactory(subreddits=["berlin"])

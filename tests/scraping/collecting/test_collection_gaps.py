@@ -33,6 +33,7 @@ class TestGaps:
         for fullname in missing:
             assert gap.starts_at.timestamp() <= created[fullname] <= gap.ends_at.timestamp()
 
+    @pytest.mark.slow
     def test_the_next_session_does_not_find_the_gap_again(self, bot, reddit):
         self.test_what_the_limit_left_out_is_a_gap(bot, reddit)
         advance(reddit, HOUR)
@@ -53,6 +54,7 @@ class TestGaps:
         assert Gap.objects.filter(reason="broken_listing").exists()
 
 
+@pytest.mark.slow
 def test_a_quiet_member_does_not_hide_what_a_busy_one_lost(reddit):
     """Of a merged listing Reddit shows 1,000 items of each member; the quiet one's go further."""
     reddit.control("subreddits", {"name": "busyplace", "status": "ok"})

@@ -126,6 +126,7 @@ class TestCompleteness:
 
 
 class TestMatches:
+    @pytest.mark.slow
     def test_every_bot_that_watches_gets_its_items_at_no_cost(self, bot, reddit):
         everything = BotFactory(subreddits=["python"])
         picky = BotFactory(subreddits=["PYTHON"], include_terms=["no such words anywhere"])

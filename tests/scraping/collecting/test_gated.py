@@ -14,7 +14,7 @@ from tests.scraping.bot_sessions import after_page, fill
 from tests.scraping.truth import reckon
 
 # Pages are committed one by one, as in a worker.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 HOUR = 3600
 NAMES = ("gatedplace", "openplace")

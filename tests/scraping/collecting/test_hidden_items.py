@@ -17,7 +17,7 @@ from tests.scraping.test_fault_matrix import (
     wait,  # noqa: F401
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 EMPTY = {"kind": "body", "body": {"kind": "Listing", "data": {"children": []}}}
 

@@ -68,6 +68,7 @@ def let_pass(reddit, minutes, *names):
 
 
 class TestFreshness:
+    @pytest.mark.slow
     def test_ten_bots_on_the_same_subreddits_cost_the_requests_of_one(self, app, reddit):
         bots = [make_bot(app, comments="stream") for _ in range(10)]
         alone = beat(bots[0]).requests
@@ -338,6 +339,7 @@ class TestClaims:
 
         assert beat(bot).requests == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("bots", [2, 4])
     def test_sessions_at_once_read_each_stream_once(self, app, reddit, bots):
         """The pages answer slowly, so that all of them are under way at the same time."""

@@ -20,7 +20,7 @@ from tests.scraping.completing.walks import (
     stored,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from tests.scraping.completing.walks import (
 )
 
 # Pages are committed one by one, as in a worker.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

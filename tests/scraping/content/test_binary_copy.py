@@ -52,6 +52,7 @@ def stored(columns):
 
 
 class TestAnyValues(TestCase):
+    @pytest.mark.slow
     @given(data=st.data())
     def test_any_values(self, data):
         count = data.draw(st.integers(1, 4))
@@ -63,6 +64,7 @@ class TestAnyValues(TestCase):
 
         assert stored(columns) == [tuple(values) for values in columns.values()]
 
+    @pytest.mark.slow
     @given(values=st.lists(TYPES["JSONField"][1], min_size=1, max_size=4))
     def test_any_objects(self, values):
         assert [json.loads(text) for text in stored({"JSONField": values})[0]] == values

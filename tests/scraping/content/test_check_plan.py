@@ -12,7 +12,7 @@ from scraping.verifying import recheck
 from tests.factories import PostData, RedditAppFactory
 from tests.scraping.world import HOUR
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 class TestTheSchedule:

@@ -175,6 +175,7 @@ recheck.check_items(clock=lambda: datetime.fromtimestamp({now}, tz=UTC))
 
 
 class TestAKill:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "before",
         [

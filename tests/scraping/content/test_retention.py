@@ -29,7 +29,7 @@ from scraping.tasks import delete_old_content, delete_old_sessions
 from tests.factories import BotFactory, PostData
 from tests.scraping.bot_sessions import fill
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

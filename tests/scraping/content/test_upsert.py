@@ -188,6 +188,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
 class TestText:
+    @pytest.mark.slow
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(TEXTS, TEXTS | st.none(), TEXTS)
     def test_any_text_comes_back_as_it_went(self, db, title, selftext, key):
@@ -238,6 +239,7 @@ class TestTwoWriters:
         assert not any(thread.is_alive() for thread in threads)
         return faults
 
+    @pytest.mark.slow
     def test_the_same_page_is_stored_once(self):
         start = threading.Barrier(4)
         new = []

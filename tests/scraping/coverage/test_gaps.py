@@ -161,6 +161,7 @@ class TestAgainstMinutes(TestCase):
         max_size=5,
     )
 
+    @pytest.mark.slow
     @given(gaps_of=spans, covers=st.lists(spans, max_size=3))
     def test_minutes(self, gaps_of, covers):
         stream = stream_of()

@@ -67,6 +67,7 @@ class TestFiles:
                 assert [line for block in rest for line in block.lines] == expected[done:]
                 assert all(block.first_line > done for block in rest)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("compress", [gzip.compress, zstd])
     @pytest.mark.parametrize("cut", [1, 100, 2000])
     def test_a_file_that_is_cut_off_says_so_and_keeps_what_was_read(

@@ -27,6 +27,7 @@ class TestTheReadingProcess:
         monkeypatch.setattr(files, "PIECE", 10_000)
         return dump(*posts(*range(3000)))
 
+    @pytest.mark.slow
     def test_one_that_is_killed_is_told_and_the_import_goes_on_later(self, long_dump):
         def kill(record, progress):
             for reader in readers(psutil.Process()):

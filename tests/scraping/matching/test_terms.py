@@ -361,6 +361,7 @@ bots = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(bots, st.lists(st.builds(dict, title=texts, selftext=texts, author=texts), max_size=4))
 def test_the_fast_way_finds_what_the_simple_one_does(bots, posts):
     for number, bot in enumerate(bots):

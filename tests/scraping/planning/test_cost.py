@@ -104,6 +104,7 @@ class TestEstimates:
         app.requests_per_minute = needed / 0.81
         assert estimate(eager).is_high
 
+    @pytest.mark.slow
     @pytest.mark.django_db(transaction=True)
     def test_it_is_near_what_the_sessions_then_cost(self, reddit):
         """Of a world that stands still but for its clock: twelve sessions of five minutes each."""

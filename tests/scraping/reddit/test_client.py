@@ -276,6 +276,7 @@ class TestTokens:
 class TestDeadlines:
     """However slowly an answer comes, the call ends; without them these tests take many minutes."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "fault",
         [
@@ -366,6 +367,7 @@ class TestAnything:
         max_leaves=8,
     )  # fmt: skip
 
+    @pytest.mark.slow
     @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(STATUSES, HEADERS, JSON | st.binary())
     def test_any_answer_is_a_page_or_an_error(

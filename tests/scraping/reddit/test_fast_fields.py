@@ -93,6 +93,7 @@ def changed(kind):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WAYS)
 @given(data=st.data())
 def test_both_ways_agree_on_anything(kind, data):
@@ -130,6 +131,7 @@ def test_only_what_is_odd_takes_the_careful_way(kind, monkeypatch):
     assert (columns["edited"][2], faults) == (True, {})
 
 
+@pytest.mark.slow
 @needs.RECORDINGS.mark()
 @pytest.mark.parametrize(("kind", "name"), [("post", "posts"), ("comment", "comments")])
 def test_both_ways_agree_on_what_was_recorded(kind, name):

@@ -17,6 +17,8 @@ from scraping.reddit.parse import PARSERS
 from tests import needs
 from tests.database import row_versions
 
+pytestmark = pytest.mark.slow
+
 pytestmark = [
     pytest.mark.django_db(transaction=True),  # pages are committed one by one, as in a session
     needs.RECORDINGS.mark(),

@@ -59,6 +59,7 @@ def test_all_stubs_share_a_name_and_are_told_apart_by_their_parents():
     assert read_tree(tree(*stubs)).continued == ["aa", "bb", "cc"]
 
 
+@pytest.mark.slow
 def test_depth_has_no_bound():
     deep = comment("a0")
     for number in range(1, 20_000):
@@ -127,6 +128,7 @@ def things_of(value, kind):
             yield from things_of(entry, kind)
 
 
+@pytest.mark.slow
 @needs.RECORDINGS.mark()
 def test_recorded_trees_are_read_to_the_last_comment(subtests):
     folder = needs.RECORDINGS_FOLDER / "recordings"

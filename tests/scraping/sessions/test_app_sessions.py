@@ -94,6 +94,7 @@ class TestSessions:
             {"kwargs": {"bot_id": bot.pk, "trigger": "schedule"}, "eta": session.continues_at}
         ]
 
+    @pytest.mark.slow
     def test_waits_are_accounted_to_the_session(self, bot, settings):
         settings.REDDIT_BUDGET_WAIT_SECONDS = 30
         take(bot.reddit_app, 20)

@@ -16,6 +16,7 @@ def tight():
         yield server
 
 
+@pytest.mark.slow
 def test_headers_count_and_the_budget_ends(tight):
     api, second = Api(tight, "one"), Api(tight, "one")
     other = Api(tight, "two")

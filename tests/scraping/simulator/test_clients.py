@@ -11,6 +11,8 @@ from scraping.simulator.server import SimulatorServer
 
 from .api import START, Api
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world():

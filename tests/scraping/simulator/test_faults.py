@@ -193,6 +193,7 @@ def test_ads(api, fault):
     assert [item["name"] for item in children if "subreddit" in item] == plain
 
 
+@pytest.mark.slow
 def test_after_for_ever(api, fault):
     fault("alternate_after")
     seen, after = [], None

@@ -143,6 +143,7 @@ def test_all_holds_the_open_subreddits(api):
     assert not shown & {"TeamBackroom", "ForbiddenFarm", "FringeTheories", "HarshFootage"}
 
 
+@pytest.mark.slow
 def test_a_listing_ends_after_a_thousand_of_each_member():
     with SimulatorServer(
         seed=2,

@@ -215,6 +215,7 @@ def test_users_of_recorded_items(serve):
     assert api.names("/user/bob") == ["t1_k2"]
 
 
+@pytest.mark.slow
 def test_the_reference_recordings_are_served_as_they_are(reference):
     paths = (reference / "posts.ndjson.gz", reference / "comments.ndjson.gz")
     recorded = {}
@@ -238,6 +239,7 @@ def test_the_reference_recordings_are_served_as_they_are(reference):
             assert {key: served[name][key] for key in data} == data
 
 
+@pytest.mark.slow
 def test_ten_thousand_recorded_posts_page_by_page(reference):
     path = reference / "volume" / "posts_2013_pddl.ndjson.gz"
     with SimulatorServer(load=(path,), control=True, budget=None) as sim:

@@ -82,6 +82,7 @@ def test_search_without_restriction_looks_everywhere(api):
     assert api.page("/search", **query)["children"] == found
 
 
+@pytest.mark.slow
 def test_each_query_lists_a_thousand_of_all_that_exists(own):
     own.sim.control("subreddits", {"name": "busyplace", "status": "ok"})
     began = own.sim.control("")["now"]

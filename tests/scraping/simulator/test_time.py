@@ -27,6 +27,7 @@ def options(**others):
     } | others
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_time_give_the_same_world():
     with SimulatorServer(**options()) as one, SimulatorServer(**options()) as two:
         first, second = Api(one), Api(two)

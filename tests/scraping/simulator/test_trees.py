@@ -93,6 +93,7 @@ def walk_everything(api, post, **params):
     return comments, requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{"limit": 2048}, {}, {"limit": 5, "sort": "new"}])
 def test_following_everything_finds_every_visible_comment_once(busy, params):
     posts = threads(busy, 550, 900)
@@ -140,6 +141,7 @@ def test_counts_of_more_add_up_to_what_is_not_shown(busy):
     assert sum(more["count"] for more in mores) == len(visible(busy, post)) - 20
 
 
+@pytest.mark.slow
 def test_one_comment_with_its_context(busy):
     post = threads(busy, 300, 500)[0]
     deep = max(walk_everything(busy, post)[0], key=lambda comment: comment["depth"])

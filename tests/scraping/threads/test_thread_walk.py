@@ -20,7 +20,7 @@ from tests.scraping.comment_threads import (
 from tests.scraping.still_reddit import START
 
 # Answers are committed one by one, as in a worker.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 class TestAnswersThatLeadNowhere:

@@ -16,7 +16,7 @@ from tests.scraping.comment_threads import again, asked, matched, read, threads_
 from tests.scraping.faults import ANSWERS, ANSWERS_OF_TREES, hits, hurry_with
 from tests.scraping.truth import reckon_tree
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 FAULTS = ANSWERS | ANSWERS_OF_TREES
 TREE = "/comments/[a-z0-9]+$"

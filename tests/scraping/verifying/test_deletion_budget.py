@@ -22,7 +22,7 @@ from scraping.verifying import recheck
 from tests.factories import BotFactory
 from tests.scraping.still_reddit import START, still_reddit
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 NAMES = ("python", "berlin")
 WINDOW_SECONDS = 2

@@ -7,7 +7,7 @@ from scraping.content import receipts
 from scraping.models import DeletionReceipt, ItemCheck, RedditComment, RedditPost
 from tests.scraping.traces import found_anywhere, receipt
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 class TestLeftOut:

@@ -5,7 +5,7 @@ import pytest
 from scraping.models import DeletionReceipt, RedditComment, RedditPost
 from tests.scraping.traces import found_anywhere, receipt
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 class TestByModerators:

@@ -214,7 +214,7 @@ class Processes:
         """
         if "COVERAGE_PROCESS_CONFIG" in os.environ:
             for process in self.started:
-                process.popen.terminate()
+                process.send(signal.SIGTERM)
             for process in self.started:
                 with suppress(subprocess.TimeoutExpired):
                     process.popen.wait(10)

@@ -17,7 +17,7 @@ from tests.factories import BotFactory, RedditAppFactory
 from tests.processes import wait_until
 from tests.scraping.bot_sessions import fill
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 MINUTE = timedelta(minutes=1)
 
@@ -68,7 +68,6 @@ def let_pass(reddit, minutes, *names):
 
 
 class TestFreshness:
-    @pytest.mark.slow
     def test_ten_bots_on_the_same_subreddits_cost_the_requests_of_one(self, app, reddit):
         bots = [make_bot(app, comments="stream") for _ in range(10)]
         alone = beat(bots[0]).requests
@@ -339,7 +338,6 @@ class TestClaims:
 
         assert beat(bot).requests == 0
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("bots", [2, 4])
     def test_sessions_at_once_read_each_stream_once(self, app, reddit, bots):
         """The pages answer slowly, so that all of them are under way at the same time."""
@@ -374,7 +372,6 @@ class TestClaims:
         # Once by the first bot, to the listing's end, and once by one of those at once.
         assert {name: read.count(name.lower()) for name in names} == dict.fromkeys(names, 2)
 
-    @pytest.mark.slow
     def test_a_killed_process_frees_its_claims_at_once(self, app, reddit, processes):
         bot, other = make_bot(app, "python"), make_bot(app, "python")
         processes.environment["SIMULATOR_URL"] = reddit.url

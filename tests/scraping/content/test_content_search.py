@@ -14,7 +14,7 @@ from scraping.subreddits import ensure_streams
 from tests.database import plan_of, rows_read
 from tests.factories import SuperuserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 POSTS = reverse("admin:scraping_redditpost_changelist")
 COMMENTS = reverse("admin:scraping_redditcomment_changelist")
@@ -124,7 +124,6 @@ def test_what_is_typed_finds_what_it_means(admin, few, url, typed, keys):
     assert found(admin, url, typed) == keys
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("url", [POSTS, COMMENTS])
 @pytest.mark.parametrize("key", ["t3_many77", "t1_many77", "many77"])
 def test_a_key_is_looked_up_by_an_index(admin, many, url, key):
@@ -158,7 +157,6 @@ def statements_of(admin, url, typed, **chosen):
     return statements
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("url", [POSTS, COMMENTS])
 @pytest.mark.parametrize("chosen", [{}, {"removal__exact": "deleted"}])
 def test_words_are_looked_for_in_the_newest_alone(admin, many, monkeypatch, url, chosen):
@@ -169,7 +167,6 @@ def test_words_are_looked_for_in_the_newest_alone(admin, many, monkeypatch, url,
         assert read <= ROWS / 10, f"{read} rows are read for {sql}"
 
 
-@pytest.mark.slow
 def test_the_page_says_how_far_it_looked(admin, many, monkeypatch):
     monkeypatch.setattr(content_search, "LOOKED_THROUGH", 500)
 
@@ -181,7 +178,6 @@ def test_the_page_says_how_far_it_looked(admin, many, monkeypatch):
 
 
 # The theme's filter parses moments without a time zone.
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime")
 def test_filters_lead_to_older_ones(admin, many, monkeypatch):
     monkeypatch.setattr(content_search, "LOOKED_THROUGH", 2_000)
@@ -193,7 +189,6 @@ def test_filters_lead_to_older_ones(admin, many, monkeypatch):
     assert found(admin, POSTS, f"number 29000 r/{SUBREDDITS[29_000 % 20]}") == {"t3_many29000"}
 
 
-@pytest.mark.slow
 def test_comments_of_a_post_are_looked_through_whatever_came_since(admin, many, monkeypatch):
     monkeypatch.setattr(content_search, "LOOKED_THROUGH", 500)
     RedditComment.objects.filter(pk="t1_kxyz12").update(created_at=datetime(2015, 1, 1, tzinfo=UTC))

@@ -10,7 +10,7 @@ from tests.database import row_versions
 from tests.factories import CREATED_UTC, CommentData
 from tests.scraping.dump_samples import RETRIEVED, posts
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 class TestWhatIsKnown:

@@ -14,7 +14,7 @@ from scraping.models import DumpImport, RedditComment, RedditPost
 from tests.factories import CommentData, PostData
 from tests.scraping.dump_samples import command, ndjson, posts, zstd
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 SKIPPABLE = b"\x5a\x2a\x4d\x18\x04\x00\x00\x00skip"
@@ -67,7 +67,6 @@ class TestFiles:
                 assert [line for block in rest for line in block.lines] == expected[done:]
                 assert all(block.first_line > done for block in rest)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("compress", [gzip.compress, zstd])
     @pytest.mark.parametrize("cut", [1, 100, 2000])
     def test_a_file_that_is_cut_off_says_so_and_keeps_what_was_read(

@@ -15,7 +15,7 @@ from scraping.sessions import services
 from tests.factories import BotFactory
 
 # Pages are committed one by one, as in a worker.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def ignore(progress):

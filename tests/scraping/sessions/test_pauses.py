@@ -18,7 +18,7 @@ from scraping.sessions import services as scraping_services
 from scraping.simulator.server import SimulatorServer
 from tests.factories import BotFactory, RedditAppFactory, SuperuserFactory, UserFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 LIMIT = 3
 
@@ -278,7 +278,6 @@ class TestSaying:
 
 
 class TestAStorm:
-    @pytest.mark.slow
     def test_twenty_bots_of_a_refused_app_ask_once_and_are_told_of_once(self, settings, caplog):
         with SimulatorServer(port=0, clients=("tests:right",), control=True) as server:
             settings.SIMULATOR_URL = server.url
@@ -301,7 +300,6 @@ class TestAStorm:
         # None is paused: as soon as the credentials are right, all of them run.
         assert not BotConfig.objects.exclude(paused_at=None).exists()
 
-    @pytest.mark.slow
     def test_bots_that_meet_the_refusal_at_the_same_time_are_told_of_once(self, settings, caplog):
         """All are past the first look when the first refusal comes."""
         from concurrent.futures import ThreadPoolExecutor

@@ -24,6 +24,18 @@ hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")
 
 
+# Simulated Reddits: a test that has one runs whole sessions over HTTP.
+REDDITS = {"reddit", "crowded", "lively", "simulator", "world", "collected"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave tests of whole sessions out of `make test-fast`."""
+    for item in items:
+        if REDDITS.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def no_kept_clients():
     """What a worker keeps from session to session ends with the test."""
